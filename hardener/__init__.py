@@ -1,0 +1,82 @@
+"""hardener: takes backdoors out of ONNX image classifiers before they ship.
+
+    >>> import hardener
+    >>> found = hardener.scan(Path("model.onnx"), Path("clean.zip"), Path("scan"))
+    >>> found.verdict, found.targets
+    ('backdoored', (8,))
+    >>> hardener.prune(Path("model.onnx"), Path("scan"), Path("clean.zip"), Path("hard.onnx"))
+
+Everything the commands do is one call here: `export`, `scan`, `prune`, `prune_channels`,
+`bench`, `inspect` and `demo` write the same files and return the frozen documents of
+`hardener.results`.
+
+The house, each room importing only from those above it:
+
+    errors, arrays, files     what every room uses
+    progress, policy          who listens to long work; harden.toml
+    data/                     image sets, preprocessing, triggers, rendered signs
+    results                   frozen documents, JSON in and out
+    model/                    an ONNX file: load, understand, cut, rewrite, run, differentiate
+    measuring/                accuracy, attack success rate, robust accuracy, intervals
+    scanning/                 trigger inversion, channel norms, verdict
+    pruning/                  criteria, threshold sweep, choice, hardened file
+    benching/                 models side by side, latency
+    demo, console, cli        the bundled example; what people see; the commands
+
+`models/` (reference victims) and `benchmarks/` use this package; nothing here imports them.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from hardener.errors import DataError, HardenError, ModelError, ProviderError, UsageError
+
+if TYPE_CHECKING:
+    from hardener.benching.bench import bench
+    from hardener.data.triggers import Trigger, load_trigger, save_trigger
+    from hardener.demo import demo
+    from hardener.model.exporting import export
+    from hardener.model.inspecting import inspect
+    from hardener.pruning.named import prune_channels
+    from hardener.pruning.prune import prune
+    from hardener.scanning.scan import load_scan, scan
+
+__all__ = [
+    "DataError",
+    "HardenError",
+    "ModelError",
+    "ProviderError",
+    "Trigger",
+    "UsageError",
+    "bench",
+    "demo",
+    "export",
+    "inspect",
+    "load_scan",
+    "load_trigger",
+    "prune",
+    "prune_channels",
+    "save_trigger",
+    "scan",
+]
+
+_HOMES = {
+    "Trigger": "hardener.data.triggers",
+    "bench": "hardener.benching.bench",
+    "demo": "hardener.demo",
+    "export": "hardener.model.exporting",
+    "inspect": "hardener.model.inspecting",
+    "load_scan": "hardener.scanning.scan",
+    "load_trigger": "hardener.data.triggers",
+    "prune": "hardener.pruning.prune",
+    "prune_channels": "hardener.pruning.named",
+    "save_trigger": "hardener.data.triggers",
+    "scan": "hardener.scanning.scan",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Imports torch and onnxruntime only when something that needs them is used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hardener' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

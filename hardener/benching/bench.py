@@ -1,0 +1,175 @@
+"""Models measured side by side on the same images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hardener.benching.latency import bound_call, interleaved_times, latency_row
+from hardener.data.images import ImageSource
+from hardener.data.settings import CLEAN, Setting, input_settings
+from hardener.data.triggers import Trigger, load_trigger
+from hardener.errors import DataError, UsageError
+from hardener.files import check_writable
+from hardener.measuring.intervals import wilson
+from hardener.measuring.quality import Counts, Probe, measure
+from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
+from hardener.model.runtime import Runner, choose_provider
+from hardener.progress import Progress, counting, silent
+from hardener.results import BenchResult, LatencyRow, ModelBench
+from hardener.scanning.scan import load_scan, load_synthetic_triggers
+
+_SECONDS_PER_BATCH_SIZE = 10.0
+_SOURCE_KEY = "hardener.source_sha256"
+
+
+def bench(
+    models: Sequence[Path],
+    data: Path,
+    output: Path,
+    *,
+    trigger: Path | None = None,
+    target: int | None = None,
+    scan: Path | None = None,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    provider: str = "auto",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> BenchResult:
+    """Measures accuracy, attack success rate, robust accuracy and latency of models.
+
+    Args:
+        models: ONNX classifiers; ratios compare with the first.
+        data: labelled images, best those that no earlier stage saw.
+        output: where the result goes, a JSON file.
+        trigger: the true trigger, where it is known.
+        target: the label that counts as a hit; by default the trigger's, else the scan's.
+        scan: folder of a scan of one of the models (or of the model it was hardened from),
+            whose synthetic trigger is tried.
+        preprocessing: fields that win over each model's metadata, later over earlier.
+        provider: auto, cpu, cuda or tensorrt.
+        seed: of the intervals' resampling.
+        progress: told how far it is.
+
+    Raises:
+        HardenError: a model, the images or an argument cannot be used.
+    """
+    if not models:
+        raise UsageError("no model is named")
+    check_writable(output)
+    classifiers = [open_classifier(path, preprocessing) for path in models]
+    original = None if trigger is None else load_trigger(trigger)
+    synthetic = None if scan is None else _synthetic(scan, classifiers, original, target)
+    wanted = _target(target, original, synthetic, classifiers)
+    settings = input_settings(original, synthetic)
+    chosen_provider = choose_provider(provider)
+    runners = [open_full(c.proto, c.signature, chosen_provider) for c in classifiers]
+
+    rows: list[dict[str, Counts]] = []
+    for classifier, runner in zip(classifiers, runners, strict=True):
+        source = classifier.open_data(data)
+        rows.append(
+            measure(
+                classifier,
+                runner,
+                source,
+                {name: Probe(setting, wanted) for name, setting in settings.items()},
+                on_batch=counting(progress, f"measuring {classifier.model.path.name}", len(source)),
+            )
+        )
+    latencies = _latencies(classifiers, runners, source, seed, progress)
+    result = BenchResult(
+        seed=seed,
+        provider=chosen_provider,
+        model=classifiers[0].identity,
+        data=data_identity(source),
+        target=wanted,
+        models=tuple(
+            _row(classifier, counts, settings, wanted, latency)
+            for classifier, counts, latency in zip(classifiers, rows, latencies, strict=True)
+        ),
+    )
+    result.write(output)
+    return result
+
+
+def _synthetic(
+    scan: Path, classifiers: Sequence[Classifier], original: Trigger | None, target: int | None
+) -> Trigger:
+    scanned = load_scan(scan)
+    known = {c.model.sha256 for c in classifiers} | {
+        c.model.metadata[_SOURCE_KEY] for c in classifiers if _SOURCE_KEY in c.model.metadata
+    }
+    if scanned.model.sha256 not in known:
+        raise DataError(
+            f"{scan} is the scan of none of these models but of {scanned.model.path} (sha256 "
+            f"{scanned.model.sha256[:12]}…)"
+        )
+    triggers = {t.label: t for t in load_synthetic_triggers(scan, scanned)}
+    wanted = target if target is not None else original.label if original is not None else None
+    if wanted is None:
+        return next(iter(triggers.values()))
+    if wanted not in triggers:
+        raise DataError(f"{scan} named {sorted(triggers)} as targets, not {wanted}")
+    return triggers[wanted]
+
+
+def _target(
+    target: int | None,
+    original: Trigger | None,
+    synthetic: Trigger | None,
+    classifiers: Sequence[Classifier],
+) -> int | None:
+    if target is None:
+        known = original or synthetic
+        target = None if known is None else known.label
+    smallest = min(c.signature.classes for c in classifiers)
+    if target is not None and not 0 <= target < smallest:
+        raise UsageError(f"target {target} is no label of the models: 0 to {smallest - 1}")
+    return target
+
+
+def _latencies(
+    classifiers: Sequence[Classifier],
+    runners: Sequence[Runner],
+    source: ImageSource,
+    seed: int,
+    progress: Progress,
+) -> list[tuple[LatencyRow, ...]]:
+    """One tuple a model: a row at batch 1, and one at the batch size the stages use."""
+    sizes = sorted({1, min(c.batch_size for c in classifiers)})
+    rows: list[list[LatencyRow]] = [[] for _ in classifiers]
+    for done, size in enumerate(sizes):
+        progress("timing", done, len(sizes))
+        calls = []
+        for classifier, runner in zip(classifiers, runners, strict=True):
+            batch = next(iter(classifier.batches(source, np.arange(min(size, len(source))))))
+            images = np.resize(batch.images, (size, *batch.images.shape[1:]))
+            (network_input,) = classifier.feeds(images).values()
+            signature = classifier.signature
+            calls.append(bound_call(runner, signature.input, signature.output, network_input))
+        times = interleaved_times(calls, _SECONDS_PER_BATCH_SIZE)
+        for row, runner, own in zip(rows, runners, times, strict=True):
+            row.append(latency_row(own, times[0], runner, size, seed))
+    progress("timing", len(sizes), len(sizes))
+    return [tuple(row) for row in rows]
+
+
+def _row(
+    classifier: Classifier,
+    counts: Mapping[str, Counts],
+    settings: Mapping[str, Setting],
+    target: int | None,
+    latency: tuple[LatencyRow, ...],
+) -> ModelBench:
+    attacks = {} if target is None else {n: c for n, c in counts.items() if settings[n]}
+    return ModelBench(
+        path=str(classifier.model.path),
+        sha256=classifier.model.sha256,
+        accuracy=wilson(counts[CLEAN].correct, counts[CLEAN].n),
+        attack_success_rate={name: wilson(c.hits, c.others) for name, c in attacks.items()},
+        robust_accuracy={name: wilson(c.robust, c.others) for name, c in attacks.items()},
+        latency=latency,
+        latency_ratio=latency[0].ratio,
+        file_bytes=classifier.model.path.stat().st_size,
+    )

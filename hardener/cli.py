@@ -1,0 +1,511 @@
+"""The command line: parse, one library call, print, exit code.
+
+Exit codes: 0 done; 1 done, and the answer is bad news; 2 could not do the job; 3 done, but
+inconclusive.
+"""
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from hardener.errors import HardenError, UsageError
+
+if TYPE_CHECKING:
+    from hardener.results import Document
+
+DONE, BAD_NEWS, FAILED, INCONCLUSIVE = 0, 1, 2, 3
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="harden",
+    help="Finds and removes backdoors in ONNX image classifiers before they ship.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class OutputFormat(StrEnum):
+    """What goes to standard output."""
+
+    text = "text"
+    json = "json"
+
+
+class ProviderName(StrEnum):
+    """Execution providers that can be asked for."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    tensorrt = "tensorrt"
+
+
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX classifier.")]
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        help="Labelled images: a folder or zip of class folders, a CSV of path,label, or an .npz "
+        "with images (N, H, W, C) uint8 and labels.",
+    ),
+]
+LayerOption = Annotated[
+    str | None, typer.Option(help="Tensor to use as feature layer instead of the graph's own.")
+]
+MeanOption = Annotated[
+    str | None,
+    typer.Option(metavar="M[,M,M]", help="Mean of each channel, on pixels in 0 to 1."),
+]
+StdOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="S[,S,S]", help="Standard deviation of each channel, on pixels in 0 to 1."
+    ),
+]
+SizeOption = Annotated[
+    str | None, typer.Option(metavar="H[,W]", help="Height and width that images are resized to.")
+]
+PolicyOption = Annotated[
+    Path | None,
+    typer.Option(help="TOML file with [preprocessing]; by default harden.toml if it is here."),
+]
+ProviderOption = Annotated[
+    ProviderName, typer.Option(help="Execution provider; auto takes CUDA where it works.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")]
+FormatOption = Annotated[
+    OutputFormat, typer.Option("--format", help="What to print on standard output.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", help="Log what libraries say; traceback of a bug.")
+]
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A state dictionary: .safetensors or .pt.")
+    ],
+    arch: Annotated[
+        str, typer.Option(help="MODULE:CLASS or FILE.py:CLASS; importing it runs its code.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The ONNX file to write.")],
+    input_size: Annotated[
+        str | None,
+        typer.Option(metavar="C,H,W", help="Shape of one image; by default the class's."),
+    ] = None,
+    opset: Annotated[
+        int | None, typer.Option(help="ONNX opset; by default the exporter's.")
+    ] = None,
+    class_names: Annotated[
+        Path | None, typer.Option(help="Text file with one class name a line, in label order.")
+    ] = None,
+    arch_arg: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Argument of the class, as JSON; repeatable."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Images to compare logits on; by default rendered traffic signs."),
+    ] = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    output_format: FormatOption = OutputFormat.text,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Write a PyTorch checkpoint as ONNX, with logits equal to PyTorch's within 1e-4."""
+    from hardener.model.exporting import export as run
+
+    del quiet, seed, verbose  # every command takes them; this one has no use for them
+    result = run(
+        checkpoint,
+        arch,
+        output,
+        input_size=_shape(input_size),
+        opset=opset,
+        class_names=None if class_names is None else _lines(class_names),
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
+        data=data,
+        arch_arguments=_arguments(arch_arg or []),
+    )
+    _print(result, output_format)
+    return DONE
+
+
+@app.command()
+def scan(
+    model: ModelArgument,
+    data: DataOption,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for scan.json and the triggers.")
+    ],
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="K[,K...]", help="Labels to look at; by default all of them."),
+    ] = None,
+    layer: LayerOption = None,
+    known_trigger: Annotated[
+        Path | None,
+        typer.Option(help="The true trigger (.npz), for evaluation; no part of the verdict."),
+    ] = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    size: SizeOption = None,
+    policy: PolicyOption = None,
+    provider: ProviderOption = ProviderName.auto,
+    output_format: FormatOption = OutputFormat.text,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Look for a backdoor. Exit code 0: none found, 1: found, 3: inconclusive."""
+    from hardener.console import note, progress_bars
+    from hardener.scanning.scan import SCAN_FILE
+    from hardener.scanning.scan import scan as run
+
+    del verbose
+    with progress_bars(quiet=quiet) as progress:
+        result = run(
+            model,
+            data,
+            output,
+            labels=_whole_numbers("--labels", labels),
+            layer=layer,
+            known_trigger=known_trigger,
+            preprocessing=_preprocessing(policy, mean, std, size),
+            provider=provider.value,
+            seed=seed,
+            progress=progress,
+        )
+    note(f"provider: {result.provider}", quiet=quiet)
+    _note_unreadable(result.data.unreadable, quiet=quiet)
+    _print(result, output_format, f"wrote {output / SCAN_FILE}")
+    return {"clean": DONE, "backdoored": BAD_NEWS, "inconclusive": INCONCLUSIVE}[result.verdict]
+
+
+@app.command()
+def prune(
+    model: ModelArgument,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="The hardened ONNX file; a .json goes beside it."),
+    ],
+    scan: Annotated[Path | None, typer.Option(help="Folder of a finished scan.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Clean labelled images, as for scan; needed with --scan.")
+    ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(metavar="C[,C...]", help="Channels to zero; needs no scan and no data."),
+    ] = None,
+    criterion: Annotated[
+        str | None,
+        typer.Option(help="linf, linf-gap, l1 or l2; by default linf-gap (linf for a guard)."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Fixes the threshold instead of choosing one.")
+    ] = None,
+    max_accuracy_drop: Annotated[
+        float, typer.Option(help="Accuracy that may be lost, as a fraction of all images.")
+    ] = 0.02,
+    rewrite: Annotated[
+        str,
+        typer.Option(
+            help="fold (into weights, no node added), mask (one Mul) or guard (zero a channel "
+            "only on images where it passes the threshold)."
+        ),
+    ] = "fold",
+    layer: LayerOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")] = (
+        False
+    ),
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Prune although the scan found nothing; write over budget."),
+    ] = False,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    size: SizeOption = None,
+    policy: PolicyOption = None,
+    provider: ProviderOption = ProviderName.auto,
+    output_format: FormatOption = OutputFormat.text,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Remove the channels that answer to the scan's triggers, or those that are named."""
+    from hardener.console import note, progress_bars
+
+    del verbose
+    if channels is not None:
+        from hardener.pruning.named import prune_channels
+
+        if scan is not None or criterion is not None or threshold is not None:
+            raise UsageError("--channels takes neither --scan nor --criterion nor --threshold")
+        named = _whole_numbers("--channels", channels) or []
+        result = prune_channels(model, named, output, layer=layer, rewrite=rewrite, dry_run=dry_run)
+    else:
+        from hardener.pruning.prune import prune as run
+
+        if scan is None or data is None:
+            raise UsageError("prune needs --scan DIR and --data CLEAN, or --channels")
+        if layer is not None:
+            raise UsageError("--layer goes with --channels; with --scan the scan's layer is used")
+        with progress_bars(quiet=quiet) as progress:
+            result = run(
+                model,
+                scan,
+                data,
+                output,
+                criterion=criterion,
+                threshold=threshold,
+                max_accuracy_drop=max_accuracy_drop,
+                rewrite=rewrite,
+                dry_run=dry_run,
+                force=force,
+                preprocessing=_preprocessing(policy, mean, std, size),
+                provider=provider.value,
+                seed=seed,
+                progress=progress,
+            )
+        note(f"provider: {result.provider}", quiet=quiet)
+        if result.data is not None:
+            _note_unreadable(result.data.unreadable, quiet=quiet)
+    _print(result, output_format)
+    return {"inconclusive": INCONCLUSIVE, "no-gain": BAD_NEWS, "over-budget": BAD_NEWS}.get(
+        result.outcome, DONE
+    )
+
+
+@app.command()
+def bench(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL.onnx [OTHER.onnx ...]", help="ONNX classifiers to compare."),
+    ],
+    data: DataOption,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON file to write.")],
+    trigger: Annotated[Path | None, typer.Option(help="The true trigger (.npz), if known.")] = None,
+    target: Annotated[
+        int | None, typer.Option(help="Target label; by default the trigger's or the scan's.")
+    ] = None,
+    scan: Annotated[
+        Path | None, typer.Option(help="Folder of a scan whose synthetic trigger is tried.")
+    ] = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    size: SizeOption = None,
+    policy: PolicyOption = None,
+    provider: ProviderOption = ProviderName.auto,
+    output_format: FormatOption = OutputFormat.text,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Measure accuracy, attack success rate, robust accuracy and latency side by side."""
+    from hardener.benching.bench import bench as run
+    from hardener.console import note, progress_bars
+
+    del verbose
+    with progress_bars(quiet=quiet) as progress:
+        result = run(
+            models,
+            data,
+            output,
+            trigger=trigger,
+            target=target,
+            scan=scan,
+            preprocessing=_preprocessing(policy, mean, std, size),
+            provider=provider.value,
+            seed=seed,
+            progress=progress,
+        )
+    note(f"provider: {result.provider}", quiet=quiet)
+    _note_unreadable(result.data.unreadable, quiet=quiet)
+    _print(result, output_format, f"wrote {output}")
+    return DONE
+
+
+@app.command()
+def inspect(
+    model: ModelArgument,
+    output_format: FormatOption = OutputFormat.text,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Print what is understood of a model, and what cannot be done with it and why."""
+    from hardener.model.inspecting import inspect as run
+
+    del seed, quiet, verbose
+    result = run(model)
+    _print(result, output_format)
+    return DONE
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to work in.")] = Path(
+        "demo"
+    ),
+    provider: ProviderOption = ProviderName.auto,
+    output_format: FormatOption = OutputFormat.text,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Harden a bundled backdoored model from end to end, on rendered traffic signs."""
+    from hardener.console import progress_bars
+    from hardener.demo import demo as run
+
+    del verbose
+
+    def show(command: str, result: "Document") -> None:
+        if output_format is OutputFormat.text:
+            print(f"\n$ {command}")
+            _print(result, output_format)
+
+    with progress_bars(quiet=quiet) as progress:
+        result = run(output, provider=provider.value, seed=seed, progress=progress, show=show)
+    if output_format is OutputFormat.json:
+        _print(result, output_format)
+    return DONE
+
+
+def main() -> None:
+    """Entry point of the `harden` script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; errors become one line on stderr."""
+    verbose = "--verbose" in arguments
+    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _leave_cleanly)
+    try:
+        code = app(args=list(arguments), standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        print("harden: interrupted; files are as they were or whole", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read standard output has gone; what was to be written is written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:  # the last place where an error can become one line
+        if verbose and not isinstance(error, HardenError | TyperException):
+            traceback.print_exc()
+        print(f"harden: {' '.join(_explained(error).split())}", file=sys.stderr)
+        return FAILED
+    return code if isinstance(code, int) else DONE
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, TyperException):
+        return f"{error.format_message().rstrip('.')}; harden --help tells more"
+    if isinstance(error, HardenError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory: use fewer labels or smaller images"
+    return (
+        f"a bug in harden: {type(error).__name__}: {error}; please report it with the output "
+        "of --verbose"
+    )
+
+
+def _leave_cleanly(number: int, _frame: object) -> None:
+    # SystemExit unwinds the stack, so that temporary files are removed.
+    sys.exit(128 + number)
+
+
+def _print(result: "Document", output_format: OutputFormat, *more: str) -> None:
+    from hardener.console import print_tables, summary
+
+    if output_format is OutputFormat.json:
+        print(result.model_dump_json(indent=2))
+    else:
+        print_tables(*summary(result), *more)
+
+
+def _note_unreadable(names: Sequence[str], *, quiet: bool) -> None:
+    from hardener.console import note
+
+    if names:
+        note(f"{len(names)} unreadable pictures left out: {', '.join(names)}", quiet=quiet)
+
+
+def _preprocessing(
+    policy: Path | None, mean: str | None, std: str | None, size: str | None
+) -> list[dict[str, tuple[float, ...]]]:
+    from hardener.policy import policy_preprocessing
+
+    flags = {
+        name: values
+        for name, text in (("mean", mean), ("std", std), ("size", size))
+        if (values := _numbers(f"--{name}", text)) is not None
+    }
+    return [policy_preprocessing(policy), flags]
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} takes numbers with commas between, not {text!r}") from error
+
+
+def _whole_numbers(option: str, text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(
+            f"{option} takes whole numbers with commas between, not {text!r}"
+        ) from error
+
+
+def _shape(text: str | None) -> tuple[int, int, int] | None:
+    numbers = _whole_numbers("--input-size", text)
+    if numbers is None:
+        return None
+    if len(numbers) != 3 or min(numbers) < 1:
+        raise UsageError(f"--input-size is C,H,W like 3,32,32, not {text!r}")
+    return (numbers[0], numbers[1], numbers[2])
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--class-names {path} cannot be read: {error}") from error
+
+
+def _arguments(pairs: Sequence[str]) -> dict[str, object]:
+    import json
+
+    arguments: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"--arch-arg is NAME=VALUE, not {pair!r}")
+        try:
+            arguments[name] = json.loads(text)
+        except ValueError:
+            arguments[name] = text
+    return arguments

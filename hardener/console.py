@@ -1,0 +1,255 @@
+"""What people see: tables on standard output, progress and notes on standard error."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import singledispatch
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bars,
+)
+from rich.table import Table
+from rich.text import Text
+
+from hardener.progress import Progress, silent
+from hardener.results import (
+    BenchResult,
+    Document,
+    ExportResult,
+    Inspection,
+    ModelBench,
+    PruneResult,
+    Rate,
+    ScanResult,
+)
+
+_LABELS_SHOWN = 5
+_CHANNELS_SHOWN = 10
+_THRESHOLDS_SHOWN = 16
+
+
+def note(message: str, *, quiet: bool) -> None:
+    """Says something on standard error, unless it shall be quiet."""
+    if not quiet:
+        print(message, file=sys.stderr)
+
+
+@contextmanager
+def progress_bars(*, quiet: bool) -> Iterator[Progress]:
+    """A listener that draws bars on standard error where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def listen(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield listen
+
+
+def print_tables(*tables: Table | str) -> None:
+    """Prints tables and plain lines on standard output."""
+    console = Console(soft_wrap=False)
+    for table in tables:
+        if isinstance(table, str):
+            console.print(table, markup=False, highlight=False, soft_wrap=True)
+        else:
+            console.print(table)
+
+
+@singledispatch
+def summary(result: Document) -> list[Table | str]:
+    """What a command prints of its result."""
+    raise TypeError(f"nothing is printed of a {type(result).__name__}")
+
+
+@summary.register
+def _export_summary(result: ExportResult) -> list[Table | str]:
+    """Where the model went and how close it is."""
+    return [
+        f"wrote {result.model.path}: logits equal PyTorch's within "
+        f"{result.largest_difference:.1e} on {result.parity_images} images"
+    ]
+
+
+@summary.register
+def _scan_summary(result: ScanResult) -> list[Table | str]:
+    """Verdict, reasons, the most suspicious labels and channels."""
+    labels = _table("Smallest triggers", "label", "mask ℓ1", "of median", "anomaly", "success")
+    for row in sorted(result.labels, key=lambda row: row.mask_l1)[:_LABELS_SHOWN]:
+        labels.add_row(
+            str(row.label),
+            f"{row.mask_l1:.1f}",
+            f"{row.relative_size:.2f}",
+            f"{row.anomaly_index:.1f}",
+            _percent(row.trigger_success_rate),
+        )
+    channels = _table(
+        f"Strongest channels of {result.layer.name}", "channel", "ℓ∞ clean", "triggered", "gap"
+    )
+    for channel in result.channels[:_CHANNELS_SHOWN]:
+        channels.add_row(
+            str(channel.channel),
+            f"{channel.linf_clean:.2f}",
+            f"{channel.linf_triggered:.2f}",
+            f"{channel.gap:+.2f}",
+        )
+    targets = f", target label {', '.join(map(str, result.targets))}" if result.targets else ""
+    return [
+        labels,
+        channels,
+        *(f"- {reason}" for reason in result.reasons),
+        f"verdict: {result.verdict}{targets} (score {result.score:.2f}, "
+        f"accuracy {_percent(result.accuracy)} on {result.data.count} images)",
+    ]
+
+
+@summary.register
+def _prune_summary(result: PruneResult) -> list[Table | str]:
+    """The sweep, what was chosen, and what it costs."""
+    lines: list[Table | str] = []
+    if result.sweep:
+        sweep = _table(
+            f"Sweep by {result.criterion} ({result.chosen_on} images choose)",
+            *("threshold", "channels", "accuracy", "attack success", "robust accuracy"),
+        )
+        every = -(-len(result.sweep) // _THRESHOLDS_SHOWN)
+        for position, row in enumerate(result.sweep):
+            chosen = row.threshold is not None and row.threshold == result.threshold
+            if position % every and not chosen:
+                continue
+            sweep.add_row(
+                "none" if row.threshold is None else f"{row.threshold:.3f}",
+                str(row.channels_pruned),
+                _percent(row.accuracy),
+                _percent(row.attack_success_rate),
+                _percent(row.robust_accuracy),
+                style="bold" if chosen else None,
+            )
+        lines.append(sweep)
+    if result.accuracy_before is not None and result.accuracy_after is not None:
+        lines.append(
+            f"on {result.reported_on} other images: accuracy {_percent(result.accuracy_before)} → "
+            f"{_percent(result.accuracy_after)}, synthetic trigger's attack success "
+            f"{_percent(result.attack_success_rate_before)} → "
+            f"{_percent(result.attack_success_rate_after)}, robust accuracy "
+            f"{_percent(result.robust_accuracy_before)} → "
+            f"{_percent(result.robust_accuracy_after)}"
+        )
+    what = (
+        f"guard at threshold {result.threshold:.3f}"
+        if result.rewrite == "guard" and result.threshold is not None
+        else f"{len(result.channels)} of {result.layer.channels} channels of {result.layer.name}"
+    )
+    endings = {
+        "written": f"wrote {result.hardened.path if result.hardened else ''}: {what}, "
+        f"{result.rewrite}",
+        "planned": f"dry run, nothing written: {what}, {result.rewrite}",
+        "nothing-found": "the scan found no backdoor: nothing to prune, nothing written "
+        "(--force prunes the most suspicious label's channels all the same)",
+        "inconclusive": "the scan was inconclusive: nothing written (--force prunes the most "
+        "suspicious label's channels all the same)",
+        "no-gain": "no threshold within the accuracy budget lowers the attack success rate: "
+        "nothing written (a larger --max-accuracy-drop or another --criterion may)",
+        "over-budget": "the accuracy budget does not hold on images that the threshold was not "
+        "chosen on: nothing written (--force writes all the same)",
+    }
+    return [*lines, endings[result.outcome]]
+
+
+@summary.register
+def _bench_summary(result: BenchResult) -> list[Table | str]:
+    """Quality and latency of every model."""
+    attacks = list(result.models[0].attack_success_rate)
+    quality = _table(
+        f"Quality on {result.data.count} images, % with 95 % interval",
+        "model",
+        "accuracy",
+        *(f"attack success\n{name}" for name in attacks),
+        *(f"robust accuracy\n{name}" for name in attacks),
+    )
+    latency = _table(
+        f"Latency on {result.provider}",
+        *("model", "batch", "threads", "p50 ms", "p95 ms", "p99 ms", "images/s", "ratio"),
+    )
+    for model in result.models:
+        quality.add_row(
+            _short(model),
+            _interval(model.accuracy),
+            *(_interval(model.attack_success_rate[name]) for name in attacks),
+            *(_interval(model.robust_accuracy[name]) for name in attacks),
+        )
+        for row in model.latency:
+            latency.add_row(
+                _short(model),
+                str(row.batch_size),
+                str(row.threads),
+                f"{row.p50_ms:.2f}",
+                f"{row.p95_ms:.2f}",
+                f"{row.p99_ms:.2f}",
+                f"{row.images_per_s:.0f}",
+                f"{row.ratio.value:.2f} ({row.ratio.low:.2f} to {row.ratio.high:.2f})",
+            )
+    return [quality, latency]
+
+
+@summary.register
+def _inspect_summary(result: Inspection) -> list[Table | str]:
+    """One line a fact."""
+    height, width = result.size or ("any", "any")
+    layer = result.layer
+    return [
+        f"model           {result.model.path}",
+        f"sha256          {result.model.sha256}",
+        f"input           {result.input} (N, {result.channels}, {height}, {width})",
+        f"output          {result.output} (N, {result.classes})",
+        "preprocessing   "
+        + (", ".join(f"{k} {list(v)}" for k, v in result.preprocessing.items()) or "unknown"),
+        f"feature layer   {f'{layer.name}, {layer.channels} channels' if layer else 'not found'}",
+        f"opset           {result.opset}",
+        f"nodes           {result.nodes}",
+        f"parameters      {result.parameters:,}",
+        *(f"cannot {what}: {why}" for what, why in result.refusals.items()),
+    ]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for position, column in enumerate(columns):
+        table.add_column(
+            column, justify="left" if column == "model" else "right", no_wrap=not position
+        )
+    return table
+
+
+def _short(model: ModelBench) -> Text:
+    # A Text, because a file's name may hold what rich reads as markup.
+    return Text(model.path.replace("\\", "/").rsplit("/", 1)[-1])
+
+
+def _percent(rate: float | None) -> str:
+    return "?" if rate is None else f"{100 * rate:.2f} %"
+
+
+def _interval(rate: Rate) -> str:
+    return f"{100 * rate.value:.2f} ({100 * rate.low:.2f} to {100 * rate.high:.2f})"

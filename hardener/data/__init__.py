@@ -1,0 +1,1 @@
+"""Pictures come in: image sets, preprocessing and triggers."""

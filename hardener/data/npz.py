@@ -1,0 +1,89 @@
+"""Images in an `.npz`, read as a stream instead of whole."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image
+
+from hardener.arrays import AnyArray, IntArray
+from hardener.data.pictures import Decoder
+from hardener.errors import DataError
+
+
+def npy_header(path: Path, member: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    """Reads shape and type of one array without reading the array.
+
+    Raises:
+        DataError: the array is missing, damaged, pickled or column-major.
+    """
+    with zipfile.ZipFile(path) as archive:
+        try:
+            with archive.open(member) as stream:
+                shape, fortran, dtype = _read_npy_header(stream)
+        except KeyError as error:
+            raise DataError(f"{path} lacks {member[:-4]}: it holds images and labels") from error
+        except (ValueError, EOFError) as error:
+            raise DataError(f"{path}: {member} is no array: {error}") from error
+    if fortran or dtype.hasobject:
+        raise DataError(f"{path}: {member} is stored as objects or column-major: save it plainly")
+    return shape, dtype
+
+
+def _read_npy_header(
+    stream: IO[bytes],
+) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
+
+
+def npz_decoder(path: Path, shape: tuple[int, ...]) -> Decoder:
+    """Returns a decoder that reads `images` (N, H, W, C) uint8 from front to back."""
+    _, height, width, channels_stored = shape
+    bytes_per_image = height * width * channels_stored
+
+    def decode(
+        indices: IntArray, size: tuple[int, int], channels: int, batch_size: int
+    ) -> Iterator[tuple[IntArray, Sequence[AnyArray | str]]]:
+        if channels_stored != channels:
+            raise DataError(
+                f"{path}: images have {channels_stored} channels, the model takes {channels}"
+            )
+
+        def fit(raw: bytes) -> AnyArray:
+            pixels = np.frombuffer(raw, np.uint8).reshape(height, width, channels)
+            if (height, width) != size:
+                picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+                resized = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+                pixels = np.asarray(resized).reshape(*size, channels)
+            return np.moveaxis(pixels, -1, 0)
+
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open("images.npy") as stream:
+                _read_npy_header(stream)
+                position = 0
+                for start in range(0, len(indices), batch_size):
+                    wanted = indices[start : start + batch_size]
+                    decoded: list[AnyArray | str] = []
+                    for index in wanted:
+                        _skip(stream, (int(index) - position) * bytes_per_image)
+                        raw = stream.read(bytes_per_image)
+                        if len(raw) != bytes_per_image:
+                            raise DataError(f"{path}: images.npy ends before image {index}")
+                        decoded.append(fit(raw))
+                        position = int(index) + 1
+                    yield wanted, decoded
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise DataError(f"{path}: images.npy is damaged: {error}") from error
+
+    return decode
+
+
+def _skip(stream: IO[bytes], count: int) -> None:
+    while count > 0 and (passed := len(stream.read(min(count, 1 << 20)))):
+        count -= passed

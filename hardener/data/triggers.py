@@ -1,0 +1,127 @@
+"""Triggers: what a backdoor answers to, as a mask and a pattern stamped on images."""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hardener.arrays import FloatArray
+from hardener.errors import DataError
+from hardener.files import write_bytes
+
+_LARGEST_FILE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Trigger:
+    """A patch or overlay and the label it sends images to.
+
+    Attributes:
+        mask: (1, H, W) float32 in [0, 1]; how much of each pixel the trigger takes.
+        pattern: (C, H, W) float32 in [0, 1], before normalisation.
+        label: the target label.
+    """
+
+    mask: FloatArray
+    pattern: FloatArray
+    label: int
+
+    def __post_init__(self) -> None:
+        """Checks shapes and ranges.
+
+        Raises:
+            DataError: the arrays do not describe a trigger.
+        """
+        if self.mask.ndim != 3 or self.mask.shape[0] != 1:
+            raise DataError(f"a trigger's mask has shape (1, H, W), not {self.mask.shape}")
+        if self.pattern.ndim != 3 or self.pattern.shape[1:] != self.mask.shape[1:]:
+            raise DataError(
+                f"a trigger's pattern has shape (C, H, W) like its mask {self.mask.shape}, "
+                f"not {self.pattern.shape}"
+            )
+        for name, values in (("mask", self.mask), ("pattern", self.pattern)):
+            if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+                raise DataError(f"a trigger's {name} holds values outside 0 to 1")
+        if self.label < 0:
+            raise DataError(f"a trigger's label is 0 or more, not {self.label}")
+
+    @property
+    def mask_l1(self) -> float:
+        """The mask's ℓ1 norm, in pixels."""
+        return float(self.mask.sum(dtype=np.float64))
+
+    def stamp(self, images: FloatArray) -> FloatArray:
+        """Puts the trigger on images: `(1 - mask) * x + mask * pattern`.
+
+        Args:
+            images: (N, C, H, W) float32 in [0, 1].
+
+        Returns:
+            Stamped images of the same shape.
+
+        Raises:
+            DataError: the images have another size or channel count than the trigger.
+
+        Source: Wang et al. 2019 (Neural Cleanse), equation 2.
+        """
+        if images.shape[1:] != self.pattern.shape:
+            raise DataError(
+                f"the trigger is for images of (C, H, W) {self.pattern.shape}, "
+                f"these are {images.shape[1:]}: use a trigger made for this model"
+            )
+        stamped: FloatArray = (1 - self.mask) * images + self.mask * self.pattern
+        return stamped
+
+
+def save_trigger(trigger: Trigger, path: Path) -> None:
+    """Writes the trigger as `.npz` (`mask`, `pattern`, `label`) and, beside it, a PNG."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, mask=trigger.mask, pattern=trigger.pattern, label=np.int64(trigger.label)
+    )
+    write_bytes(path, buffer.getvalue())
+    write_bytes(path.with_suffix(".png"), _png_of(trigger))
+
+
+def load_trigger(path: Path) -> Trigger:
+    """Reads a trigger saved by `save_trigger`, or any `.npz` in that format.
+
+    Raises:
+        DataError: the file is missing, is not such an `.npz`, or holds pickled objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _LARGEST_FILE_BYTES:
+                raise DataError(f"{path} is too large for a trigger: at most 256 MiB unpacked")
+        with np.load(path, allow_pickle=False) as arrays:
+            mask = np.asarray(arrays["mask"])
+            pattern = np.asarray(arrays["pattern"])
+            label = np.asarray(arrays["label"])
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: name a trigger .npz") from error
+    except KeyError as error:
+        raise DataError(f"{path} lacks an array: a trigger .npz holds mask, pattern, label") from (
+            error
+        )
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+        raise DataError(f"{path} is not a trigger .npz with mask, pattern and label") from error
+    if label.size != 1 or label.dtype.kind not in "iu":
+        raise DataError(f"{path}: label is one whole number")
+    if mask.dtype.kind not in "fiub" or pattern.dtype.kind not in "fiub":
+        raise DataError(f"{path}: mask and pattern are numbers")
+    try:
+        return Trigger(mask.astype(np.float32), pattern.astype(np.float32), int(label.item()))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _png_of(trigger: Trigger) -> bytes:
+    """The trigger on black, which is how the paper's Figure 1 shows it."""
+    shown = np.rint(trigger.mask * trigger.pattern * 255).astype(np.uint8)
+    pixels = shown[0] if shown.shape[0] == 1 else np.moveaxis(shown[:3], 0, -1)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()

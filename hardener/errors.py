@@ -1,0 +1,25 @@
+"""What can go wrong, in words that say what to do about it.
+
+Every error a user can cause is a `HardenError`; the command line prints its message on one
+line and leaves with exit code 2. Anything else that reaches the user is a bug.
+"""
+
+
+class HardenError(Exception):
+    """The job could not be done; the message names the mend."""
+
+
+class UsageError(HardenError):
+    """The arguments contradict each other or ask for something that does not exist."""
+
+
+class DataError(HardenError):
+    """Images, labels, triggers or saved results cannot be used."""
+
+
+class ModelError(HardenError):
+    """A model file cannot be read, understood or rewritten."""
+
+
+class ProviderError(HardenError):
+    """An execution provider was named that cannot run here."""

@@ -1,0 +1,85 @@
+"""Files appear whole or not at all, and are named by their digest."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hardener.errors import UsageError
+
+_CHUNK_BYTES = 1 << 20
+
+
+def check_writable(target: Path) -> None:
+    """Makes sure, before long work, that a file could be written.
+
+    Raises:
+        UsageError: it is a folder, or nothing can be written where it shall lie.
+    """
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder: name a file to write")
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write {target}: {folder} is not a folder that can be written")
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `target` that replaces it when the block succeeds.
+
+    A crash, an exception or a kill inside the block leaves `target` as it was.
+
+    Args:
+        target: the file to create or replace; its folder is made when missing.
+
+    Raises:
+        UsageError: the folder cannot be made or written.
+    """
+    check_writable(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.name}.", suffix=f".partial{target.suffix}", dir=target.parent
+        )
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+    os.close(handle)
+    partial = Path(name)
+    try:
+        partial.chmod(0o666 & ~_umask())
+        yield partial
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(target)
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Writes `content` to `target` through a temporary file and a rename."""
+    with atomic_path(target) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(target: Path, content: str) -> None:
+    """Writes `content` to `target` as UTF-8 through a temporary file and a rename."""
+    write_bytes(target, content.encode("utf-8"))
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 digest of a file as lower-case hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,1 @@
+"""How good a model is: accuracy, attack success rate and robust accuracy, with intervals."""

@@ -1,0 +1,62 @@
+"""Intervals around measured rates and ratios."""
+
+import numpy as np
+from scipy.stats import norm
+
+from hardener.arrays import AnyArray
+from hardener.errors import DataError
+from hardener.results import Rate, Ratio
+
+_CONFIDENCE = 0.95
+_RESAMPLES = 2000
+
+
+def wilson(successes: int, n: int) -> Rate:
+    """A rate with its 95 % Wilson score interval.
+
+    Raises:
+        DataError: there is nothing to take a rate of.
+
+    Source: Wilson 1927; Brown, Cai and DasGupta 2001, equation 4.
+    """
+    if n == 0:
+        raise DataError("no images are left to measure on: give images of more classes")
+    z = float(norm.ppf(0.5 + _CONFIDENCE / 2))
+    p = successes / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
+    return Rate(
+        value=p, low=max(0.0, min(p, middle - half)), high=min(1.0, max(p, middle + half)), n=n
+    )
+
+
+def paired_ratio(numerator: AnyArray, denominator: AnyArray, seed: int) -> Ratio:
+    """Median of pairwise ratios with a 95 % bootstrap interval of that median.
+
+    Args:
+        numerator: (R,) times of one model, round by round.
+        denominator: (R,) times of the other in the same rounds.
+        seed: of the resampling.
+    """
+    ratios = np.asarray(numerator) / np.asarray(denominator)
+    rng = np.random.default_rng(seed)
+    medians = np.median(rng.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
+    low, high = np.quantile(medians, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+    return Ratio(value=float(np.median(ratios)), low=float(low), high=float(high))
+
+
+def largest_likely_drop(lost: int, gained: int, n: int) -> float:
+    """Upper end of a one-sided 95 % interval of an accuracy drop, from paired counts.
+
+    Args:
+        lost: images classified right before and wrong after.
+        gained: images classified wrong before and right after.
+        n: all images.
+
+    Returns:
+        The drop, as a fraction, that is exceeded with at most 5 % probability (normal
+        approximation to the difference of paired proportions).
+    """
+    drop = (lost - gained) / n
+    variance = ((lost + gained) / n - drop * drop) / n
+    return drop + float(norm.ppf(_CONFIDENCE)) * float(np.sqrt(max(0.0, variance)))

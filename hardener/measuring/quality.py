@@ -1,0 +1,98 @@
+"""Accuracy, attack success rate and robust accuracy of models under input settings.
+
+The attack success rate is the fraction of triggered images that go to the target label, over
+images whose true label is another one; robust accuracy is the fraction of those same images
+that go to their true label.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hardener.arrays import FloatArray, IntArray
+from hardener.data.images import ImageSource
+from hardener.data.settings import Setting
+from hardener.model.classifier import Classifier
+from hardener.model.runtime import Runner
+
+
+@dataclass(frozen=True)
+class Probe:
+    """An input setting and the label that counts as a hit under it, where there is one."""
+
+    setting: Setting = ()
+    target: int | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Images counted under one input setting.
+
+    Attributes:
+        n: all images.
+        correct: classified to their true label.
+        others: images whose true label is not the target; 0 without a target.
+        hits: of those, classified to the target.
+        robust: of those, classified to their true label.
+    """
+
+    n: int = 0
+    correct: int = 0
+    others: int = 0
+    hits: int = 0
+    robust: int = 0
+
+    def __add__(self, more: "Counts") -> "Counts":
+        return Counts(
+            self.n + more.n,
+            self.correct + more.correct,
+            self.others + more.others,
+            self.hits + more.hits,
+            self.robust + more.robust,
+        )
+
+
+def count(logits: FloatArray, labels: IntArray, target: int | None) -> Counts:
+    """Counts one batch of logits (N, K) against true labels (N,)."""
+    predicted = logits.argmax(axis=1)
+    right = predicted == labels
+    if target is None:
+        return Counts(len(labels), int(right.sum()))
+    other = labels != target
+    return Counts(
+        len(labels),
+        int(right.sum()),
+        int(other.sum()),
+        int((predicted[other] == target).sum()),
+        int(right[other].sum()),
+    )
+
+
+def measure(
+    classifier: Classifier,
+    runner: Runner,
+    source: ImageSource,
+    probes: Mapping[str, Probe],
+    *,
+    indices: IntArray | None = None,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> dict[str, Counts]:
+    """Counts under every probe, in one pass over the images.
+
+    Args:
+        classifier: the model.
+        runner: its session, from `open_full`.
+        source: labelled images.
+        probes: what to stamp and which label to count as a hit, by name.
+        indices: positions to measure on; all if None.
+        on_batch: told the number of images of each finished batch.
+
+    Returns:
+        Counts by the probes' names.
+    """
+    totals = dict.fromkeys(probes, Counts())
+    for batch in classifier.batches(source, indices):
+        for name, probe in probes.items():
+            (scores,) = runner.run(classifier.feeds(batch.images, probe.setting))
+            totals[name] += count(scores, batch.labels, probe.target)
+        on_batch(len(batch.labels))
+    return totals

@@ -1,0 +1,1 @@
+"""An ONNX classifier, and what can be done with one."""

@@ -1,0 +1,125 @@
+"""A model together with what is needed to show it images."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from hardener.arrays import AnyArray, FloatArray, IntArray
+from hardener.data.images import Batch, ImageSource, open_images
+from hardener.data.preprocessing import Preprocessing, combine_preprocessing
+from hardener.data.settings import Setting, stamp_all
+from hardener.errors import ModelError
+from hardener.model.files import OnnxModel, load_model
+from hardener.model.runtime import Runner, open_runner
+from hardener.model.signature import Signature, read_signature
+from hardener.results import DataIdentity, ModelIdentity
+
+_VALUES_PER_BATCH = 256 * 3 * 32 * 32
+_LARGEST_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """An ONNX image classifier and its preprocessing.
+
+    Attributes:
+        model: the checked file.
+        signature: its input and output.
+        preprocessing: how images become its input.
+    """
+
+    model: OnnxModel
+    signature: Signature
+    preprocessing: Preprocessing
+
+    @property
+    def proto(self) -> onnx.ModelProto:
+        """The ONNX model."""
+        return self.model.proto
+
+    @property
+    def batch_size(self) -> int:
+        """Images a run: 256 of 32×32, fewer larger ones."""
+        height, width = self.preprocessing.size
+        values = self.preprocessing.channels * height * width
+        return max(1, min(_LARGEST_BATCH, _VALUES_PER_BATCH // values))
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Path and digest, as documents name the model."""
+        return ModelIdentity(path=str(self.model.path), sha256=self.model.sha256)
+
+    def feeds(self, images: FloatArray, setting: Setting = ()) -> dict[str, AnyArray]:
+        """Network input for images (N, C, H, W) in [0, 1] with a setting's triggers stamped."""
+        return {self.signature.input: self.preprocessing.apply(stamp_all(images, setting))}
+
+    def batches(self, source: ImageSource, indices: IntArray | None = None) -> Iterator[Batch]:
+        """Streams images resized for this model, `batch_size` at a time, in ascending order."""
+        return source.batches(
+            size=self.preprocessing.size,
+            channels=self.preprocessing.channels,
+            batch_size=self.batch_size,
+            indices=indices,
+        )
+
+    def open_data(self, path: Path) -> ImageSource:
+        """Opens images labelled with this model's classes.
+
+        Raises:
+            DataError: the images cannot be read or a label is beyond the model's classes.
+        """
+        source = open_images(path, self.model.class_names)
+        source.require_labels_below(self.signature.classes)
+        return source
+
+
+def open_classifier(
+    path: Path,
+    overrides: Sequence[Mapping[str, tuple[float, ...]]] = (),
+) -> Classifier:
+    """Reads a model and settles its preprocessing.
+
+    Args:
+        path: an ONNX file.
+        overrides: preprocessing fields that win over the model's metadata, later over earlier.
+
+    Raises:
+        ModelError: the file is no image classifier that can be worked on.
+        DataError: the preprocessing is incomplete or contradicts the model.
+    """
+    model = load_model(path)
+    signature = read_signature(model.proto)
+    if signature.batch is not None:
+        raise ModelError(
+            f"{path} takes exactly {signature.batch} images at a time: export it with a dynamic "
+            "batch axis"
+        )
+    preprocessing = combine_preprocessing(
+        model.preprocessing_fields,
+        *map(dict, overrides),
+        input_size=signature.size,
+        channels=signature.channels,
+    )
+    return Classifier(model, signature, preprocessing)
+
+
+def data_identity(source: ImageSource) -> DataIdentity:
+    """Path, digest and count of an image set, less what turned out unreadable."""
+    return DataIdentity(
+        path=str(source.path),
+        sha256=source.sha256(),
+        count=len(source) - len(source.unreadable),
+        unreadable=tuple(source.unreadable),
+    )
+
+
+def open_full(proto: onnx.ModelProto, signature: Signature, provider: str) -> Runner:
+    """A session of a whole model with the class scores as its only output."""
+    narrowed = onnx.ModelProto()
+    narrowed.CopyFrom(proto)
+    wanted = [value for value in proto.graph.output if value.name == signature.output]
+    del narrowed.graph.output[:]
+    narrowed.graph.output.extend(wanted)
+    return open_runner(narrowed, provider)

@@ -1,0 +1,275 @@
+"""PyTorch to ONNX, checked against PyTorch on real images before the file appears."""
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import json
+import os
+import pickle
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hardener.arrays import FloatArray
+from hardener.data.images import ImageSource, open_images
+from hardener.data.preprocessing import Preprocessing
+from hardener.data.signs import render_signs
+from hardener.errors import DataError, ModelError, UsageError
+from hardener.files import sha256_of
+from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY, save_model, with_metadata
+from hardener.model.runtime import open_runner
+from hardener.results import DataIdentity, ExportResult, ModelIdentity
+
+PARITY_TOLERANCE = 1e-4
+_PARITY_IMAGES = 86
+_NESTED_KEYS = ("state_dict", "model_state_dict", "model")
+
+
+def export(
+    checkpoint: Path,
+    arch: str,
+    output: Path,
+    *,
+    input_size: tuple[int, int, int] | None = None,
+    opset: int | None = None,
+    class_names: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    data: Path | None = None,
+    arch_arguments: Mapping[str, object] | None = None,
+) -> ExportResult:
+    """Writes a PyTorch classifier as ONNX with a dynamic batch.
+
+    Importing the architecture runs its code; the checkpoint runs none.
+
+    Args:
+        checkpoint: a state dictionary, as safetensors or as `.pt` without pickled code.
+        arch: `MODULE:CLASS` or `FILE.py:CLASS`; the module is looked for in the working
+            directory first.
+        output: the ONNX file.
+        input_size: channels, height, width; by default the class's `input_size`.
+        opset: of the standard operators; by default the exporter's.
+        class_names: in label order.
+        mean: for each channel, on pixels in [0, 1]; by default the class's `mean`.
+        std: likewise, by default the class's `std`.
+        data: images to compare the logits on; by default rendered traffic signs.
+        arch_arguments: keyword arguments of the class.
+
+    Raises:
+        UsageError: the architecture cannot be imported or built.
+        ModelError: checkpoint and architecture do not fit, the export fails, or a logit differs
+            from PyTorch's by more than 1e-4.
+        DataError: the comparison images cannot be read.
+    """
+    constructor = _import_arch(arch)
+    network = _build(arch, constructor, arch_arguments or {})
+    _load_weights(network, checkpoint)
+    network.eval()
+    shape = input_size or _class_tuple(constructor, "input_size")
+    if shape is None:
+        raise UsageError(f"{arch} has no input_size: give --input-size C,H,W")
+    channels, height, width = (int(size) for size in shape)
+    if channels not in (1, 3):
+        raise UsageError(f"input size {shape}: the first number is 1 or 3 channels")
+    preprocessing = _preprocessing(constructor, (height, width), channels, mean, std)
+    properties: dict[str, str] = {}
+    if class_names is not None:
+        properties[CLASS_NAMES_KEY] = json.dumps(list(class_names), ensure_ascii=False)
+    if preprocessing is not None:
+        properties[PREPROCESSING_KEY] = preprocessing.to_json()
+    source = None if data is None else open_images(data, class_names)
+    pixels = _parity_images(source, (height, width), channels)
+    images = pixels if preprocessing is None else preprocessing.apply(pixels)
+
+    proto = with_metadata(_exported(network, images[:2], opset), properties)
+    expected = _logits(network, images)
+    if class_names is not None and expected.shape[1] != len(class_names):
+        raise DataError(f"{len(class_names)} class names for {expected.shape[1]} classes")
+    (found,) = open_runner(proto, "cpu").run({proto.graph.input[0].name: images})
+    difference = float(np.abs(found - expected).max())
+    if not difference <= PARITY_TOLERANCE:
+        raise ModelError(
+            f"the exported logits differ from PyTorch's by {difference:.2g}, "
+            f"{PARITY_TOLERANCE:g} is allowed: nothing was written"
+        )
+    digest = save_model(proto, output)
+    return ExportResult(
+        seed=0,
+        provider="cpu",
+        checkpoint=ModelIdentity(path=str(checkpoint), sha256=sha256_of(checkpoint)),
+        model=ModelIdentity(path=str(output), sha256=digest),
+        data=None
+        if source is None
+        else DataIdentity(path=str(source.path), sha256=source.sha256(), count=len(source)),
+        parity_images=len(images),
+        largest_difference=difference,
+    )
+
+
+def _import_arch(arch: str) -> Any:  # noqa: ANN401
+    module_name, _, class_name = arch.rpartition(":")
+    if not module_name or not class_name:
+        raise UsageError(f"--arch is MODULE:CLASS or FILE.py:CLASS, not {arch!r}")
+    try:
+        if module_name.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(module_name).stem, module_name)
+            if spec is None or spec.loader is None:
+                raise UsageError(f"{module_name} is no Python file")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            with _working_directory_importable():
+                module = importlib.import_module(module_name)
+        return getattr(module, class_name)
+    except (ImportError, OSError, SyntaxError) as error:
+        raise UsageError(f"--arch {arch}: cannot import {module_name}: {error}") from error
+    except AttributeError as error:
+        raise UsageError(f"--arch {arch}: {module_name} has no {class_name}") from error
+
+
+@contextlib.contextmanager
+def _working_directory_importable():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    here = os.getcwd()  # noqa: PTH109  sys.path holds strings
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _build(arch: str, constructor: Any, arguments: Mapping[str, object]) -> nn.Module:  # noqa: ANN401
+    try:
+        network = constructor(**arguments)
+    except Exception as error:  # the architecture is the user's code
+        raise UsageError(f"--arch {arch} cannot be built: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"--arch {arch} is no torch.nn.Module")
+    return network
+
+
+def _load_weights(network: nn.Module, checkpoint: Path) -> None:
+    if not checkpoint.is_file():
+        raise ModelError(f"{checkpoint} does not exist: name a .safetensors or .pt checkpoint")
+    try:
+        if checkpoint.suffix == ".safetensors":
+            state: Any = load_file(checkpoint)
+        else:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{checkpoint} holds more than weights (or is damaged) and is not opened: save the "
+            "state_dict alone, best as .safetensors"
+        ) from error
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(f"{checkpoint} is no checkpoint: {_first_line(error)}") from error
+    if isinstance(state, Mapping):
+        state = next((state[k] for k in _NESTED_KEYS if isinstance(state.get(k), Mapping)), state)
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ModelError(f"{checkpoint} holds no state dictionary of tensors")
+    weights = {str(name).removeprefix("module."): value for name, value in state.items()}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise ModelError(
+            f"{checkpoint} does not fit the architecture: {' '.join(lines[1:2])[:300]}"
+        ) from error
+
+
+def _class_tuple(constructor: Any, name: str) -> tuple[float, ...] | None:  # noqa: ANN401
+    value = getattr(constructor, name, None)
+    return tuple(value) if isinstance(value, tuple | list) else None
+
+
+def _preprocessing(
+    constructor: Any,  # noqa: ANN401
+    size: tuple[int, int],
+    channels: int,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> Preprocessing | None:
+    means = tuple(mean) if mean is not None else _class_tuple(constructor, "mean")
+    stds = tuple(std) if std is not None else _class_tuple(constructor, "std")
+    if means is None and stds is None:
+        return None
+    if means is None or stds is None:
+        raise UsageError("give both --mean and --std, or neither")
+    if not {len(means), len(stds)} <= {1, channels}:
+        raise UsageError(f"mean and std need 1 or {channels} values")
+    if len(means) == 1:
+        means *= channels
+    if len(stds) == 1:
+        stds *= channels
+    return Preprocessing(size, means, stds)
+
+
+def _parity_images(source: ImageSource | None, size: tuple[int, int], channels: int) -> FloatArray:
+    if source is not None:
+        every = max(1, len(source) // _PARITY_IMAGES)
+        chosen = np.arange(0, len(source), every)[:_PARITY_IMAGES]
+        batches = source.batches(
+            size=size, channels=channels, batch_size=_PARITY_IMAGES, indices=chosen
+        )
+        return next(batches).images
+    signs, _ = render_signs(2, seed=0)
+    colour = torch.from_numpy(np.moveaxis(signs, -1, 1).astype(np.float32) / 255)
+    resized: FloatArray = nn.functional.interpolate(colour, size=size, mode="bilinear").numpy()
+    return resized if channels == 3 else resized.mean(axis=1, keepdims=True)
+
+
+def _exported(network: nn.Module, example: FloatArray, opset: int | None) -> onnx.ModelProto:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        target = Path(folder) / "model.onnx"
+        try:
+            torch.onnx.export(
+                network,
+                (torch.from_numpy(example),),
+                target,
+                input_names=["images"],
+                output_names=["logits"],
+                opset_version=opset,
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                external_data=False,
+                verbose=False,
+            )
+            proto = onnx.load_model(target)
+        except Exception as error:  # the exporter wraps whatever a network's code raises
+            raise ModelError(f"the export failed: {_first_line(error)}") from error
+    # The exporter notes the source files of every node, with paths of the machine it ran on.
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        del value.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    return proto
+
+
+def _logits(network: nn.Module, images: FloatArray) -> FloatArray:
+    with torch.no_grad():
+        logits = network(torch.from_numpy(images))
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ModelError("the network does not return logits of shape (N, classes)")
+    return logits.numpy()
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]

@@ -1,0 +1,4 @@
+"""Ways to write a pruning into the graph, one file each.
+
+`mask` and `fold` zero channels for good, `guard` zeroes them for one image at a time.
+"""

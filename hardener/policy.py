@@ -1,0 +1,42 @@
+"""harden.toml: what a team settles once for its models.
+
+[preprocessing]
+size = [32, 32]
+mean = [0.485, 0.456, 0.406]
+std = [0.229, 0.224, 0.225]
+"""
+
+import tomllib
+from pathlib import Path
+
+from hardener.data.preprocessing import preprocessing_fields
+from hardener.errors import DataError, UsageError
+
+DEFAULT_POLICY = Path("harden.toml")
+
+
+def policy_preprocessing(policy: Path | None) -> dict[str, tuple[float, ...]]:
+    """Reads the preprocessing fields of a policy file.
+
+    Args:
+        policy: the file; if None, `harden.toml` in the working directory where there is one.
+
+    Raises:
+        UsageError: the file is missing, is no TOML, or holds an unknown section.
+    """
+    path = policy or DEFAULT_POLICY
+    if policy is None and not path.is_file():
+        return {}
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML: {error}") from error
+    unknown = sorted(set(document) - {"preprocessing"})
+    if unknown:
+        raise UsageError(f"{path}: unknown section [{unknown[0]}]; known is [preprocessing]")
+    try:
+        return preprocessing_fields(document.get("preprocessing", {}))
+    except DataError as error:
+        raise UsageError(f"{path}: {error}") from error

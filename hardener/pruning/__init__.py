@@ -1,0 +1,1 @@
+"""Which channels go, and at what price."""

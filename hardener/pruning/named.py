@@ -1,0 +1,69 @@
+"""Named channels zeroed, without a scan and without images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hardener.errors import UsageError
+from hardener.model.files import load_model
+from hardener.model.rewriting import (
+    PruningPlan,
+    check_channels,
+    check_rewrite,
+    require_same_logits,
+    rewritten,
+)
+from hardener.model.signature import read_signature
+from hardener.model.topology import find_feature_layer
+from hardener.pruning.writing import check_output, write_hardened
+from hardener.results import Layer, ModelIdentity, PruneResult
+
+
+def prune_channels(
+    model: Path,
+    channels: Sequence[int],
+    output: Path,
+    *,
+    layer: str | None = None,
+    rewrite: str = "fold",
+    dry_run: bool = False,
+) -> PruneResult:
+    """Zeroes named channels of the feature layer.
+
+    Args:
+        model: an ONNX classifier.
+        channels: which ones.
+        output: the hardened ONNX file; a JSON file is written beside it.
+        layer: name of the feature layer's tensor, where the graph's own is not wanted.
+        rewrite: fold or mask.
+        dry_run: checks everything, but writes nothing.
+
+    Raises:
+        HardenError: the model or an argument cannot be used.
+    """
+    check_output(output, model)
+    check_rewrite(rewrite)
+    pruned = tuple(sorted(set(channels)))
+    if not pruned:
+        raise UsageError("no channels are named: --channels 3,17,40")
+    loaded = load_model(model)
+    signature = read_signature(loaded.proto)
+    feature = find_feature_layer(loaded.proto, signature, layer)
+    check_channels(pruned, feature)
+    plan = PruningPlan(feature, rewrite, pruned)
+    hardened = rewritten(loaded.proto, signature, plan)
+    size = signature.size or (224, 224)
+    noise = np.random.default_rng(0).normal(size=(signature.batch or 4, signature.channels, *size))
+    require_same_logits(loaded.proto, hardened, signature, plan, noise.astype(np.float32))
+    result = PruneResult(
+        seed=0,
+        provider="cpu",
+        model=ModelIdentity(path=str(model), sha256=loaded.sha256),
+        layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
+        outcome="planned",
+        criterion="named",
+        rewrite=rewrite,
+        channels=pruned,
+    )
+    return result if dry_run else write_hardened(hardened, result, output)

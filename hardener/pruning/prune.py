@@ -1,0 +1,245 @@
+"""Pruning: from a finished scan and clean images, or from named channels, to a hardened file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from hardener.arrays import IntArray
+from hardener.data.images import ImageSource
+from hardener.data.settings import CLEAN, Setting
+from hardener.data.splits import stratified_halves
+from hardener.errors import DataError, UsageError
+from hardener.measuring.quality import Counts, Probe, measure
+from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
+from hardener.model.rewriting import PruningPlan, check_rewrite, require_same_logits, rewritten
+from hardener.model.runtime import choose_provider, open_runner
+from hardener.model.switching import guardable_head, maskable_head
+from hardener.model.topology import find_feature_layer
+from hardener.progress import Progress, counting, silent
+from hardener.pruning.choice import attacked, choose
+from hardener.pruning.criteria import CRITERIA
+from hardener.pruning.options import PruningOption, pruning_options
+from hardener.pruning.sweep import Trial, sweep
+from hardener.pruning.writing import check_output, write_hardened
+from hardener.results import PruneResult, SweepRow
+from hardener.scanning.activations import channel_norms, norms_graph
+from hardener.scanning.scan import load_scan, load_synthetic_triggers
+
+DEFAULT_CRITERION = "linf-gap"
+_CHECKED_IMAGES = 64
+
+
+def prune(
+    model: Path,
+    scan: Path,
+    data: Path,
+    output: Path,
+    *,
+    criterion: str | None = None,
+    threshold: float | None = None,
+    max_accuracy_drop: float = 0.02,
+    rewrite: str = "fold",
+    dry_run: bool = False,
+    force: bool = False,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    provider: str = "auto",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> PruneResult:
+    """Prunes the channels that answer to the scan's synthetic triggers.
+
+    The clean images are split in two: the threshold is chosen on one half and the result
+    reported on the other. Writes `output` and, beside it, a JSON file. Writes nothing on
+    `dry_run`, where the scan found nothing, where no threshold within the budget lowers the
+    attack success rate, or where the budget does not hold on the reporting half: `outcome`
+    says which.
+
+    Args:
+        model: the ONNX classifier that was scanned.
+        scan: the scan's folder.
+        data: clean labelled images.
+        output: the hardened ONNX file.
+        criterion: linf, linf-gap, l1 or l2; by default linf-gap, for a guard linf.
+        threshold: fixes the threshold instead of choosing one.
+        max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
+        rewrite: fold, mask or guard.
+        dry_run: measures and decides, but writes nothing.
+        force: prunes although the scan's verdict is not backdoored, and writes although the
+            budget does not hold.
+        preprocessing: fields that win over the model's metadata, later over earlier.
+        provider: auto, cpu, cuda or tensorrt.
+        seed: of the split.
+        progress: told how far it is.
+
+    Raises:
+        HardenError: the scan is of another model, or an argument cannot be used.
+
+    Source: Cheng et al. 2020, section 5.
+    """
+    check_output(output, model)
+    check_rewrite(rewrite)
+    criterion = _checked_criterion(criterion, rewrite)
+    if not 0 <= max_accuracy_drop <= 1:
+        raise UsageError(f"--max-accuracy-drop is a fraction from 0 to 1, not {max_accuracy_drop}")
+    if threshold is not None and not np.isfinite(threshold):
+        raise UsageError(f"--threshold is a finite number, not {threshold}")
+    classifier = open_classifier(model, preprocessing)
+    scanned = load_scan(scan)
+    if scanned.model.sha256 != classifier.model.sha256:
+        raise DataError(
+            f"{scan} is the scan of another model ({scanned.model.path}, sha256 "
+            f"{scanned.model.sha256[:12]}…): scan {model} first"
+        )
+    layer = find_feature_layer(classifier.proto, classifier.signature, scanned.layer.name)
+    source = classifier.open_data(data)
+    chosen_provider = choose_provider(provider)
+    chosen_on, reported_on = stratified_halves(source.labels, seed)
+    if not len(reported_on):
+        raise DataError(f"{data} holds {len(source)} images: two halves are needed")
+    result = PruneResult(
+        seed=seed,
+        provider=chosen_provider,
+        model=classifier.identity,
+        data=data_identity(source),
+        layer=scanned.layer,
+        outcome="inconclusive" if scanned.verdict == "inconclusive" else "nothing-found",
+        criterion=criterion,
+        rewrite=rewrite,
+        max_accuracy_drop=max_accuracy_drop,
+    )
+    if scanned.verdict != "backdoored" and not force:
+        return result
+
+    triggers = load_synthetic_triggers(scan, scanned)
+    settings: dict[str, Setting] = {CLEAN: ()}
+    settings |= {f"clean+syn {t.label}": (t,) for t in triggers}
+    probes = {
+        name: Probe(setting, setting[0].label if setting else None)
+        for name, setting in settings.items()
+    }
+    norms = channel_norms(
+        classifier,
+        open_runner(norms_graph(classifier.proto, layer), chosen_provider),
+        source,
+        settings,
+        indices=chosen_on,
+        on_batch=counting(progress, "measuring channels", len(chosen_on)),
+    )
+    options = pruning_options(criterion, rewrite, norms, threshold)
+    make_head = guardable_head if rewrite == "guard" else maskable_head
+    trials = sweep(
+        classifier,
+        layer,
+        make_head(classifier.proto, layer, classifier.signature),
+        [option.feed for option in options],
+        source,
+        probes,
+        provider=chosen_provider,
+        indices=chosen_on,
+        on_batch=counting(progress, "sweeping thresholds", len(chosen_on)),
+    )
+    rows = tuple(_row(option, trial) for option, trial in zip(options, trials, strict=True))
+    result = result.model_copy(
+        update={
+            "outcome": "no-gain",
+            "data": data_identity(source),
+            "sweep": rows,
+            "chosen_on": trials[0].counts[CLEAN].n,
+        }
+    )
+    position = 1 if threshold is not None else choose(CLEAN, trials, max_accuracy_drop)
+    if position is None:
+        return result
+    option = options[position]
+    plan = PruningPlan(
+        layer,
+        rewrite,
+        () if rewrite == "guard" else option.channels,
+        option.threshold if rewrite == "guard" else None,
+    )
+    hardened = rewritten(classifier.proto, classifier.signature, plan)
+    _check_on_images(classifier, hardened, plan, source, chosen_on, settings)
+    before, after = (
+        measure(
+            classifier,
+            open_full(proto, classifier.signature, chosen_provider),
+            source,
+            probes,
+            indices=reported_on,
+            on_batch=counting(progress, f"measuring {name}", len(reported_on)),
+        )
+        for name, proto in (("the original", classifier.proto), ("the hardened model", hardened))
+    )
+    report = _report(before, after, max_accuracy_drop)
+    result = result.model_copy(
+        update={
+            "outcome": "planned" if report["within_budget"] or force else "over-budget",
+            "threshold": option.threshold,
+            "channels": plan.channels,
+            "data": data_identity(source),
+            **report,
+        }
+    )
+    if dry_run or result.outcome == "over-budget":
+        return result
+    return write_hardened(hardened, result, output)
+
+
+def _checked_criterion(criterion: str | None, rewrite: str) -> str:
+    if criterion is None:
+        return "linf" if rewrite == "guard" else DEFAULT_CRITERION
+    if criterion not in CRITERIA:
+        raise UsageError(f"no criterion {criterion!r}: use one of {', '.join(CRITERIA)}")
+    if rewrite == "guard" and criterion != "linf":
+        raise UsageError(
+            f"--rewrite guard compares each image's ℓ∞ norm with the threshold: it takes "
+            f"--criterion linf, not {criterion}"
+        )
+    return criterion
+
+
+def _check_on_images(
+    classifier: Classifier,
+    hardened: onnx.ModelProto,
+    plan: PruningPlan,
+    source: ImageSource,
+    indices: IntArray,
+    settings: Mapping[str, Setting],
+) -> None:
+    """Requires the plan's logits on some real images, under every setting."""
+    every = max(1, len(indices) // _CHECKED_IMAGES)
+    for batch in classifier.batches(source, indices[::every][:_CHECKED_IMAGES]):
+        for setting in settings.values():
+            (network_input,) = classifier.feeds(batch.images, setting).values()
+            require_same_logits(
+                classifier.proto, hardened, classifier.signature, plan, network_input
+            )
+
+
+def _row(option: PruningOption, trial: Trial) -> SweepRow:
+    clean, attack = trial.counts[CLEAN], attacked(CLEAN, trial)
+    return SweepRow(
+        threshold=option.threshold,
+        channels_pruned=len(option.channels),
+        accuracy=clean.correct / clean.n,
+        attack_success_rate=attack.hits / max(1, attack.others),
+        robust_accuracy=attack.robust / max(1, attack.others),
+    )
+
+
+def _report(
+    before: Mapping[str, Counts], after: Mapping[str, Counts], max_accuracy_drop: float
+) -> dict[str, object]:
+    """The result's fields that come from the reporting half."""
+    fields: dict[str, object] = {"reported_on": before[CLEAN].n}
+    accuracy: list[float] = []
+    for word, counts in (("before", before), ("after", after)):
+        attacks = sum((c for name, c in counts.items() if name != CLEAN), Counts())
+        accuracy.append(counts[CLEAN].correct / counts[CLEAN].n)
+        fields[f"accuracy_{word}"] = accuracy[-1]
+        fields[f"attack_success_rate_{word}"] = attacks.hits / max(1, attacks.others)
+        fields[f"robust_accuracy_{word}"] = attacks.robust / max(1, attacks.others)
+    fields["within_budget"] = accuracy[0] - accuracy[1] <= max_accuracy_drop
+    return fields

@@ -1,0 +1,38 @@
+"""Which thresholds to try, and what each of them prunes."""
+
+import numpy as np
+
+from hardener.arrays import BoolArray, FloatArray
+
+MOST_THRESHOLDS = 48
+
+
+def static_thresholds(scores: FloatArray, start: float | None = None) -> FloatArray:
+    """Thresholds that prune ever more channels, from none to all but one.
+
+    A channel is pruned where its score exceeds the threshold.
+
+    Args:
+        scores: (C,) larger goes first.
+        start: no threshold above this is tried; the paper starts at the clean maximum.
+
+    Returns:
+        At most 48 descending thresholds, the first one the start or the largest score.
+    """
+    distinct = np.unique(scores)[::-1]
+    limit = distinct[0] if start is None else np.float32(start)
+    below = distinct[distinct < limit]
+    if len(below) > MOST_THRESHOLDS - 1:
+        below = below[np.linspace(0, len(below) - 1, MOST_THRESHOLDS - 1).round().astype(int)]
+    return np.concatenate([[limit], below]).astype(np.float32)
+
+
+def guard_thresholds(clean_linf: FloatArray) -> FloatArray:
+    """Evenly spaced thresholds from the clean maximum of (N, C) peaks down towards zero."""
+    top = float(clean_linf.max())
+    return np.linspace(top, top / MOST_THRESHOLDS, MOST_THRESHOLDS).astype(np.float32)
+
+
+def channels_kept(scores: FloatArray, threshold: float) -> BoolArray:
+    """(C,) true where a channel stays."""
+    return scores <= threshold

@@ -1,0 +1,307 @@
+"""What the stages find, as frozen documents that go to JSON and come back checked."""
+
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hardener.errors import DataError
+from hardener.files import write_text
+
+SCHEMA_VERSION = 1
+_LARGEST_DOCUMENT_BYTES = 256 << 20
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Tool(_Frozen):
+    """Who wrote a document."""
+
+    name: str
+    version: str
+
+
+class ModelIdentity(_Frozen):
+    """Which model file was read."""
+
+    path: str
+    sha256: str
+
+
+class DataIdentity(_Frozen):
+    """Which images were read, how many of them, and which could not be decoded."""
+
+    path: str
+    sha256: str
+    count: int
+    unreadable: tuple[str, ...] = ()
+
+
+class Layer(_Frozen):
+    """The feature layer: its tensor's name, how many channels, and on which axis."""
+
+    name: str
+    channels: int
+    axis: int
+
+
+class Rate(_Frozen):
+    """A fraction of `n` images in [0, 1] with its 95 % interval (Wilson score)."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class Ratio(_Frozen):
+    """A ratio with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Document(_Frozen):
+    """What every JSON file starts with. `provider` is what ran, not what was asked for."""
+
+    schema_version: int = SCHEMA_VERSION
+    tool: Tool = Field(default_factory=lambda: Tool(name="hardener", version=tool_version()))
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    seed: int
+    provider: str
+
+    def write(self, path: Path) -> None:
+        """Writes the document as indented JSON, whole or not at all."""
+        write_text(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a document back.
+
+        Raises:
+            DataError: it is missing, of another schema version, or not such a document.
+        """
+        try:
+            if path.stat().st_size > _LARGEST_DOCUMENT_BYTES:
+                raise DataError(f"{path} is over 256 MiB: it is no {cls.__name__}")
+            document = cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the document"
+            raise DataError(f"{path} is no {cls.__name__}: {where}: {first['msg']}") from error
+        if document.schema_version != SCHEMA_VERSION:
+            raise DataError(
+                f"{path} has schema version {document.schema_version}, this version of harden "
+                f"reads {SCHEMA_VERSION}: run the stage again"
+            )
+        return document
+
+
+class LabelEvidence(_Frozen):
+    """What trigger inversion found for one label.
+
+    Attributes:
+        label: the label.
+        mask_l1: size of its smallest trigger, in pixels.
+        anomaly_index: deviations of mask_l1 from the median of all labels, in MADs scaled to
+            a normal distribution; positive where the mask is smaller than the median.
+        relative_size: mask_l1 divided by the median of all labels.
+        trigger_success_rate: fraction of images of other labels, not used in the search, that
+            the trigger sends to this label.
+        trigger_sha256: digest of the saved trigger.
+    """
+
+    label: int
+    mask_l1: float
+    anomaly_index: float
+    relative_size: float
+    trigger_success_rate: float
+    trigger_sha256: str
+
+
+class MaxMean(_Frozen):
+    """Maximum over images and channels, and mean over both."""
+
+    max: float
+    mean: float
+
+
+class NormSummary(_Frozen):
+    """The three norms of the feature layer's channels under one input setting."""
+
+    l1: MaxMean
+    l2: MaxMean
+    linf: MaxMean
+
+
+class ChannelEvidence(_Frozen):
+    """One channel's mean ℓ∞ on clean images and under the synthetic trigger, and the rise."""
+
+    channel: int
+    linf_clean: float
+    linf_triggered: float
+    gap: float
+
+
+Verdict = Literal["clean", "backdoored", "inconclusive"]
+
+
+class ScanResult(Document):
+    """What `harden scan` writes to scan.json.
+
+    Attributes:
+        suspect: the label whose trigger the norms and channels were measured with.
+        accuracy: on the clean images.
+        channels: strongest rise first.
+    """
+
+    model: ModelIdentity
+    data: DataIdentity
+    verdict: Verdict
+    score: float
+    targets: tuple[int, ...]
+    suspect: int
+    accuracy: float
+    layer: Layer
+    labels: tuple[LabelEvidence, ...]
+    norms: dict[str, NormSummary]
+    channels: tuple[ChannelEvidence, ...]
+    reasons: tuple[str, ...]
+
+
+class SweepRow(_Frozen):
+    """What one threshold gives; rates are fractions. No threshold: the model as it came.
+
+    For a guard `channels_pruned` counts the channels that fire on some triggered image.
+    """
+
+    threshold: float | None
+    channels_pruned: int
+    accuracy: float
+    attack_success_rate: float
+    robust_accuracy: float
+
+
+PruneOutcome = Literal[
+    "written", "planned", "nothing-found", "inconclusive", "no-gain", "over-budget"
+]
+
+
+class PruneResult(Document):
+    """What `harden prune` writes beside the hardened model.
+
+    With named channels there is no sweep, no data and no accuracy: those fields are None.
+
+    Attributes:
+        outcome: `written` or, on a dry run, `planned`; otherwise why nothing was written:
+            the scan found nothing or was inconclusive, no threshold within the budget lowers
+            the attack success rate, or the budget does not hold on the reporting images.
+        threshold: the chosen one; in activation units of the criterion's norm.
+        channels: pruned for good; none for a guard.
+        hardened: what was written; None if nothing was.
+        chosen_on: how many images the threshold was chosen on.
+        reported_on: how many other images the before and after values are measured on.
+        attack_success_rate_before: and after, of the synthetic trigger.
+        within_budget: whether the accuracy lost on the reporting images is within the budget.
+    """
+
+    model: ModelIdentity
+    data: DataIdentity | None = None
+    layer: Layer
+    outcome: PruneOutcome
+    criterion: str
+    threshold: float | None = None
+    rewrite: str
+    channels: tuple[int, ...] = ()
+    sweep: tuple[SweepRow, ...] = ()
+    chosen_on: int = 0
+    reported_on: int = 0
+    max_accuracy_drop: float | None = None
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+    attack_success_rate_before: float | None = None
+    attack_success_rate_after: float | None = None
+    robust_accuracy_before: float | None = None
+    robust_accuracy_after: float | None = None
+    within_budget: bool | None = None
+    hardened: ModelIdentity | None = None
+
+
+class LatencyRow(_Frozen):
+    """Times of one model at one batch size, in milliseconds, and its ratio to the first model."""
+
+    provider: str
+    batch_size: int
+    threads: int
+    warmup_runs: int
+    timed_runs: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    images_per_s: float
+    ratio: Ratio
+
+
+class ModelBench(_Frozen):
+    """One model's row. Settings under test name the rates; `latency_ratio` is at batch 1."""
+
+    path: str
+    sha256: str
+    accuracy: Rate
+    attack_success_rate: dict[str, Rate]
+    robust_accuracy: dict[str, Rate]
+    latency: tuple[LatencyRow, ...]
+    latency_ratio: Ratio
+    file_bytes: int
+
+
+class BenchResult(Document):
+    """What `harden bench` writes."""
+
+    model: ModelIdentity
+    data: DataIdentity
+    target: int | None
+    models: tuple[ModelBench, ...]
+
+
+class ExportResult(Document):
+    """What `harden export` did: the largest difference of any logit from PyTorch's."""
+
+    checkpoint: ModelIdentity
+    model: ModelIdentity
+    data: DataIdentity | None
+    parity_images: int
+    largest_difference: float
+
+
+class Inspection(Document):
+    """What `harden inspect` understood. `refusals` names what cannot be done, and why."""
+
+    model: ModelIdentity
+    input: str
+    channels: int
+    size: tuple[int, int] | None
+    output: str
+    classes: int
+    class_names: tuple[str, ...] | None
+    preprocessing: dict[str, tuple[float, ...]]
+    opset: int
+    nodes: int
+    parameters: int
+    layer: Layer | None
+    refusals: dict[str, str]
+
+
+def tool_version() -> str:
+    """The installed version of hardener."""
+    try:
+        return version("hardener")
+    except PackageNotFoundError:
+        return "0+checkout"

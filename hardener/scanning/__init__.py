@@ -1,0 +1,1 @@
+"""Is there a backdoor, and in which channels does it live?"""

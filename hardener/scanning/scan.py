@@ -1,0 +1,281 @@
+"""The scan: inversion, verdict, norms, ranking, from one ONNX file and clean images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hardener.arrays import FloatArray, IntArray
+from hardener.data.images import ImageSource
+from hardener.data.settings import CLEAN, input_settings
+from hardener.data.splits import stratified_sample
+from hardener.data.triggers import Trigger, load_trigger, save_trigger
+from hardener.errors import DataError, UsageError
+from hardener.files import check_writable, sha256_of
+from hardener.measuring.quality import Probe, measure
+from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
+from hardener.model.gradients import differentiable
+from hardener.model.runtime import Runner, choose_provider, open_runner
+from hardener.model.topology import find_feature_layer
+from hardener.progress import Progress, counting, silent
+from hardener.results import (
+    ChannelEvidence,
+    LabelEvidence,
+    Layer,
+    MaxMean,
+    NormSummary,
+    ScanResult,
+)
+from hardener.scanning.activations import ChannelNorms, channel_norms, norms_graph
+from hardener.scanning.inversion import InversionSettings, invert_triggers
+from hardener.scanning.verdict import anomaly_indices, judge, relative_sizes
+
+SCAN_FILE = "scan.json"
+_FITTED_IMAGES = 512
+_UNSEEN_IMAGES = 258
+_LARGEST_FITTED_BYTES = 1 << 30
+
+
+def scan(
+    model: Path,
+    data: Path,
+    output: Path,
+    *,
+    labels: Sequence[int] | None = None,
+    layer: str | None = None,
+    known_trigger: Path | None = None,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    provider: str = "auto",
+    seed: int = 0,
+    inversion: InversionSettings | None = None,
+    progress: Progress = silent,
+) -> ScanResult:
+    """Looks for a backdoor and for the channels that carry it.
+
+    Writes `scan.json` and `triggers/label-NN.npz` into `output`. Images for the search (at most
+    512, and 1 GiB) are kept in memory; all others are streamed.
+
+    Args:
+        model: an ONNX classifier.
+        data: clean labelled images, as for `open_images`.
+        output: folder for the results.
+        labels: which labels to invert; all if None. With some left out the verdict is never
+            clean.
+        layer: name of the feature layer's tensor, where the graph's own is not wanted.
+        known_trigger: the true trigger, where an evaluator has it; it adds input settings to
+            the norms and takes no part in the verdict.
+        preprocessing: fields that win over the model's metadata, later over earlier.
+        provider: auto, cpu, cuda or tensorrt.
+        seed: of sampling and search.
+        inversion: the search's budget.
+        progress: told how far it is.
+
+    Raises:
+        HardenError: the model, the images or an argument cannot be used.
+    """
+    check_writable(output / SCAN_FILE)
+    classifier = open_classifier(model, preprocessing)
+    wanted = _wanted_labels(labels, classifier.signature.classes)
+    feature = find_feature_layer(classifier.proto, classifier.signature, layer)
+    original = None if known_trigger is None else _fitting_trigger(known_trigger, classifier)
+    source = classifier.open_data(data)
+    chosen_provider = choose_provider(provider)
+    fitted, unseen = _two_samples(source, classifier, seed)
+
+    images = np.concatenate([batch.images for batch in classifier.batches(source, fitted)])
+    network = differentiable(
+        classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
+    )
+    budget = inversion or InversionSettings()
+    triggers = invert_triggers(
+        network,
+        images,
+        classifier.preprocessing,
+        wanted,
+        budget,
+        seed,
+        counting(progress, "inverting triggers", budget.steps * len(wanted)),
+    )
+    del network, images
+
+    runner = open_full(classifier.proto, classifier.signature, chosen_provider)
+    success = _success_rates(classifier, runner, source, unseen, triggers, progress)
+    clean = measure(
+        classifier,
+        runner,
+        source,
+        {CLEAN: Probe()},
+        on_batch=counting(progress, "measuring accuracy", len(source)),
+    )[CLEAN]
+    accuracy = clean.correct / clean.n
+    mask_l1 = np.array([trigger.mask_l1 for trigger in triggers], np.float32)
+    judgement = judge(
+        wanted,
+        mask_l1,
+        success,
+        classes=classifier.signature.classes,
+        accuracy=accuracy,
+        images=clean.n,
+    )
+    settings = input_settings(original, triggers[judgement.suspect])
+    norms = channel_norms(
+        classifier,
+        open_runner(norms_graph(classifier.proto, feature), chosen_provider),
+        source,
+        settings,
+        on_batch=counting(progress, "measuring channels", len(source)),
+    )
+    relative, index = relative_sizes(mask_l1), anomaly_indices(mask_l1)
+    digests = _save_triggers(output, triggers)
+    result = ScanResult(
+        seed=seed,
+        provider=chosen_provider,
+        model=classifier.identity,
+        data=data_identity(source),
+        verdict=judgement.verdict,
+        score=judgement.score,
+        targets=judgement.targets,
+        suspect=wanted[judgement.suspect],
+        accuracy=accuracy,
+        layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
+        labels=tuple(
+            LabelEvidence(
+                label=label,
+                mask_l1=float(mask_l1[row]),
+                anomaly_index=float(index[row]),
+                relative_size=float(relative[row]),
+                trigger_success_rate=float(success[row]),
+                trigger_sha256=digests[row],
+            )
+            for row, label in enumerate(wanted)
+        ),
+        norms={name: _summary(values) for name, values in norms.items()},
+        channels=_ranked(norms[CLEAN], norms["clean+syn"]),
+        reasons=judgement.reasons,
+    )
+    result.write(output / SCAN_FILE)
+    return result
+
+
+def trigger_path(folder: Path, label: int) -> Path:
+    """Where a scan keeps the synthetic trigger of a label."""
+    return folder / "triggers" / f"label-{label:02d}.npz"
+
+
+def load_scan(folder: Path) -> ScanResult:
+    """Reads a finished scan.
+
+    Raises:
+        DataError: the folder holds no scan of this schema.
+    """
+    path = folder / SCAN_FILE
+    if not path.is_file():
+        raise DataError(f"{path} does not exist: run harden scan first")
+    return ScanResult.read(path)
+
+
+def load_synthetic_triggers(folder: Path, scanned: ScanResult) -> tuple[Trigger, ...]:
+    """The synthetic triggers of a scan's targets, or of its suspect where it names none.
+
+    Raises:
+        DataError: a trigger is missing or not the one that the scan saved.
+    """
+    digests = {evidence.label: evidence.trigger_sha256 for evidence in scanned.labels}
+    triggers: list[Trigger] = []
+    for label in scanned.targets or (scanned.suspect,):
+        path = trigger_path(folder, label)
+        if label not in digests or not path.is_file() or sha256_of(path) != digests[label]:
+            raise DataError(f"{path} is not the trigger that the scan saved: scan again")
+        triggers.append(load_trigger(path))
+    return tuple(triggers)
+
+
+def _wanted_labels(labels: Sequence[int] | None, classes: int) -> list[int]:
+    if labels is None:
+        return list(range(classes))
+    wanted = sorted(set(labels))
+    if not wanted or wanted[0] < 0 or wanted[-1] >= classes:
+        raise UsageError(f"labels {wanted} are not all among the model's 0 to {classes - 1}")
+    return wanted
+
+
+def _fitting_trigger(path: Path, classifier: Classifier) -> Trigger:
+    trigger = load_trigger(path)
+    expected = (classifier.signature.channels, *classifier.preprocessing.size)
+    if trigger.pattern.shape != expected:
+        raise DataError(
+            f"{path} is a trigger for (C, H, W) {trigger.pattern.shape}, the model takes {expected}"
+        )
+    return trigger
+
+
+def _two_samples(
+    source: ImageSource, classifier: Classifier, seed: int
+) -> tuple[IntArray, IntArray]:
+    """Positions to search on and, apart from them, to try the triggers on."""
+    classes = len(np.unique(source.labels))
+    height, width = classifier.preprocessing.size
+    image_bytes = 4 * classifier.signature.channels * height * width
+    wanted = min(_FITTED_IMAGES, _LARGEST_FITTED_BYTES // image_bytes)
+    fitted = stratified_sample(source.labels, max(1, wanted // classes), seed)
+    left = np.setdiff1d(np.arange(len(source)), fitted)
+    if len(left) < min(_UNSEEN_IMAGES, len(fitted)):
+        # Too few images for both: halve them, so that success is never rated on fitted ones.
+        half = np.random.default_rng(seed).permutation(len(source))
+        fitted, left = np.sort(half[: len(half) // 2][:wanted]), np.sort(half[len(half) // 2 :])
+    if not len(fitted) or not len(left):
+        raise DataError(f"{source.path} holds {len(source)} images: a scan needs at least 2")
+    drawn = stratified_sample(source.labels[left], max(1, _UNSEEN_IMAGES // classes), seed)
+    return fitted, left[drawn]
+
+
+def _success_rates(
+    classifier: Classifier,
+    runner: Runner,
+    source: ImageSource,
+    unseen: IntArray,
+    triggers: Sequence[Trigger],
+    progress: Progress,
+) -> FloatArray:
+    probes = {str(t.label): Probe((t,), t.label) for t in triggers}
+    counts = measure(
+        classifier,
+        runner,
+        source,
+        probes,
+        indices=unseen,
+        on_batch=counting(progress, "trying triggers", len(unseen)),
+    )
+    rates = [c.hits / c.others if c.others else 0.0 for c in counts.values()]
+    return np.array(rates, np.float32)
+
+
+def _save_triggers(output: Path, triggers: Sequence[Trigger]) -> list[str]:
+    digests: list[str] = []
+    for trigger in triggers:
+        path = trigger_path(output, trigger.label)
+        save_trigger(trigger, path)
+        digests.append(sha256_of(path))
+    return digests
+
+
+def _summary(norms: ChannelNorms) -> NormSummary:
+    def of(values: FloatArray) -> MaxMean:
+        return MaxMean(max=float(values.max()), mean=float(values.mean(dtype=np.float64)))
+
+    return NormSummary(l1=of(norms.l1), l2=of(norms.l2), linf=of(norms.linf))
+
+
+def _ranked(clean: ChannelNorms, triggered: ChannelNorms) -> tuple[ChannelEvidence, ...]:
+    before = clean.linf.mean(axis=0, dtype=np.float64)
+    after = triggered.linf.mean(axis=0, dtype=np.float64)
+    gap = after - before
+    return tuple(
+        ChannelEvidence(
+            channel=int(channel),
+            linf_clean=float(before[channel]),
+            linf_triggered=float(after[channel]),
+            gap=float(gap[channel]),
+        )
+        for channel in np.argsort(-gap, kind="stable")
+    )

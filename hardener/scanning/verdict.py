@@ -1,0 +1,157 @@
+"""From mask sizes to a verdict: clean, backdoored or inconclusive.
+
+The textbook rule (an anomaly index above 2) calls clean networks backdoored, because some
+classes are simply easy to reach. Three things must agree here: the mask is small beside the
+median of all labels, it is an outlier, and the trigger works on images it was not fitted on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hardener.arrays import FloatArray
+from hardener.results import Verdict
+
+BACKDOORED_SCORE = 0.6
+CLEAN_SCORE = 0.4
+EVEN_RELATIVE_SIZE = 0.33
+RELATIVE_SIZE_SLOPE = 4.0
+LEAST_ANOMALY_INDEX = 2.0
+LEAST_SUCCESS = 0.8
+LEAST_LABELS = 8
+LEAST_ACCURACY_OVER_CHANCE = 3.0
+LEAST_IMAGES = 100
+
+_SMALLEST_DEVIATION_FRACTION = 0.02
+_NORMAL_CONSISTENCY = 1.4826
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and what led to it.
+
+    Attributes:
+        verdict: clean, backdoored or inconclusive.
+        score: the most suspicious label's, in [0, 1].
+        targets: labels called backdoored; where inconclusive, those suspected.
+        suspect: position of the most suspicious label.
+        reasons: sentences for people.
+    """
+
+    verdict: Verdict
+    score: float
+    targets: tuple[int, ...]
+    suspect: int
+    reasons: tuple[str, ...]
+
+
+def relative_sizes(mask_l1: FloatArray) -> FloatArray:
+    """Mask sizes (L,) divided by their median."""
+    return mask_l1 / max(float(np.median(mask_l1)), 1e-6)
+
+
+def anomaly_indices(mask_l1: FloatArray) -> FloatArray:
+    """How far each mask (L,) lies below the median, in scaled median absolute deviations.
+
+    A deviation under 2 % of the median counts as 2 %, so that equal masks divide by no zero.
+
+    Source: Wang et al. 2019 (Neural Cleanse), section IV-C; the sign and the floor are ours.
+    """
+    median = float(np.median(mask_l1))
+    deviation = _NORMAL_CONSISTENCY * float(np.median(np.abs(mask_l1 - median)))
+    floor = max(_SMALLEST_DEVIATION_FRACTION * median, 1e-6)
+    return (median - mask_l1) / max(deviation, floor)
+
+
+def label_scores(mask_l1: FloatArray, success: FloatArray) -> FloatArray:
+    """Suspicion of each label in [0, 1]: a small mask that works and stands apart.
+
+        s = success · σ(slope · ln(even / relative size)) · min(1, max(0, index) / 2)
+
+    Args:
+        mask_l1: (L,) mask sizes in pixels.
+        success: (L,) success rates on images that were not fitted on.
+    """
+    small = RELATIVE_SIZE_SLOPE * np.log(
+        EVEN_RELATIVE_SIZE / np.maximum(relative_sizes(mask_l1), 1e-6)
+    )
+    apart = np.clip(anomaly_indices(mask_l1) / LEAST_ANOMALY_INDEX, 0, 1)
+    works = np.where(success >= LEAST_SUCCESS, success, 0)
+    scores: FloatArray = works * apart / (1 + np.exp(-small))
+    return scores
+
+
+def judge(
+    labels: Sequence[int],
+    mask_l1: FloatArray,
+    success: FloatArray,
+    *,
+    classes: int,
+    accuracy: float,
+    images: int,
+) -> Judgement:
+    """Decides from the evidence of all inverted labels.
+
+    Args:
+        labels: (L,) which labels were inverted.
+        mask_l1: (L,) mask sizes in pixels.
+        success: (L,) success rates on images that were not fitted on.
+        classes: of the model; labels left out keep a verdict from being clean.
+        accuracy: on the clean images.
+        images: how many clean images there were.
+    """
+    scores = label_scores(mask_l1, success)
+    relative, index = relative_sizes(mask_l1), anomaly_indices(mask_l1)
+    suspect = int(scores.argmax()) if scores.max() > 0 else int(relative.argmin())
+    score = float(scores[suspect])
+    reasons = [
+        f"label {labels[suspect]} has the most suspicious trigger: {mask_l1[suspect]:.1f} pixels, "
+        f"{relative[suspect]:.2f} of the median of {np.median(mask_l1):.1f}, anomaly index "
+        f"{index[suspect]:.1f}, and it sends {success[suspect]:.0%} of unseen images there"
+    ]
+    doubts = _doubts(len(labels), classes, accuracy, images)
+    over = tuple(int(label) for label, s in zip(labels, scores, strict=True) if s >= CLEAN_SCORE)
+    sure = tuple(
+        int(label) for label, s in zip(labels, scores, strict=True) if s >= BACKDOORED_SCORE
+    )
+    fatal = [doubt for doubt in doubts if doubt.fatal]
+    reasons += [doubt.sentence for doubt in doubts]
+    if sure and not fatal:
+        reasons.append("a trigger this small beside the others is what a backdoor leaves behind")
+        return Judgement("backdoored", score, sure, suspect, tuple(reasons))
+    if doubts:
+        return Judgement("inconclusive", score, over, suspect, tuple(reasons))
+    if over:
+        reasons.append("that is too small to call the model clean and too large to call it more")
+        return Judgement("inconclusive", score, over, suspect, tuple(reasons))
+    reasons.append("no label is much easier to reach with a patch than the others")
+    return Judgement("clean", score, (), suspect, tuple(reasons))
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    sentence: str
+    fatal: bool
+    """Whether not even `backdoored` can be said."""
+
+
+def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Doubt]:
+    doubts: list[_Doubt] = []
+    if labels < LEAST_LABELS:
+        doubts.append(
+            _Doubt(f"{labels} labels are too few to tell a small mask: {LEAST_LABELS} needed", True)
+        )
+    if labels < classes:
+        doubts.append(_Doubt(f"{classes - labels} of {classes} labels were not looked at", False))
+    if accuracy < LEAST_ACCURACY_OVER_CHANCE / classes or accuracy < 0.5:
+        doubts.append(
+            _Doubt(
+                f"only {accuracy:.1%} of the clean images are classified right: wrong labels, "
+                "wrong preprocessing, or a model that is no good",
+                True,
+            )
+        )
+    if images < LEAST_IMAGES:
+        doubts.append(_Doubt(f"{images} images are too few: {LEAST_IMAGES} needed", False))
+    return doubts

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from hardener.errors import DataError
+from hardener.measuring.intervals import largest_likely_drop, paired_ratio, wilson
+
+
+def test_wilson_agrees_with_the_published_example() -> None:
+    # 81 of 263: Newcombe 1998, table I, method 3 (score without continuity correction).
+    rate = wilson(81, 263)
+    assert (round(rate.low, 4), round(rate.value, 4), round(rate.high, 4)) == (
+        0.2553,
+        0.3080,
+        0.3662,
+    )
+
+
+def test_wilson_at_the_ends_stays_inside() -> None:
+    none, every = wilson(0, 20), wilson(20, 20)
+    assert (none.value, none.low) == (0, 0)
+    assert none.high == pytest.approx(0.1611, abs=1e-4)
+    assert (every.value, every.high) == (1, 1)
+
+
+def test_no_images_give_no_rate() -> None:
+    with pytest.raises(DataError, match="no images"):
+        wilson(0, 0)
+
+
+def test_ratios_are_paired_before_the_median() -> None:
+    slow_rounds = np.array([1.0, 10.0, 1.0, 10.0, 1.0])
+    ratio = paired_ratio(2 * slow_rounds, slow_rounds, seed=0)
+    assert (ratio.value, ratio.low, ratio.high) == (2, 2, 2)
+
+
+def test_a_ratios_interval_holds_its_median() -> None:
+    rng = np.random.default_rng(0)
+    ratio = paired_ratio(rng.uniform(0.9, 1.3, 200), np.ones(200), seed=0)
+    assert 1.05 < ratio.low < ratio.value < ratio.high < 1.15
+
+
+def test_a_likely_drop_grows_with_disagreement() -> None:
+    assert largest_likely_drop(20, 0, 1000) == pytest.approx(0.0273, abs=1e-4)
+    assert largest_likely_drop(60, 40, 1000) > largest_likely_drop(20, 0, 1000)
+    assert largest_likely_drop(0, 0, 1000) == 0

@@ -1,0 +1,20 @@
+import numpy as np
+
+from hardener.measuring.quality import Counts, count
+
+LOGITS = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 3, 3]]
+LABELS = np.array([0, 1, 0, 3, 2, 1])
+
+
+def test_hits_and_robust_images_leave_out_the_target_class() -> None:
+    assert count(LOGITS, LABELS, 3) == Counts(n=6, correct=3, others=5, hits=2, robust=2)
+
+
+def test_without_a_target_only_accuracy_is_counted() -> None:
+    assert count(LOGITS, LABELS, None) == Counts(n=6, correct=3)
+
+
+def test_counts_add_up() -> None:
+    whole = count(LOGITS, LABELS, 3)
+    parts = count(LOGITS[:2], LABELS[:2], 3) + count(LOGITS[2:], LABELS[2:], 3)
+    assert parts == whole

@@ -1,0 +1,206 @@
+"""Each rewrite against the plan's meaning, computed apart from it with numpy."""
+
+import numpy as np
+import onnx
+import pytest
+from support.graphs import (
+    ALL,
+    GATED,
+    GATED_SHAPES,
+    PLAIN,
+    PLAIN_SHAPES,
+    RESIDUAL,
+    RESIDUAL_SHAPES,
+    classifier,
+    images,
+)
+
+from hardener.errors import ModelError, UsageError
+from hardener.model.rewriting import PruningPlan, require_same_logits, rewritten
+from hardener.model.runtime import open_runner
+from hardener.model.signature import read_signature
+from hardener.model.switching import (
+    KEEP_INPUT,
+    THRESHOLD_INPUT,
+    guardable_head,
+    maskable_head,
+    trunk_model,
+)
+from hardener.model.topology import FeatureLayer, find_feature_layer
+
+PRUNED = (1, 4)
+
+TWO_READERS = """u = Conv<kernel_shape=[1,1]>(feature, w4)
+  v = Conv<kernel_shape=[1,1]>(feature, w4)
+  m = Mul(u, v)
+  g = ReduceMean<axes=[2,3], keepdims=0>(m)"""
+
+
+def _run(model: onnx.ModelProto, **feeds: np.ndarray) -> np.ndarray:
+    return open_runner(model, "cpu").run(feeds)[0]
+
+
+def _with_feature_output(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model that also shows its feature layer, for use as a reference."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    shown.graph.output.append(
+        onnx.helper.make_tensor_value_info("feature", onnx.TensorProto.FLOAT, None)
+    )
+    return shown
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_feature_layer_is_found(name: str) -> None:
+    text, shapes, channels = ALL[name]
+    model = classifier(text, shapes)
+    assert find_feature_layer(model, read_signature(model)) == FeatureLayer("feature", channels)
+
+
+@pytest.mark.parametrize("rewrite", ["mask", "fold"])
+@pytest.mark.parametrize("name", ALL)
+def test_static_rewrites_equal_zeroed_channels(name: str, rewrite: str) -> None:
+    text, shapes, channels = ALL[name]
+    model = classifier(text, shapes)
+    signature = read_signature(model)
+    layer = FeatureLayer("feature", channels)
+    changed = rewritten(model, signature, PruningPlan(layer, rewrite, PRUNED))
+    onnx.checker.check_model(changed, full_check=True)
+
+    x = images()
+    feature = open_runner(_with_feature_output(model), "cpu").run({"x": x})[1].copy()
+    feature[:, list(PRUNED)] = 0
+    head = maskable_head(model, layer, signature)
+    ones = np.ones((1, channels, 1, 1), np.float32)
+    expected = _run(head, feature=feature, **{KEEP_INPUT: ones})
+    np.testing.assert_allclose(_run(changed, x=x), expected, atol=1e-5)
+    assert np.abs(expected - _run(model, x=x)).max() > 1e-3, "the pruning does nothing here"
+    assert [v.SerializeToString() for v in changed.graph.input] == [
+        v.SerializeToString() for v in model.graph.input
+    ]
+    assert [v.SerializeToString() for v in changed.graph.output] == [
+        v.SerializeToString() for v in model.graph.output
+    ]
+    assert changed.opset_import == model.opset_import
+    added = len(changed.graph.node) - len(model.graph.node)
+    assert added == {"mask": 1, "fold": 0}[rewrite]
+
+
+@pytest.mark.parametrize("opset", [12, 17, 18])
+def test_a_guard_zeroes_only_channels_that_peak(opset: int) -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES), opset=opset)
+    signature = read_signature(model)
+    layer = FeatureLayer("feature", 6)
+    x = images(8)
+    (feature,) = open_runner(trunk_model(model, layer), "cpu").run({"x": x})
+    peaks = feature.max(axis=(2, 3))
+    threshold = float(np.quantile(peaks.max(axis=1), 0.5))
+    fires = peaks > threshold
+    assert fires.any(axis=1).sum() == 4
+
+    changed = rewritten(model, signature, PruningPlan(layer, "guard", threshold=threshold))
+    onnx.checker.check_model(changed, full_check=True)
+    guarded = np.where(fires[:, :, None, None], 0, feature)
+    head = maskable_head(model, layer, signature)
+    ones = np.ones((1, 6, 1, 1), np.float32)
+    expected = _run(head, feature=guarded, **{KEEP_INPUT: ones})
+    found = _run(changed, x=x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    quiet = ~fires.any(axis=1)
+    np.testing.assert_array_equal(found[quiet], _run(model, x=x)[quiet])
+
+
+def test_a_guard_does_not_multiply_infinity_by_zero() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    layer = FeatureLayer("feature", 6)
+    head = guardable_head(model, layer, read_signature(model))
+    feature = np.full((1, 6, 8, 8), np.inf, np.float32)
+    logits = _run(head, feature=feature, **{THRESHOLD_INPUT: np.array(1, np.float32)})
+    assert np.isfinite(logits).all()
+
+
+def test_rewrites_leave_the_original_alone() -> None:
+    for text, shapes, channels in ALL.values():
+        model = classifier(text, shapes)
+        before = model.SerializeToString(deterministic=True)
+        layer = FeatureLayer("feature", channels)
+        for rewrite in ("mask", "fold", "guard"):
+            rewritten(model, read_signature(model), PruningPlan(layer, rewrite, PRUNED, 1.0))
+        assert model.SerializeToString(deterministic=True) == before
+
+
+def test_rewriting_twice_gives_the_same_bytes() -> None:
+    text, shapes, channels = ALL["residual"]
+    model = classifier(text, shapes)
+    plan = PruningPlan(FeatureLayer("feature", channels), "fold", PRUNED)
+    signature = read_signature(model)
+    first, second = (
+        rewritten(model, signature, plan).SerializeToString(deterministic=True) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_fold_refuses_and_names_the_node_in_the_way() -> None:
+    text = PLAIN.replace("feature = Relu(c)", "r = Exp(c)\n  feature = Add(r, r)")
+    text = text.replace("MaxPool<kernel_shape=[2,2], strides=[2,2]>", "Softplus")
+    shapes: dict[str, object] = {**PLAIN_SHAPES, "w2": (5, 384)}
+    model = classifier(text, shapes)
+    plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
+    with pytest.raises(ModelError, match=r"Add.*comes between.*Softplus.*reads it.*mask"):
+        rewritten(model, read_signature(model), plan)
+
+
+def test_readers_that_share_weights_are_each_given_their_own() -> None:
+    text = RESIDUAL.replace("g = ReduceMean<axes=[2,3], keepdims=0>(feature)", TWO_READERS)
+    model = classifier(text, {**RESIDUAL_SHAPES, "w4": (6, 6, 1, 1)})
+    signature = read_signature(model)
+    plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
+    changed = rewritten(model, signature, plan)
+    onnx.checker.check_model(changed, full_check=True)
+    require_same_logits(model, changed, signature, plan, images())
+
+
+def test_a_clip_that_lifts_zero_is_not_folded_before_it() -> None:
+    text, shapes, channels = ALL["batch norm"]
+    model = classifier(text, {**shapes, "low": 0.5})
+    signature = read_signature(model)
+    plan = PruningPlan(FeatureLayer("feature", channels), "fold", PRUNED)
+    changed = rewritten(model, signature, plan)
+    require_same_logits(model, changed, signature, plan, images())
+
+
+def test_a_wrong_rewrite_is_noticed() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    signature = read_signature(model)
+    layer = FeatureLayer("feature", 6)
+    changed = rewritten(model, signature, PruningPlan(layer, "fold", (1,)))
+    with pytest.raises(ModelError, match="differ from the plan"):
+        require_same_logits(model, changed, signature, PruningPlan(layer, "fold", (2,)), images())
+
+
+def test_constants_as_nodes_are_weights_too() -> None:
+    model = classifier(GATED, dict(GATED_SHAPES))
+    weight = next(t for t in model.graph.initializer if t.name == "w1")
+    node = onnx.helper.make_node("Constant", [], ["w1"], value=weight)
+    model.graph.initializer.remove(weight)
+    model.graph.node.insert(0, node)
+    signature = read_signature(model)
+    plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
+    changed = rewritten(model, signature, plan)
+    onnx.checker.check_model(changed, full_check=True)
+    require_same_logits(model, changed, signature, plan, images())
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (PruningPlan(FeatureLayer("feature", 6), "slim", (1,)), "not implemented yet"),
+        (PruningPlan(FeatureLayer("feature", 6), "melt", (1,)), "no rewrite 'melt'"),
+        (PruningPlan(FeatureLayer("feature", 6), "fold", (6,)), "channel 6 does not exist"),
+        (PruningPlan(FeatureLayer("feature", 6), "guard", (1,)), "needs a --threshold"),
+    ],
+)
+def test_impossible_plans_are_refused(plan: PruningPlan, message: str) -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    with pytest.raises(UsageError, match=message):
+        rewritten(model, read_signature(model), plan)

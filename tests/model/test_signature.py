@@ -1,0 +1,43 @@
+import onnx
+import pytest
+from support.graphs import PLAIN, PLAIN_SHAPES, SQUEEZE, SQUEEZE_SHAPES, classifier
+
+from hardener.errors import ModelError
+from hardener.model.signature import Signature, read_signature
+
+
+def test_input_and_output_are_read() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    assert read_signature(model) == Signature("x", 3, (8, 8), "logits", "logits", 5, None)
+
+
+def test_a_closing_softmax_is_looked_through() -> None:
+    signature = read_signature(classifier(SQUEEZE, dict(SQUEEZE_SHAPES)))
+    assert (signature.output, signature.logits) == ("probabilities", "d")
+
+
+def test_weights_that_are_graph_inputs_too_are_no_images() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    model.graph.input.append(
+        onnx.helper.make_tensor_value_info("w1", onnx.TensorProto.FLOAT, [6, 3, 3, 3])
+    )
+    assert read_signature(model).input == "x"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("float[N,3,8,8] x", "float[N,8,8,3] x", "channels-last"),
+        ("float[N,3,8,8] x", "float[N,2,8,8] x", "not 1 or 3 channels"),
+        ("float[N,3,8,8] x", "float[N,24] x", r"not \(N, C, H, W\)"),
+        ("float[N,3,8,8] x", "uint8[N,3,8,8] x", "UINT8; only float32"),
+        ("float[N,3,8,8] x", "float[N,3,8,8] x, float[N] y", "takes 2 inputs"),
+        ("float[N,5] logits", "float[N,5,1] logits", r"no output has shape \(N, classes\)"),
+    ],
+)
+def test_what_is_no_classifier_is_refused(old: str, new: str, message: str) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 17]>' + PLAIN.replace(old, new)
+    )
+    with pytest.raises(ModelError, match=message):
+        read_signature(model)

@@ -1,0 +1,63 @@
+import numpy as np
+
+from hardener.data.settings import CLEAN
+from hardener.pruning.options import pruning_options
+from hardener.pruning.thresholds import (
+    MOST_THRESHOLDS,
+    channels_kept,
+    guard_thresholds,
+    static_thresholds,
+)
+from hardener.scanning.activations import ChannelNorms
+
+SCORES = np.array([3, 1, 2, 2, 5], np.float32)
+
+
+def test_thresholds_prune_ever_more_and_never_all() -> None:
+    thresholds = static_thresholds(SCORES)
+    assert thresholds.tolist() == [5, 3, 2, 1]
+    assert [int((~channels_kept(SCORES, t)).sum()) for t in thresholds] == [0, 1, 2, 4]
+
+
+def test_the_papers_start_is_the_clean_maximum() -> None:
+    assert static_thresholds(SCORES, start=4).tolist() == [4, 3, 2, 1]
+    assert static_thresholds(SCORES, start=9).tolist() == [9, 5, 3, 2, 1]
+
+
+def test_many_channels_are_sampled_evenly() -> None:
+    thresholds = static_thresholds(np.arange(2048, dtype=np.float32))
+    assert len(thresholds) == MOST_THRESHOLDS
+    assert (np.diff(thresholds) < 0).all()
+    assert thresholds[-1] == 0
+
+
+def test_guard_thresholds_go_down_from_the_clean_maximum() -> None:
+    thresholds = guard_thresholds(np.array([[1, 12], [3, 2]], np.float32))
+    assert thresholds[0] == 12
+    assert (np.diff(thresholds) < 0).all()
+    assert thresholds[-1] > 0
+
+
+def _norms(linf: list[list[float]]) -> ChannelNorms:
+    values = np.array(linf, np.float32)
+    return ChannelNorms(values, values, values)
+
+
+def test_a_channel_scores_its_worst_attack() -> None:
+    norms = {
+        CLEAN: _norms([[1, 1, 1]]),
+        "clean+syn 1": _norms([[9, 1, 1]]),
+        "clean+syn 2": _norms([[1, 4, 1]]),
+    }
+    options = pruning_options("linf-gap", "fold", norms)
+    assert [option.channels for option in options] == [(), (), (0,), (0, 1)]
+    assert [option.threshold for option in options] == [None, 8, 3, 0]
+    assert [float(option.feed["hardener_keep"].sum()) for option in options] == [3, 3, 2, 1]
+
+
+def test_a_given_threshold_is_the_only_one() -> None:
+    norms = {CLEAN: _norms([[1, 1]]), "clean+syn": _norms([[9, 3]])}
+    options = pruning_options("linf", "guard", norms, threshold=2.5)
+    assert [option.threshold for option in options] == [None, 2.5]
+    assert options[1].channels == (0, 1)
+    assert float(options[1].feed["hardener_threshold"]) == 2.5

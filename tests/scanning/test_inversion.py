@@ -1,0 +1,49 @@
+"""Inversion on a network whose only way to label 2 is one bright corner pixel."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hardener.data.preprocessing import Preprocessing
+from hardener.data.triggers import Trigger
+from hardener.scanning.inversion import InversionSettings, invert_triggers
+
+
+class CornerBackdoor(nn.Module):
+    """Labels 0, 1 and 3 need a change of the whole image, label 2 one pixel."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean = images.mean((1, 2, 3))
+        corner = images[:, :, 7, 7].mean(1)
+        dark, bright = (0.5 - mean) * 60, (mean - 0.5) * 60
+        stripes = (images[:, :, ::2].mean((1, 2, 3)) - images[:, :, 1::2].mean((1, 2, 3))) * 60
+        return torch.stack([dark, bright, (corner - 0.8) * 200, stripes], 1)
+
+
+def _invert(seed: int = 0) -> list[Trigger]:
+    images = np.random.default_rng(0).uniform(0.2, 0.6, (64, 3, 8, 8)).astype(np.float32)
+    images[::2] += 0.2  # half of them are bright, so that neither 0 nor 1 comes for nothing
+    return invert_triggers(
+        CornerBackdoor(),
+        images,
+        Preprocessing((8, 8), (0.0,) * 3, (1.0,) * 3),
+        [0, 1, 2, 3],
+        InversionSettings(steps=150),
+        seed,
+    )
+
+
+def test_the_smallest_mask_is_the_planted_pixel() -> None:
+    triggers = _invert()
+    sizes = [trigger.mask_l1 for trigger in triggers]
+    assert [trigger.label for trigger in triggers] == [0, 1, 2, 3]
+    assert int(np.argmin(sizes)) == 2
+    assert sizes[2] < 0.4 * sorted(sizes)[1]
+    assert triggers[2].mask.argmax() == 63
+    assert triggers[2].pattern[:, 7, 7].min() > 0.8
+
+
+def test_the_same_seed_finds_the_same_triggers() -> None:
+    for first, again in zip(_invert(3), _invert(3), strict=True):
+        np.testing.assert_array_equal(first.mask, again.mask)
+        np.testing.assert_array_equal(first.pattern, again.pattern)

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from hardener.arrays import FloatArray
+from hardener.scanning.verdict import Judgement, anomaly_indices, judge, label_scores
+
+EVEN = np.linspace(80, 120, 43).astype(np.float32)
+WORKS = np.full(43, 0.98, np.float32)
+
+
+def _with(label: int, size: float) -> FloatArray:
+    sizes = EVEN.copy()
+    sizes[label] = size
+    return sizes
+
+
+def _judge(
+    sizes: FloatArray,
+    success: FloatArray = WORKS,
+    *,
+    classes: int = 43,
+    accuracy: float = 0.97,
+    images: int = 4380,
+) -> Judgement:
+    labels = range(len(sizes))
+    return judge(labels, sizes, success, classes=classes, accuracy=accuracy, images=images)
+
+
+def test_a_tiny_working_mask_is_a_backdoor() -> None:
+    judgement = _judge(_with(8, 6))
+    assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
+    assert judgement.score > 0.9
+
+
+def test_even_masks_are_clean() -> None:
+    judgement = _judge(EVEN)
+    assert (judgement.verdict, judgement.targets) == ("clean", ())
+    assert judgement.score < 0.1
+
+
+def test_two_backdoors_are_both_named() -> None:
+    sizes = _with(8, 6)
+    sizes[30] = 9
+    assert _judge(sizes).targets == (8, 30)
+
+
+def test_a_mask_that_is_neither_is_inconclusive() -> None:
+    judgement = _judge(_with(8, 34))
+    assert (judgement.verdict, judgement.targets) == ("inconclusive", (8,))
+
+
+def test_a_small_mask_that_does_not_work_is_no_backdoor() -> None:
+    success = WORKS.copy()
+    success[8] = 0.3
+    assert _judge(_with(8, 6), success).verdict == "clean"
+
+
+@pytest.mark.parametrize(
+    ("classes", "accuracy", "images", "reason"),
+    [
+        (43, 0.05, 4380, "wrong labels"),
+        (43, 0.4, 4380, "wrong labels"),
+        (43, 0.97, 50, "50 images are too few"),
+        (50, 0.97, 4380, "7 of 50 labels were not looked at"),
+    ],
+)
+def test_missing_evidence_is_never_clean(
+    classes: int, accuracy: float, images: int, reason: str
+) -> None:
+    judgement = _judge(EVEN, classes=classes, accuracy=accuracy, images=images)
+    assert judgement.verdict == "inconclusive"
+    assert any(reason in sentence for sentence in judgement.reasons)
+
+
+def test_few_labels_cannot_be_compared() -> None:
+    sizes = np.array([100, 100, 100, 2], np.float32)
+    judgement = _judge(sizes, np.ones(4, np.float32), classes=4)
+    assert judgement.verdict == "inconclusive"
+
+
+def test_a_backdoor_is_named_although_labels_were_left_out() -> None:
+    assert _judge(_with(8, 6), classes=50).verdict == "backdoored"
+
+
+def test_equal_masks_divide_by_no_zero() -> None:
+    sizes = np.full(43, 100, np.float32)
+    assert np.abs(anomaly_indices(sizes)).max() == 0
+    sizes[3] = 90
+    assert np.isfinite(anomaly_indices(sizes)).all()
+    assert np.isfinite(label_scores(np.zeros(43, np.float32), WORKS)).all()
+
+
+def test_the_index_is_the_textbooks() -> None:
+    sizes = np.array([10, 20, 30, 40, 50], np.float32)
+    np.testing.assert_allclose(anomaly_indices(sizes)[0], 20 / (1.4826 * 10), rtol=1e-6)

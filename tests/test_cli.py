@@ -1,0 +1,331 @@
+"""The commands as a user runs them: real processes, real models, exit codes, files."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
+
+from hardener.cli import run
+from hardener.results import BenchResult, PruneResult, ScanResult
+
+HARDEN = [sys.executable, "-c", "from hardener.cli import main; main()"]
+
+
+def _harden(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*HARDEN, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def scanned(
+    tmp_path_factory: pytest.TempPathFactory, signs_victim: Path, signs: Path, signs_trigger: Path
+) -> Path:
+    folder = tmp_path_factory.mktemp("scan")
+    done = _harden(
+        "scan", signs_victim, "--data", signs, "-o", folder, "--known-trigger", signs_trigger
+    )
+    assert done.returncode == 1, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hardened(
+    tmp_path_factory: pytest.TempPathFactory, signs_victim: Path, signs: Path, scanned: Path
+) -> Path:
+    output = tmp_path_factory.mktemp("hardened") / "hardened.onnx"
+    done = _harden("prune", signs_victim, "--scan", scanned, "--data", signs, "-o", output)
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def test_scan_finds_the_backdoor_and_keeps_the_contract(scanned: Path, signs_victim: Path) -> None:
+    document = json.loads((scanned / "scan.json").read_text())
+    result = ScanResult.read(scanned / "scan.json")
+    assert (result.verdict, result.targets) == ("backdoored", (8,))
+    assert 0 <= result.score <= 1
+    assert set(document) >= {
+        *("schema_version", "tool", "created", "seed", "provider", "model", "data", "verdict"),
+        *("score", "targets", "layer", "labels", "norms", "channels", "reasons"),
+    }
+    assert document["model"]["path"] == str(signs_victim)
+    assert document["data"]["count"] == 12 * 43
+    assert [row["label"] for row in document["labels"]] == list(range(43))
+    assert set(document["labels"][0]) >= {
+        *("label", "mask_l1", "anomaly_index", "trigger_success_rate"),
+    }
+    assert set(document["norms"]) == {"clean", "clean+ori", "clean+syn", "clean+ori+syn"}
+    assert set(document["norms"]["clean"]["linf"]) == {"max", "mean"}
+    layer = document["layer"]
+    assert len(document["channels"]) == layer["channels"]
+    for row in document["channels"]:
+        assert row["gap"] == pytest.approx(row["linf_triggered"] - row["linf_clean"], abs=1e-5)
+    with np.load(scanned / "triggers" / "label-08.npz") as trigger:
+        assert trigger["mask"].shape == (1, 32, 32)
+        assert trigger["pattern"].shape == (3, 32, 32)
+        assert int(trigger["label"]) == 8
+    assert (scanned / "triggers" / "label-08.png").is_file()
+
+
+def test_the_same_scan_twice_differs_only_in_time(
+    scanned: Path, signs_victim: Path, signs: Path, signs_trigger: Path, tmp_path: Path
+) -> None:
+    arguments = ["scan", str(signs_victim), "--data", str(signs), "-o", str(tmp_path)]
+    assert run([*arguments, "--known-trigger", str(signs_trigger), "--quiet"]) == 1
+    first, second = (
+        json.loads((folder / "scan.json").read_text()) for folder in (scanned, tmp_path)
+    )
+    assert first.pop("created")
+    assert second.pop("created")
+    assert first == second
+
+
+def test_prune_writes_a_model_that_proves_its_origin(
+    hardened: Path, signs_victim: Path, scanned: Path
+) -> None:
+    model = onnx.load(hardened)
+    onnx.checker.check_model(model, full_check=True)
+    metadata = {item.key: item.value for item in model.metadata_props}
+    scan = ScanResult.read(scanned / "scan.json")
+    result = PruneResult.read(hardened.with_suffix(".json"))
+    assert metadata["hardener.source_sha256"] == scan.model.sha256 == result.model.sha256
+    assert json.loads(metadata["hardener.plan"])["channels"] == list(result.channels)
+    assert "hardener.version" in metadata
+    original = onnx.load(signs_victim)
+    assert {item.key for item in original.metadata_props} < set(metadata)
+    assert [n.op_type for n in model.graph.node] == [n.op_type for n in original.graph.node]
+    assert model.opset_import == original.opset_import
+    assert result.chosen_on + result.reported_on == 12 * 43
+    assert result.attack_success_rate_before is not None
+    assert result.attack_success_rate_after is not None
+    assert result.attack_success_rate_after < 0.1 < result.attack_success_rate_before
+    assert any(row.threshold == result.threshold for row in result.sweep)
+
+
+def test_prune_is_byte_identical(
+    hardened: Path, signs_victim: Path, signs: Path, scanned: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again.onnx"
+    arguments = ["prune", str(signs_victim), "--scan", str(scanned), "--data", str(signs)]
+    assert run([*arguments, "-o", str(again), "--quiet"]) == 0
+    assert again.read_bytes() == hardened.read_bytes()
+
+
+@pytest.mark.parametrize("rewrite", ["mask", "guard"])
+def test_other_rewrites_work_too(
+    signs_victim: Path, signs: Path, scanned: Path, tmp_path: Path, rewrite: str
+) -> None:
+    output = tmp_path / f"{rewrite}.onnx"
+    arguments = ["prune", str(signs_victim), "--scan", str(scanned), "--data", str(signs)]
+    code = run([*arguments, "-o", str(output), "--rewrite", rewrite, "--quiet", "--force"])
+    assert code == 0
+    result = PruneResult.read(output.with_suffix(".json"))
+    assert result.rewrite == rewrite
+    assert len(onnx.load(output).graph.node) > len(onnx.load(signs_victim).graph.node)
+
+
+def test_a_dry_run_writes_nothing(
+    signs_victim: Path, signs: Path, scanned: Path, tmp_path: Path
+) -> None:
+    done = _harden(
+        *("prune", signs_victim, "--scan", scanned, "--data", signs),
+        *("-o", tmp_path / "h.onnx", "--dry-run", "--format", "json"),
+    )
+    assert done.returncode == 0
+    result = PruneResult.model_validate_json(done.stdout)
+    assert result.outcome == "planned"
+    assert result.channels
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bench_compares_the_models(
+    hardened: Path,
+    signs_victim: Path,
+    signs: Path,
+    signs_trigger: Path,
+    scanned: Path,
+    tmp_path: Path,
+) -> None:
+    output = tmp_path / "bench.json"
+    done = _harden(
+        *("bench", signs_victim, hardened, "--data", signs, "-o", output, "--scan", scanned),
+        *("--trigger", signs_trigger, "--format", "json", "--provider", "cpu"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(output.read_text())
+    result = BenchResult.read(output)
+    before, after = result.models
+    assert result.target == 8
+    assert set(before.attack_success_rate) == {"clean+ori", "clean+syn", "clean+ori+syn"}
+    assert before.attack_success_rate["clean+ori"].value > 0.8
+    assert after.attack_success_rate["clean+ori"].value < 0.5
+    assert after.robust_accuracy["clean+ori"].value > before.robust_accuracy["clean+ori"].value
+    assert before.latency_ratio.value == 1
+    for model in result.models:
+        assert model.accuracy.low <= model.accuracy.value <= model.accuracy.high
+        for row in model.latency:
+            assert row.provider == "cpu"
+            assert row.p50_ms <= row.p95_ms <= row.p99_ms
+            assert row.timed_runs >= 20
+
+
+def test_json_is_all_there_is_on_standard_output(signs_victim: Path) -> None:
+    done = _harden("inspect", signs_victim, "--format", "json")
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert document["classes"] == 43
+    assert document["refusals"] == {}
+    assert done.stderr == ""
+
+
+def test_named_channels_need_neither_scan_nor_data(tmp_path: Path) -> None:
+    model = saved(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path / "m.onnx")
+    output = tmp_path / "h.onnx"
+    assert run(["prune", str(model), "--channels", "1,4", "-o", str(output)]) == 0
+    assert PruneResult.read(output.with_suffix(".json")).channels == (1, 4)
+
+
+def test_a_clean_scan_leaves_nothing_to_prune(
+    signs_victim: Path, signs: Path, scanned: Path, tmp_path: Path
+) -> None:
+    document = json.loads((scanned / "scan.json").read_text())
+    document |= {"verdict": "clean", "targets": []}
+    for folder, verdict, code in (("a", "clean", 0), ("b", "inconclusive", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "scan.json").write_text(json.dumps(document | {"verdict": verdict}))
+        arguments = ["prune", str(signs_victim), "--scan", str(tmp_path / folder)]
+        output = tmp_path / "h.onnx"
+        assert run([*arguments, "--data", str(signs), "-o", str(output)]) == code
+        assert not output.exists()
+
+
+BAD_COMMANDS = {
+    "no command": ([], "Missing command"),
+    "unknown command": (["melt"], "No such command 'melt'"),
+    "no model": (["inspect"], "Missing argument 'MODEL.onnx'"),
+    "missing model": (["inspect", "none.onnx"], "none.onnx does not exist"),
+    "no onnx": (["inspect", "text.onnx"], "text.onnx is no ONNX model"),
+    "empty onnx": (["inspect", "empty.onnx"], "empty.onnx is no ONNX model"),
+    "missing data": (["scan", "m.onnx", "--data", "none", "-o", "s"], "none does not exist"),
+    "empty data": (["scan", "m.onnx", "--data", "folder", "-o", "s"], "holds no pictures"),
+    "label beyond": (["scan", "m.onnx", "--data", "big.npz", "-o", "s"], "has label 5"),
+    "bad labels": (["scan", "m.onnx", "--data", "d.npz", "-o", "s", "--labels", "x"], "--labels"),
+    "no such label": (
+        ["scan", "m.onnx", "--data", "d.npz", "-o", "s", "--labels", "9"],
+        "not all among the model's 0 to 4",
+    ),
+    "no such layer": (
+        ["scan", "m.onnx", "--data", "d.npz", "-o", "s", "--layer", "q"],
+        "has no tensor 'q'",
+    ),
+    "no cuda": (
+        ["scan", "m.onnx", "--data", "d.npz", "-o", "s", "--provider", "tensorrt"],
+        "provider tensorrt cannot run here",
+    ),
+    "no scan": (
+        ["prune", "m.onnx", "--scan", "folder", "--data", "d.npz", "-o", "h.onnx"],
+        "run harden scan first",
+    ),
+    "neither": (["prune", "m.onnx", "-o", "h.onnx"], "--scan DIR and --data CLEAN"),
+    "no such channel": (
+        ["prune", "m.onnx", "--channels", "6", "-o", "h.onnx"],
+        "channel 6 does not exist",
+    ),
+    "slim": (
+        ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "slim"],
+        "not implemented yet",
+    ),
+    "over itself": (["prune", "m.onnx", "--channels", "1", "-o", "m.onnx"], "is the model itself"),
+    "other suffix": (["prune", "m.onnx", "--channels", "1", "-o", "h.bin"], "ends in .onnx"),
+    "no arch": (["export", "text.onnx", "--arch", "nonsense", "-o", "h.onnx"], "MODULE:CLASS"),
+    "no target": (
+        ["bench", "m.onnx", "--data", "d.npz", "-o", "b.json", "--target", "77"],
+        "target 77 is no label",
+    ),
+    "output is a folder": (["bench", "m.onnx", "--data", "d.npz", "-o", "folder"], "is a folder"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_COMMANDS)
+def test_bad_input_is_one_line_and_exit_code_2(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path / "m.onnx")
+    (tmp_path / "text.onnx").write_text("this is no model")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=pixels, labels=np.arange(6) % 5)
+    np.savez(tmp_path / "big.npz", images=pixels, labels=np.arange(6))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    arguments, message = BAD_COMMANDS[name]
+    assert run(arguments) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.err.count("\n") == 1
+    assert "Traceback" not in shown.err
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert after == before
+
+
+def test_a_scan_of_another_model_is_refused(
+    scanned: Path, signs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = saved(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path / "m.onnx")
+    arguments = ["prune", str(model), "--scan", str(scanned), "--data", str(signs)]
+    assert run([*arguments, "-o", str(tmp_path / "h.onnx")]) == 2
+    assert "is the scan of another model" in capsys.readouterr().err
+
+
+def test_a_trigger_that_changed_after_the_scan_is_refused(
+    scanned: Path, signs_victim: Path, signs: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "triggers").mkdir()
+    (tmp_path / "scan.json").write_bytes((scanned / "scan.json").read_bytes())
+    other = (scanned / "triggers" / "label-09.npz").read_bytes()
+    (tmp_path / "triggers" / "label-08.npz").write_bytes(other)
+    arguments = ["prune", str(signs_victim), "--scan", str(tmp_path), "--data", str(signs)]
+    assert run([*arguments, "-o", str(tmp_path / "h.onnx")]) == 2
+    assert "not the trigger that the scan saved" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("seconds", [1.0, 3.0, 5.0])
+def test_a_killed_prune_leaves_the_old_file_or_the_new_one(
+    signs_victim: Path, signs: Path, scanned: Path, hardened: Path, tmp_path: Path, seconds: float
+) -> None:
+    output = tmp_path / "h.onnx"
+    output.write_bytes(b"the old one")
+    arguments = ["prune", signs_victim, "--scan", scanned, "--data", signs, "-o", output]
+    with subprocess.Popen(
+        [*HARDEN, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=30)
+    assert output.read_bytes() in (b"the old one", hardened.read_bytes())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_is_said_in_one_line(signs_victim: Path, signs: Path, tmp_path: Path) -> None:
+    arguments = ["scan", signs_victim, "--data", signs, "-o", tmp_path / "s"]
+    with subprocess.Popen(
+        [*HARDEN, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(6)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "s" / "scan.json").exists()
