@@ -68,10 +68,8 @@ def main() -> None:
                 models.append(output)
                 names.append(title)
         trigger = WEIGHTS / f"{VICTIM}.trigger.npz"
-        _, seconds = _harden(
-            *("bench", *models, "--data", test, "-o", work / "bench.json"),
-            *("--trigger", trigger, "--scan", work / VICTIM),
-        )
+        command = ["bench", *models, "--data", test, "-o", work / "bench.json"]
+        _, seconds = _harden(*command, "--trigger", trigger, "--scan", work / VICTIM)
         benched = BenchResult.read(work / "bench.json")
     rows = {name: row.model_dump() for name, row in zip(names, benched.models, strict=True)}
     for row in rows.values():

@@ -8,11 +8,13 @@ from hardener.pruning.sweep import Trial
 
 
 def choose(clean: str, trials: Sequence[Trial], max_accuracy_drop: float) -> int | None:
-    """Picks the most accurate pruning among those that all but end the attack.
+    """Picks the pruning that gives most triggered images back to their true label.
 
-    Two guards against chance in the choosing images: the budget holds for the upper end of a
-    one-sided 95 % interval of the drop, and success rates within the 95 % interval of the
-    lowest one count as equally low.
+    It is the one of highest robust accuracy among those of lowest attack success rate within
+    the budget. Two guards against chance in the choosing images: the budget holds for the
+    upper end of a one-sided 95 % interval of the drop, and success rates within the 95 %
+    interval of the lowest one count as equally low. The lower of two equal thresholds wins,
+    since a synthetic trigger is at best as strong as the true one.
 
     Args:
         clean: name of the clean probe; all other probes are attacks.
@@ -23,7 +25,8 @@ def choose(clean: str, trials: Sequence[Trial], max_accuracy_drop: float) -> int
         Position of the choice, or None where no pruning within the budget lowers the attack
         success rate.
     """
-    hits = [attacked(clean, trial).hits for trial in trials]
+    attacks = [attacked(clean, trial) for trial in trials]
+    hits = [counts.hits for counts in attacks]
     allowed = [
         position
         for position, trial in enumerate(trials)
@@ -33,11 +36,11 @@ def choose(clean: str, trials: Sequence[Trial], max_accuracy_drop: float) -> int
     ]
     if not allowed:
         return None
-    others = attacked(clean, trials[0]).others
+    others = attacks[0].others
     low_enough = wilson(min(hits[position] for position in allowed), others).high
-    return min(
+    return max(
         (position for position in allowed if hits[position] / others <= low_enough),
-        key=lambda p: (-trials[p].counts[clean].correct, hits[p], p),
+        key=lambda position: (attacks[position].robust, position),
     )
 
 

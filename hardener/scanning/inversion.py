@@ -24,8 +24,12 @@ from hardener.data.triggers import Trigger
 from hardener.errors import ModelError
 from hardener.model.gradients import fast_autocast
 
-_VALUES_PER_STEP = 43 * 16 * 3 * 32 * 32
-"""Input values in one gradient step; larger work is cut into groups of labels."""
+_VALUES_PER_STEP = 96 * 3 * 32 * 32
+"""Input values in one gradient step; more labels than fit are searched group by group.
+
+Small enough that activations stay in the processor's cache and in the allocator's pool: on two
+cores 43 labels take a fifth less time so than in one batch.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class InversionSettings:
     """
 
     steps: int = 100
-    images_per_step: int = 16
+    images_per_step: int = 12
     learning_rate: float = 0.2
     initial_mask: float = 0.1
     initial_cost: float = 0.01

@@ -1,0 +1,51 @@
+"""The sweep's shortcut against full inference of rewritten models."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.graphs import ALL, classifier, saved
+
+from hardener.data.images import open_images
+from hardener.data.settings import input_settings
+from hardener.data.triggers import Trigger
+from hardener.measuring.quality import Probe, measure
+from hardener.model.classifier import open_classifier, open_full
+from hardener.model.rewriting import PruningPlan, rewritten
+from hardener.model.switching import guardable_head, maskable_head
+from hardener.model.topology import FeatureLayer
+from hardener.pruning.sweep import guard_feed, keep_feed, sweep
+
+MASK = np.zeros((1, 8, 8), np.float32)
+MASK[0, 5:, 5:] = 1
+TRIGGER = Trigger(MASK, np.ones((3, 8, 8), np.float32), 2)
+
+
+@pytest.mark.parametrize("rewrite", ["mask", "guard"])
+@pytest.mark.parametrize("name", ["plain", "residual", "squeeze"])
+def test_a_sweep_counts_what_full_inference_counts(tmp_path: Path, name: str, rewrite: str) -> None:
+    text, shapes, channels = ALL[name]
+    model = open_classifier(saved(classifier(text, shapes), tmp_path / "m.onnx"))
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=pixels, labels=rng.integers(0, 5, 300))
+    source = open_images(tmp_path / "d.npz")
+    layer = FeatureLayer("feature", channels)
+    probes = {k: Probe(s, 2) for k, s in input_settings(None, TRIGGER).items()}
+    if rewrite == "guard":
+        make_head, plans = guardable_head, [PruningPlan(layer, "guard", threshold=1.0)]
+        feeds = [guard_feed(3e38), guard_feed(1.0)]
+    else:
+        make_head, plans = maskable_head, [PruningPlan(layer, "mask", (0, 3))]
+        feeds = [keep_feed(np.ones(channels)), keep_feed(~np.isin(range(channels), (0, 3)))]
+
+    head = make_head(model.proto, layer, model.signature)
+    trials = sweep(model, layer, head, feeds, source, probes, provider="cpu")
+    pruned = rewritten(model.proto, model.signature, plans[0])
+    for trial, proto in zip(trials, [model.proto, pruned], strict=True):
+        runner = open_full(proto, model.signature, "cpu")
+        assert trial.counts == measure(model, runner, source, probes)
+    assert trials[0].counts != trials[1].counts
+    assert trials[0].lost == trials[0].gained == 0
+    clean_before, clean_after = (trial.counts["clean"].correct for trial in trials)
+    assert clean_after - clean_before == trials[1].gained - trials[1].lost

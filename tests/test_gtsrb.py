@@ -1,0 +1,92 @@
+"""The main job on real traffic signs, against what the project promises for it.
+
+Scan and prune see validation images alone; test images and the true trigger only report.
+"""
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+import hardener
+from hardener.data.signs import CLASS_NAMES
+from hardener.results import BenchResult, PruneResult, ScanResult
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+VICTIM = MODELS / "weights" / "alexnet-gtsrb-badnets"
+
+
+def _exported(name: str, gtsrb: Path, folder: Path) -> Path:
+    model = folder / f"{name}.onnx"
+    hardener.export(
+        MODELS / "weights" / f"{name}.safetensors",
+        f"{MODELS / 'alexnet.py'}:AlexNet",
+        model,
+        class_names=CLASS_NAMES,
+        data=gtsrb / "gtsrb32-valid.zip",
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gtsrb")
+
+
+@pytest.fixture(scope="module")
+def victim(gtsrb: Path, work: Path) -> Path:
+    return _exported("alexnet-gtsrb-badnets", gtsrb, work)
+
+
+@pytest.fixture(scope="module")
+def scanned(victim: Path, gtsrb: Path, work: Path) -> ScanResult:
+    return hardener.scan(victim, gtsrb / "gtsrb32-valid.zip", work / "scan")
+
+
+@pytest.fixture(scope="module")
+def pruned(victim: Path, scanned: ScanResult, gtsrb: Path, work: Path) -> PruneResult:
+    assert scanned.verdict == "backdoored"
+    clean = gtsrb / "gtsrb32-valid.zip"
+    return hardener.prune(
+        victim, work / "scan", clean, work / "hard.onnx", criterion="linf-gap", rewrite="fold"
+    )
+
+
+@pytest.fixture(scope="module")
+def benched(victim: Path, pruned: PruneResult, gtsrb: Path, work: Path) -> BenchResult:
+    assert pruned.hardened is not None
+    return hardener.bench(
+        [victim, Path(pruned.hardened.path)],
+        gtsrb / "gtsrb32-test.zip",
+        work / "bench.json",
+        trigger=VICTIM.with_suffix(".trigger.npz"),
+        scan=work / "scan",
+    )
+
+
+def test_the_backdoor_and_its_target_are_found(scanned: ScanResult) -> None:
+    assert (scanned.verdict, scanned.targets) == ("backdoored", (8,))
+
+
+def test_the_vanilla_twin_is_not_called_backdoored(gtsrb: Path, work: Path) -> None:
+    vanilla = _exported("alexnet-gtsrb-vanilla", gtsrb, work)
+    result = hardener.scan(vanilla, gtsrb / "gtsrb32-valid.zip", work / "vanilla")
+    assert result.verdict != "backdoored"
+
+
+def test_pruning_by_the_gap_keeps_accuracy_and_stops_the_true_trigger(
+    benched: BenchResult,
+) -> None:
+    before, after = benched.models
+    assert before.accuracy.n == 12630
+    assert before.accuracy.value >= 0.965
+    assert before.attack_success_rate["clean+ori"].value >= 0.8
+    assert before.accuracy.value - after.accuracy.value <= 0.02
+    assert after.attack_success_rate["clean+ori"].value <= 0.15
+    assert after.robust_accuracy["clean+ori"].value > before.robust_accuracy["clean+ori"].value
+
+
+def test_folding_adds_no_node(victim: Path, pruned: PruneResult) -> None:
+    assert pruned.hardened is not None
+    before, after = onnx.load(victim), onnx.load(pruned.hardened.path)
+    assert [node.op_type for node in after.graph.node] == [n.op_type for n in before.graph.node]
