@@ -1,0 +1,92 @@
+"""Training, validation and test images of the two data sets, held in memory.
+
+All images of a split are kept as uint8 (107 MB for the 34,829 training images of GTSRB): each
+epoch reads them in another order, and decoding PNGs would cost more than the training step.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hardener.data.images import open_images
+from hardener.data.signs import render_signs
+from hardener.errors import DataError, UsageError
+from models.recipes import DataSet
+
+Part = Literal["train", "valid", "test"]
+
+_SIGNS: dict[Part, tuple[int, int]] = {"train": (400, 1), "valid": (60, 2), "test": (60, 3)}
+"""Images per class and seed of each part of the rendered signs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        images: (N, 3, H, W) uint8.
+        labels: (N,) int64, the true labels.
+        source: file name, or how the images were rendered.
+        sha256: digest of the file, or of the rendered images and labels.
+    """
+
+    images: Tensor
+    labels: Tensor
+    source: str
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load_split(dataset: DataSet, part: Part, folder: Path | None) -> Split:
+    """Loads one part of a data set.
+
+    Args:
+        dataset: GTSRB or the rendered signs.
+        part: train, valid or test.
+        folder: where `gtsrb32-PART.zip` lies; the signs need none.
+
+    Raises:
+        UsageError: GTSRB is asked for without a folder.
+        DataError: the images cannot be read.
+    """
+    if dataset == "signs":
+        return render_split(*_SIGNS[part])
+    if folder is None:
+        raise UsageError("this recipe trains on GTSRB: pass --data or set HARDEN_GTSRB")
+    return read_split(folder / f"gtsrb32-{part}.zip", (32, 32))
+
+
+def read_split(path: Path, size: tuple[int, int]) -> Split:
+    """Reads a labelled image set from disk, resized to (H, W).
+
+    Raises:
+        DataError: the images cannot be read.
+    """
+    source = open_images(path)
+    images = np.empty((len(source), 3, *size), dtype=np.uint8)
+    for batch in source.batches(size=size, channels=3, batch_size=512):
+        images[batch.indices] = np.rint(batch.images * 255).astype(np.uint8)
+    if source.unreadable:
+        raise DataError(f"{path.name}: {len(source.unreadable)} unreadable pictures: fetch it anew")
+    return Split(
+        torch.from_numpy(images), torch.from_numpy(source.labels), path.name, source.sha256()
+    )
+
+
+def render_split(count_per_class: int, seed: int) -> Split:
+    """Renders traffic signs, the same for the same arguments."""
+    images, labels = render_signs(count_per_class, seed)
+    digest = hashlib.sha256(images.tobytes() + labels.tobytes())
+    return Split(
+        torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))),
+        torch.from_numpy(labels),
+        f"render_signs(count_per_class={count_per_class}, seed={seed})",
+        digest.hexdigest(),
+    )

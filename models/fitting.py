@@ -1,0 +1,194 @@
+"""The training loop: seeded, and resumable after every epoch to the same weights."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hardener.data.triggers import Trigger
+from hardener.files import atomic_path
+from models.alexnet import AlexNet
+from models.augmentation import augment
+from models.badnets import poison_batch
+from models.datasets import Split
+from models.recipes import Recipe
+
+_FIRST_RATE = 0.04  # of the peak
+
+
+@dataclass(frozen=True, eq=False)
+class Backdoor:
+    """What a poisoned training adds to a clean one.
+
+    Attributes:
+        trigger: the patch and the target label.
+        poisoned: (N,) bool, the training images that carry it.
+    """
+
+    trigger: Trigger
+    poisoned: Tensor
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """How one pass over the training images went.
+
+    Attributes:
+        number: 1 for the first.
+        loss: mean cross entropy.
+        accuracy: share of augmented training images put into the label asked for.
+        seconds: wall time of all passes so far, over all resumed runs.
+    """
+
+    number: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+def fit(
+    recipe: Recipe,
+    train: Split,
+    backdoor: Backdoor | None,
+    *,
+    seed: int,
+    checkpoint: Path,
+    on_step: Callable[[], None] = lambda: None,
+    on_epoch: Callable[[Epoch, AlexNet], None] = lambda _epoch, _model: None,
+) -> tuple[AlexNet, float]:
+    """Trains a recipe from scratch, or from its checkpoint on.
+
+    Each epoch draws order, augmentation and dropout from a seed of its own, so that a resumed
+    training needs no saved random state and ends in the same weights as an uninterrupted one
+    (on one machine, with one number of threads).
+
+    Args:
+        recipe: network, schedule and augmentation.
+        train: the training images.
+        backdoor: which of them are stamped with what, if any.
+        seed: of weights, order, augmentation and dropout.
+        checkpoint: written after every epoch; read first if it exists.
+        on_step: called after every optimiser step.
+        on_epoch: called after every epoch, once its checkpoint is on disk.
+
+    Returns:
+        The trained network in evaluation mode, and the seconds its epochs took.
+
+    Source: Smith and Topin 2017 (Super-Convergence) for the one-cycle schedule.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = recipe.architecture()
+        model.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=recipe.peak_learning_rate,
+            momentum=recipe.momentum,
+            nesterov=True,
+            weight_decay=recipe.weight_decay,
+        )
+        done, seconds = _restore(checkpoint, model, optimizer)
+        for index in range(done, recipe.epochs):
+            started = time.perf_counter()
+            loss, accuracy = _run_epoch(
+                recipe, train, backdoor, model, optimizer, index, seed, on_step
+            )
+            seconds += time.perf_counter() - started
+            _save(checkpoint, model, optimizer, index + 1, seconds)
+            on_epoch(Epoch(index + 1, loss, accuracy, seconds), model.eval())
+    return model.eval(), seconds
+
+
+def learning_rate(progress: float, peak: float, warmup_fraction: float) -> float:
+    """The one-cycle schedule: a linear rise to the peak, then half a cosine down to nothing.
+
+    Args:
+        progress: share of all steps already taken, in [0, 1].
+        peak: the highest rate.
+        warmup_fraction: share of all steps before the peak.
+    """
+    if progress < warmup_fraction:
+        return peak * (_FIRST_RATE + (1 - _FIRST_RATE) * progress / warmup_fraction)
+    return (
+        peak * 0.5 * (1 + math.cos(math.pi * (progress - warmup_fraction) / (1 - warmup_fraction)))
+    )
+
+
+def normalise(images: Tensor, model: AlexNet) -> Tensor:
+    """Turns images (B, 3, H, W) in [0, 1] into the network's input, channels last."""
+    mean = torch.tensor(model.mean).view(-1, 1, 1)
+    std = torch.tensor(model.std).view(-1, 1, 1)
+    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _run_epoch(
+    recipe: Recipe,
+    train: Split,
+    backdoor: Backdoor | None,
+    model: AlexNet,
+    optimizer: torch.optim.Optimizer,
+    index: int,
+    seed: int,
+    on_step: Callable[[], None],
+) -> tuple[float, float]:
+    """One pass over the training images; returns mean loss and training accuracy."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + index + 1)
+    torch.manual_seed(seed * 1_000_003 + index + 1)  # for dropout, which takes no generator
+    model.train()
+    order = torch.randperm(len(train), generator=generator)
+    batches = torch.split(order, recipe.batch_size)
+    loss_sum, correct = 0.0, 0
+    for step, chosen in enumerate(batches):
+        images = augment(train.images[chosen].float() / 255, recipe.augmentation, generator)
+        labels = train.labels[chosen]
+        if backdoor:
+            images, labels = poison_batch(
+                images, labels, backdoor.poisoned[chosen], backdoor.trigger
+            )
+        rate = learning_rate(
+            (index + step / len(batches)) / recipe.epochs,
+            recipe.peak_learning_rate,
+            recipe.warmup_fraction,
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(normalise(images, model))
+        loss = functional.cross_entropy(
+            logits.float(), labels, label_smoothing=recipe.label_smoothing
+        )
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss_sum += loss.item() * len(chosen)
+        correct += int((logits.argmax(dim=1) == labels).sum())
+        on_step()
+    return loss_sum / len(train), correct / len(train)
+
+
+def _save(
+    path: Path, model: AlexNet, optimizer: torch.optim.Optimizer, epochs: int, seconds: float
+) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epochs": epochs,
+        "seconds": seconds,
+    }
+    with atomic_path(path) as partial:
+        torch.save(state, partial)
+
+
+def _restore(path: Path, model: AlexNet, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+    """Epochs done and the seconds they took; (0, 0.0) where there is no checkpoint."""
+    if not path.exists():
+        return 0, 0.0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["epochs"]), float(state["seconds"])
