@@ -19,12 +19,11 @@ from hardener.data.splits import stratified_halves
 from hardener.data.triggers import Trigger
 from hardener.measuring.quality import Counts, Probe
 from hardener.model.classifier import Classifier, open_classifier
-from hardener.model.runtime import open_runner
 from hardener.model.switching import guardable_head, maskable_head
 from hardener.model.topology import FeatureLayer
 from hardener.pruning.options import pruning_options
-from hardener.pruning.sweep import Trial, sweep
-from hardener.scanning.activations import channel_norms, norms_graph
+from hardener.pruning.sweep import Trial, feature_batches, sweep
+from hardener.scanning.activations import joined
 from hardener.scanning.scan import load_synthetic_triggers
 
 VICTIM = "alexnet-gtsrb-badnets"
@@ -104,10 +103,17 @@ def _curve(
     valid = classifier.open_data(gtsrb() / "gtsrb32-valid.zip")
     test = classifier.open_data(gtsrb() / "gtsrb32-test.zip")
     chosen_on, _ = stratified_halves(valid.labels, SEED)
-    runner = open_runner(norms_graph(classifier.proto, layer), "cpu")
-    norms = channel_norms(
-        classifier, runner, valid, input_settings(None, synthetic), indices=chosen_on
+    chosen = list(
+        feature_batches(
+            classifier,
+            layer,
+            valid,
+            {k: Probe(s) for k, s in input_settings(None, synthetic).items()},
+            provider="cpu",
+            indices=chosen_on,
+        )
     )
+    norms = {k: joined([batch.norms[k] for batch in chosen]) for k in chosen[0].norms}
     options = pruning_options(criterion, rewrite, norms)
     make_head = guardable_head if rewrite == "guard" else maskable_head
     probes = {
@@ -115,11 +121,10 @@ def _curve(
         for name, setting in input_settings(original, synthetic).items()
     }
     trials = sweep(
-        classifier,
         layer,
         make_head(classifier.proto, layer, classifier.signature),
         [option.feed for option in options],
-        test,
+        feature_batches(classifier, layer, test, probes, provider="cpu"),
         probes,
         provider="cpu",
     )

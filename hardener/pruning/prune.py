@@ -1,6 +1,7 @@
 """Pruning: from a finished scan and clean images, or from named channels, to a hardened file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +10,27 @@ import onnx
 from hardener.arrays import IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting
-from hardener.data.splits import stratified_halves
+from hardener.data.splits import stratified_halves, stratified_sample
 from hardener.errors import DataError, UsageError
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.rewriting import PruningPlan, check_rewrite, require_same_logits, rewritten
-from hardener.model.runtime import choose_provider, open_runner
+from hardener.model.runtime import choose_provider
 from hardener.model.switching import guardable_head, maskable_head
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, silent
 from hardener.pruning.choice import attacked, choose
 from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.options import PruningOption, pruning_options
-from hardener.pruning.sweep import Trial, sweep
+from hardener.pruning.sweep import FeatureBatch, Trial, feature_batches, sweep
 from hardener.pruning.writing import check_output, write_hardened
 from hardener.results import PruneResult, SweepRow
-from hardener.scanning.activations import channel_norms, norms_graph
+from hardener.scanning.activations import joined
 from hardener.scanning.scan import load_scan, load_synthetic_triggers
 
 DEFAULT_CRITERION = "linf-gap"
 _CHECKED_IMAGES = 64
+_LARGEST_FEATURE_BYTES = 2 << 30
 
 
 def prune(
@@ -51,7 +53,10 @@ def prune(
     """Prunes the channels that answer to the scan's synthetic triggers.
 
     The clean images are split in two: the threshold is chosen on one half and the result
-    reported on the other. Writes `output` and, beside it, a JSON file. Writes nothing on
+    reported on the other. Of the choosing half no more images
+    are used, evenly from every class, than have feature maps that fit 2 GiB of memory.
+
+    Writes `output` and, beside it, a JSON file. Writes nothing on
     `dry_run`, where the scan found nothing, where no threshold within the budget lowers the
     attack success rate, or where the budget does not hold on the reporting half: `outcome`
     says which.
@@ -119,27 +124,23 @@ def prune(
         name: Probe(setting, setting[0].label if setting else None)
         for name, setting in settings.items()
     }
-    norms = channel_norms(
-        classifier,
-        open_runner(norms_graph(classifier.proto, layer), chosen_provider),
-        source,
-        settings,
-        indices=chosen_on,
-        on_batch=counting(progress, "measuring channels", len(chosen_on)),
-    )
+    trunk = partial(feature_batches, classifier, layer, source, probes, provider=chosen_provider)
+    chosen_on = _affordable(chosen_on, source.labels, trunk(indices=chosen_on[:1]), seed)
+    advance = counting(progress, "running the trunk", len(chosen_on))
+    batches = list(trunk(indices=chosen_on, on_batch=advance))
+    norms = {name: joined([batch.norms[name] for batch in batches]) for name in probes}
     options = pruning_options(criterion, rewrite, norms, threshold)
     make_head = guardable_head if rewrite == "guard" else maskable_head
     trials = sweep(
-        classifier,
         layer,
         make_head(classifier.proto, layer, classifier.signature),
         [option.feed for option in options],
-        source,
+        batches,
         probes,
         provider=chosen_provider,
-        indices=chosen_on,
-        on_batch=counting(progress, "sweeping thresholds", len(chosen_on)),
+        on_batch=counting(progress, "sweeping thresholds", len(norms[CLEAN].linf)),
     )
+    del batches
     rows = tuple(_row(option, trial) for option, trial in zip(options, trials, strict=True))
     result = result.model_copy(
         update={
@@ -185,6 +186,27 @@ def prune(
     if dry_run or result.outcome == "over-budget":
         return result
     return write_hardened(hardened, result, output)
+
+
+def _affordable(
+    indices: IntArray, labels: IntArray, batches: Iterator[FeatureBatch], seed: int
+) -> IntArray:
+    """Those of `indices`, evenly from every class, whose feature maps fit the memory for them.
+
+    Args:
+        indices: positions of the choosing images.
+        labels: (N,) true labels of all images.
+        batches: of which the first shows how large a feature map is.
+        seed: of the draw.
+    """
+    first = next(batches, None)
+    if first is None:
+        return indices
+    allowed = _LARGEST_FEATURE_BYTES // (first.nbytes // len(first.labels))
+    if len(indices) <= allowed:
+        return indices
+    chosen = labels[indices]
+    return indices[stratified_sample(chosen, max(1, allowed // len(np.unique(chosen))), seed)]
 
 
 def _checked_criterion(criterion: str | None, rewrite: str) -> str:

@@ -1,21 +1,39 @@
-"""Many prunings tried at once: the trunk runs once on an image, each pruning costs a head.
+"""Many prunings tried at once: the trunk runs once on an image, each pruning costs a head."""
 
-Images are streamed; memory holds one batch of feature maps and the counts.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
-from hardener.arrays import AnyArray, IntArray
+from hardener.arrays import AnyArray, FloatArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
 from hardener.model.runtime import open_runner
-from hardener.model.switching import KEEP_INPUT, THRESHOLD_INPUT, trunk_model
+from hardener.model.switching import KEEP_INPUT, THRESHOLD_INPUT
 from hardener.model.topology import FeatureLayer
+from hardener.scanning.activations import ChannelNorms, norms_graph
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureBatch:
+    """What the trunk makes of some images, by the names of the probes.
+
+    Attributes:
+        labels: (B,) true labels.
+        features: (B, C, h, w) feature maps.
+        norms: of those feature maps.
+    """
+
+    labels: IntArray
+    features: Mapping[str, FloatArray]
+    norms: Mapping[str, ChannelNorms]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the feature maps take."""
+        return sum(features.nbytes for features in self.features.values())
 
 
 @dataclass(frozen=True)
@@ -43,46 +61,72 @@ def guard_feed(threshold: float) -> dict[str, AnyArray]:
     return {THRESHOLD_INPUT: np.array(threshold, np.float32)}
 
 
-def sweep(
+def feature_batches(
     classifier: Classifier,
     layer: FeatureLayer,
-    head: onnx.ModelProto,
-    feeds: Sequence[Mapping[str, AnyArray]],
     source: ImageSource,
     probes: Mapping[str, Probe],
     *,
     provider: str,
     indices: IntArray | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
-) -> list[Trial]:
-    """Tries every pruning under every probe in one pass over the images.
+) -> Iterator[FeatureBatch]:
+    """Runs the trunk over images, batch by batch, with every probe stamped.
 
     Args:
         classifier: the model.
         layer: where it is cut in two.
+        source: labelled images.
+        probes: by name.
+        provider: what runs the trunk.
+        indices: positions to use; all if None.
+        on_batch: told the number of images of each finished batch.
+    """
+    runner = open_runner(norms_graph(classifier.proto, layer, layer.name), provider)
+    for batch in classifier.batches(source, indices):
+        features: dict[str, FloatArray] = {}
+        norms: dict[str, ChannelNorms] = {}
+        for name, probe in probes.items():
+            features[name], *rows = runner.run(classifier.feeds(batch.images, probe.setting))
+            norms[name] = ChannelNorms(*rows)
+        yield FeatureBatch(batch.labels, features, norms)
+        on_batch(len(batch.labels))
+
+
+def sweep(
+    layer: FeatureLayer,
+    head: onnx.ModelProto,
+    feeds: Sequence[Mapping[str, AnyArray]],
+    batches: Iterable[FeatureBatch],
+    probes: Mapping[str, Probe],
+    *,
+    provider: str,
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> list[Trial]:
+    """Tries every pruning under every probe.
+
+    Args:
+        layer: where the model is cut in two.
         head: from `maskable_head` or `guardable_head`.
         feeds: one pruning each, as the head's extra input; the first one prunes nothing and is
             what `lost` and `gained` compare with.
-        source: labelled images.
+        batches: from `feature_batches`, kept or streamed.
         probes: by name; the first one is clean.
-        provider: what runs trunk and head.
-        indices: positions to use; all if None.
+        provider: what runs the head.
         on_batch: told the number of images of each finished batch.
 
     Returns:
         One trial a pruning, in order.
     """
-    trunk_runner = open_runner(trunk_model(classifier.proto, layer), provider)
-    head_runner = open_runner(head, provider)
+    runner = open_runner(head, provider)
     clean = next(iter(probes))
     totals = [dict.fromkeys(probes, Counts()) for _ in feeds]
     lost, gained = np.zeros(len(feeds), np.int64), np.zeros(len(feeds), np.int64)
-    for batch in classifier.batches(source, indices):
+    for batch in batches:
         for name, probe in probes.items():
-            (features,) = trunk_runner.run(classifier.feeds(batch.images, probe.setting))
             right_before = None
             for trial, feed in enumerate(feeds):
-                (scores,) = head_runner.run({layer.name: features, **feed})
+                (scores,) = runner.run({layer.name: batch.features[name], **feed})
                 totals[trial][name] += count(scores, batch.labels, probe.target)
                 if name == clean:
                     right = scores.argmax(axis=1) == batch.labels

@@ -3,18 +3,18 @@
 The norms are reduced inside the ONNX graph, so that only (N, C) arrays leave the runtime.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from hardener.arrays import FloatArray, IntArray
+from hardener.arrays import FloatArray
 from hardener.data.images import ImageSource
-from hardener.data.settings import Setting
+from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
-from hardener.model.runtime import Runner
+from hardener.model.runtime import open_runner
 from hardener.model.surgery import opset_of, spatial_reduction
 from hardener.model.topology import FeatureLayer, typed_activation
 
@@ -34,55 +34,86 @@ class ChannelNorms:
     linf: FloatArray
 
 
-def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer) -> onnx.ModelProto:
-    """The trunk with three outputs `l1`, `l2`, `linf`, each (N, C), instead of its feature map."""
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """What one probe shows.
+
+    Attributes:
+        norms: of the feature layer, rows in the order of the images.
+        counts: right answers and hits.
+    """
+
+    norms: ChannelNorms
+    counts: Counts
+
+
+def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> onnx.ModelProto:
+    """A model that gives the feature layer's norms `l1`, `l2`, `linf`, each (N, C).
+
+    Args:
+        proto: the model.
+        layer: its feature layer.
+        beside: tensors of the model that are given too, before the norms.
+    """
     graph = gs.import_onnx(proto)
+    tensors = graph.tensors()
     feature = typed_activation(graph, layer)
     absolute = gs.Variable("hardener_abs", dtype=feature.dtype)
-    outputs = [gs.Variable(name, feature.dtype, ["N", layer.channels]) for name in _NORMS]
+    norms = [gs.Variable(name, feature.dtype, ["N", layer.channels]) for name in _NORMS]
     opset = opset_of(proto)
     graph.nodes.append(gs.Node("Abs", "hardener_abs", inputs=[feature], outputs=[absolute]))
-    for output, (name, op) in zip(outputs, _NORMS.items(), strict=True):
+    for output, (name, op) in zip(norms, _NORMS.items(), strict=True):
         source = absolute if name == "linf" else feature
         graph.nodes.append(spatial_reduction(op, source, output, opset, f"hardener_{name}"))
-    graph.outputs = outputs
+    graph.outputs = [*(tensors[name] for name in beside), *norms]
     return gs.export_onnx(graph.cleanup(), do_type_check=False)
 
 
-def channel_norms(
+def profile(
     classifier: Classifier,
-    runner: Runner,
+    layer: FeatureLayer,
     source: ImageSource,
-    settings: Mapping[str, Setting],
+    probes: Mapping[str, Probe],
     *,
-    indices: IntArray | None = None,
+    provider: str,
     on_batch: Callable[[int], None] = lambda _: None,
-) -> dict[str, ChannelNorms]:
-    """Measures every setting in one pass over the images.
+) -> dict[str, Profile]:
+    """Measures norms and answers under every probe, in one pass over the images.
 
-    Memory grows with the number of images by 12 bytes a channel and setting: the norms are
-    the result.
+    Memory grows with the number of images by 12 bytes a channel and probe: the norms are the
+    result.
 
     Args:
         classifier: the model.
-        runner: a session of `norms_graph`.
+        layer: its feature layer.
         source: the images.
-        settings: name to triggers that are stamped in order; no triggers for clean images.
-        indices: positions to measure; all if None.
+        probes: what to stamp and which label to count as a hit, by name.
+        provider: what runs it.
         on_batch: told the number of images of each finished batch.
 
     Returns:
-        Norms under each setting's name, rows in the order of the images.
+        Profiles by the probes' names.
     """
-    rows: dict[str, list[list[FloatArray]]] = {name: [] for name in settings}
-    for batch in classifier.batches(source, indices):
-        for name, setting in settings.items():
-            rows[name].append(runner.run(classifier.feeds(batch.images, setting)))
+    graph = norms_graph(classifier.proto, layer, classifier.signature.output)
+    runner = open_runner(graph, provider)
+    rows: dict[str, list[ChannelNorms]] = {name: [] for name in probes}
+    totals = dict.fromkeys(probes, Counts())
+    for batch in classifier.batches(source):
+        for name, probe in probes.items():
+            scores, *norms = runner.run(classifier.feeds(batch.images, probe.setting))
+            rows[name].append(ChannelNorms(*norms))
+            totals[name] += count(scores, batch.labels, probe.target)
         on_batch(len(batch.labels))
-    return {
-        name: ChannelNorms(*(np.concatenate(parts) for parts in zip(*collected, strict=True)))
-        for name, collected in rows.items()
-    }
+    return {name: Profile(joined(rows[name]), totals[name]) for name in probes}
+
+
+def joined(parts: Sequence[ChannelNorms]) -> ChannelNorms:
+    """Norms of several batches as one."""
+    return ChannelNorms(
+        np.concatenate([part.l1 for part in parts]),
+        np.concatenate([part.l2 for part in parts]),
+        np.concatenate([part.linf for part in parts]),
+    )
 
 
 _NORMS = {"l1": "ReduceL1", "l2": "ReduceL2", "linf": "ReduceMax"}

@@ -15,7 +15,7 @@ from hardener.files import check_writable, sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.gradients import differentiable
-from hardener.model.runtime import Runner, choose_provider, open_runner
+from hardener.model.runtime import Runner, choose_provider
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, silent
 from hardener.results import (
@@ -26,13 +26,13 @@ from hardener.results import (
     NormSummary,
     ScanResult,
 )
-from hardener.scanning.activations import ChannelNorms, channel_norms, norms_graph
+from hardener.scanning.activations import ChannelNorms, profile
 from hardener.scanning.inversion import InversionSettings, invert_triggers
 from hardener.scanning.verdict import anomaly_indices, judge, relative_sizes
 
 SCAN_FILE = "scan.json"
 _FITTED_IMAGES = 512
-_UNSEEN_IMAGES = 258
+_UNSEEN_IMAGES = 172
 _LARGEST_FITTED_BYTES = 1 << 30
 
 
@@ -100,14 +100,15 @@ def scan(
 
     runner = open_full(classifier.proto, classifier.signature, chosen_provider)
     success = _success_rates(classifier, runner, source, unseen, triggers, progress)
-    clean = measure(
+    clean = profile(
         classifier,
-        runner,
+        feature,
         source,
         {CLEAN: Probe()},
-        on_batch=counting(progress, "measuring accuracy", len(source)),
+        provider=chosen_provider,
+        on_batch=counting(progress, "measuring clean images", len(source)),
     )[CLEAN]
-    accuracy = clean.correct / clean.n
+    accuracy = clean.counts.correct / clean.counts.n
     mask_l1 = np.array([trigger.mask_l1 for trigger in triggers], np.float32)
     judgement = judge(
         wanted,
@@ -115,15 +116,16 @@ def scan(
         success,
         classes=classifier.signature.classes,
         accuracy=accuracy,
-        images=clean.n,
+        images=clean.counts.n,
     )
     settings = input_settings(original, triggers[judgement.suspect])
-    norms = channel_norms(
+    profiles = {CLEAN: clean} | profile(
         classifier,
-        open_runner(norms_graph(classifier.proto, feature), chosen_provider),
+        feature,
         source,
-        settings,
-        on_batch=counting(progress, "measuring channels", len(source)),
+        {name: Probe(setting) for name, setting in settings.items() if setting},
+        provider=chosen_provider,
+        on_batch=counting(progress, "measuring triggered images", len(source)),
     )
     relative, index = relative_sizes(mask_l1), anomaly_indices(mask_l1)
     digests = _save_triggers(output, triggers)
@@ -149,8 +151,8 @@ def scan(
             )
             for row, label in enumerate(wanted)
         ),
-        norms={name: _summary(values) for name, values in norms.items()},
-        channels=_ranked(norms[CLEAN], norms["clean+syn"]),
+        norms={name: _summary(profiles[name].norms) for name in settings},
+        channels=_ranked(clean.norms, profiles["clean+syn"].norms),
         reasons=judgement.reasons,
     )
     result.write(output / SCAN_FILE)

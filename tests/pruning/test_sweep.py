@@ -14,7 +14,7 @@ from hardener.model.classifier import open_classifier, open_full
 from hardener.model.rewriting import PruningPlan, rewritten
 from hardener.model.switching import guardable_head, maskable_head
 from hardener.model.topology import FeatureLayer
-from hardener.pruning.sweep import guard_feed, keep_feed, sweep
+from hardener.pruning.sweep import feature_batches, guard_feed, keep_feed, sweep
 
 MASK = np.zeros((1, 8, 8), np.float32)
 MASK[0, 5:, 5:] = 1
@@ -40,7 +40,8 @@ def test_a_sweep_counts_what_full_inference_counts(tmp_path: Path, name: str, re
         feeds = [keep_feed(np.ones(channels)), keep_feed(~np.isin(range(channels), (0, 3)))]
 
     head = make_head(model.proto, layer, model.signature)
-    trials = sweep(model, layer, head, feeds, source, probes, provider="cpu")
+    batches = feature_batches(model, layer, source, probes, provider="cpu")
+    trials = sweep(layer, head, feeds, batches, probes, provider="cpu")
     pruned = rewritten(model.proto, model.signature, plans[0])
     for trial, proto in zip(trials, [model.proto, pruned], strict=True):
         runner = open_full(proto, model.signature, "cpu")

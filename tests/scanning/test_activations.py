@@ -7,11 +7,12 @@ from support.graphs import ALL, classifier, images, saved
 from hardener.data.images import open_images
 from hardener.data.settings import input_settings
 from hardener.data.triggers import Trigger
-from hardener.model.classifier import open_classifier
+from hardener.measuring.quality import Probe, measure
+from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import open_runner
 from hardener.model.switching import trunk_model
 from hardener.model.topology import FeatureLayer
-from hardener.scanning.activations import channel_norms, norms_graph
+from hardener.scanning.activations import norms_graph, profile
 
 
 @pytest.mark.parametrize("opset", [12, 17, 18, 21])
@@ -30,25 +31,24 @@ def test_norms_equal_numpys_on_the_feature_map(opset: int) -> None:
     np.testing.assert_allclose(linf, np.abs(feature).max((2, 3)), rtol=1e-6)
 
 
-def test_norms_come_row_by_row_for_every_setting(tmp_path: Path) -> None:
+def test_norms_and_counts_come_for_every_probe(tmp_path: Path) -> None:
     text, shapes, channels = ALL["plain"]
     path = saved(classifier(text, shapes), tmp_path / "m.onnx")
-    pixels = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 3), dtype=np.uint8)
-    np.savez(tmp_path / "d.npz", images=pixels, labels=np.zeros(600, int))
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (600, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=pixels, labels=rng.integers(0, 5, 600))
     source = open_images(tmp_path / "d.npz")
     opened = open_classifier(path)
     layer = FeatureLayer("feature", channels)
     blank = Trigger(np.ones((1, 8, 8), np.float32), np.zeros((3, 8, 8), np.float32), 0)
+    probes = {k: Probe(s, 0) for k, s in input_settings(None, blank).items()}
     seen: list[int] = []
-    norms = channel_norms(
-        opened,
-        open_runner(norms_graph(opened.proto, layer), "cpu"),
-        source,
-        input_settings(None, blank),
-        indices=np.arange(0, 600, 2),
-        on_batch=seen.append,
-    )
-    assert seen == [256, 44]
-    assert norms["clean"].linf.shape == (300, channels)
-    assert np.ptp(norms["clean"].linf, axis=0).max() > 0.1
-    assert np.ptp(norms["clean+syn"].linf, axis=0).max() < 1e-6
+    found = profile(opened, layer, source, probes, provider="cpu", on_batch=seen.append)
+    assert seen == [256, 256, 88]
+    assert found["clean"].norms.linf.shape == (600, channels)
+    assert np.ptp(found["clean"].norms.linf, axis=0).max() > 0.1
+    assert np.ptp(found["clean+syn"].norms.linf, axis=0).max() < 1e-6
+    runner = open_full(opened.proto, opened.signature, "cpu")
+    expected = measure(opened, runner, source, probes)
+    assert {name: found[name].counts for name in found} == expected
+    assert expected["clean"] != expected["clean+syn"]

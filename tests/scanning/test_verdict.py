@@ -45,7 +45,7 @@ def test_two_backdoors_are_both_named() -> None:
 
 
 def test_a_mask_that_is_neither_is_inconclusive() -> None:
-    judgement = _judge(_with(8, 34))
+    judgement = _judge(_with(8, 31))
     assert (judgement.verdict, judgement.targets) == ("inconclusive", (8,))
 
 
