@@ -180,35 +180,28 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
 @summary.register
 def _bench_summary(result: BenchResult) -> list[Table | str]:
     """Quality and latency of every model."""
-    attacks = list(result.models[0].attack_success_rate)
     quality = _table(
         f"Quality on {result.data.count} images, % with 95 % interval",
-        "model",
-        "accuracy",
-        *(f"attack success\n{name}" for name in attacks),
-        *(f"robust accuracy\n{name}" for name in attacks),
+        *("model", "setting", "accuracy", "attack success", "robust accuracy"),
     )
     latency = _table(
-        f"Latency on {result.provider}",
-        *("model", "batch", "threads", "p50 ms", "p95 ms", "p99 ms", "images/s", "ratio"),
+        f"Latency on {result.provider}, {result.models[0].latency[0].threads} threads, ms",
+        *("model", "batch", "p50", "p95", "p99", "images/s", "ratio"),
     )
     for model in result.models:
-        quality.add_row(
-            _short(model),
-            _interval(model.accuracy),
-            *(_interval(model.attack_success_rate[name]) for name in attacks),
-            *(_interval(model.robust_accuracy[name]) for name in attacks),
-        )
+        quality.add_row(_short(model), "clean", _interval(model.accuracy), "", "")
+        for setting, attack in model.attack_success_rate.items():
+            robust = model.robust_accuracy[setting]
+            quality.add_row("", setting, "", _interval(attack), _interval(robust))
         for row in model.latency:
             latency.add_row(
                 _short(model),
                 str(row.batch_size),
-                str(row.threads),
                 f"{row.p50_ms:.2f}",
                 f"{row.p95_ms:.2f}",
                 f"{row.p99_ms:.2f}",
                 f"{row.images_per_s:.0f}",
-                f"{row.ratio.value:.2f} ({row.ratio.low:.2f} to {row.ratio.high:.2f})",
+                f"{row.ratio.value:.2f} ({row.ratio.low:.2f}-{row.ratio.high:.2f})",
             )
     return [quality, latency]
 
@@ -252,4 +245,4 @@ def _percent(rate: float | None) -> str:
 
 
 def _interval(rate: Rate) -> str:
-    return f"{100 * rate.value:.2f} ({100 * rate.low:.2f} to {100 * rate.high:.2f})"
+    return f"{100 * rate.value:.2f} ({100 * rate.low:.2f}-{100 * rate.high:.2f})"

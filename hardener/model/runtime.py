@@ -85,6 +85,8 @@ def open_runner(proto: onnx.ModelProto, provider: str, threads: int | None = Non
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or available_cores()
+    # Idle threads of one session must not take the cores from another that is being timed.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     names = [PROVIDERS[provider]]
     if provider != "cpu":
         names.append(PROVIDERS["cpu"])
