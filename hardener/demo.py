@@ -15,6 +15,9 @@ from hardener.scanning.scan import scan
 # The victim was trained with seed 1; these pictures are new to it.
 _CLEAN_SEED, _TEST_SEED = 2, 3
 _SIGNS_PER_CLASS = 60
+# The default of 0.02 leaves the synthetic trigger nearly half its success: in a network this
+# small the backdoor shares its channels with the signs.
+_MAX_ACCURACY_DROP = 0.07
 _VICTIM = "alexnet-signs-badnets"
 
 
@@ -54,11 +57,22 @@ def demo(
         f"harden scan {model} --data {clean} -o {scanned}",
         scan(model, clean, scanned, provider=provider, seed=seed, progress=progress),
     )
-    show(
-        f"harden prune {model} --scan {scanned} --data {clean} -o {hardened}",
-        prune(model, scanned, clean, hardened, provider=provider, seed=seed, progress=progress),
+    pruned = prune(
+        model,
+        scanned,
+        clean,
+        hardened,
+        max_accuracy_drop=_MAX_ACCURACY_DROP,
+        provider=provider,
+        seed=seed,
+        progress=progress,
     )
-    if not hardened.is_file():
+    show(
+        f"harden prune {model} --scan {scanned} --data {clean} "
+        f"--max-accuracy-drop {_MAX_ACCURACY_DROP} -o {hardened}",
+        pruned,
+    )
+    if pruned.hardened is None:
         raise UsageError("the demo's model was not hardened; see the scan's reasons above")
     result = bench(
         [model, hardened],
