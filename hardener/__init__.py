@@ -29,7 +29,14 @@ The house, each room importing only from those above it:
 import importlib
 from typing import TYPE_CHECKING
 
-from hardener.errors import DataError, HardenError, ModelError, ProviderError, UsageError
+from hardener.errors import (
+    DataError,
+    HardenError,
+    InconclusiveError,
+    ModelError,
+    ProviderError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from hardener.benching.bench import bench
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataError",
     "HardenError",
+    "InconclusiveError",
     "ModelError",
     "ProviderError",
     "Trigger",

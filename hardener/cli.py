@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from hardener.errors import HardenError, UsageError
+from hardener.errors import HardenError, InconclusiveError, UsageError
 
 if TYPE_CHECKING:
     from hardener.results import Document
@@ -254,10 +254,18 @@ def prune(
     if channels is not None:
         from hardener.pruning.named import prune_channels
 
-        if scan is not None or criterion is not None or threshold is not None:
-            raise UsageError("--channels takes neither --scan nor --criterion nor --threshold")
-        named = _whole_numbers("--channels", channels) or []
-        result = prune_channels(model, named, output, layer=layer, rewrite=rewrite, dry_run=dry_run)
+        if any(value is not None for value in (scan, data, criterion, threshold)):
+            raise UsageError("--channels goes without --scan, --data, --criterion and --threshold")
+        result = prune_channels(
+            model,
+            _whole_numbers("--channels", channels) or [],
+            output,
+            layer=layer,
+            rewrite=rewrite,
+            dry_run=dry_run,
+            provider=provider.value,
+            seed=seed,
+        )
     else:
         from hardener.pruning.prune import prune as run
 
@@ -369,7 +377,7 @@ def demo(
     verbose: VerboseOption = False,
 ) -> int:
     """Harden a bundled backdoored model from end to end, on rendered traffic signs."""
-    from hardener.console import progress_bars
+    from hardener.console import note, progress_bars
     from hardener.demo import demo as run
 
     del verbose
@@ -381,6 +389,7 @@ def demo(
 
     with progress_bars(quiet=quiet) as progress:
         result = run(output, provider=provider.value, seed=seed, progress=progress, show=show)
+    note(f"provider: {result.provider}", quiet=quiet)
     if output_format is OutputFormat.json:
         _print(result, output_format)
     return DONE
@@ -409,7 +418,7 @@ def run(arguments: Sequence[str]) -> int:
         if verbose and not isinstance(error, HardenError | TyperException):
             traceback.print_exc()
         print(f"harden: {' '.join(_explained(error).split())}", file=sys.stderr)
-        return FAILED
+        return INCONCLUSIVE if isinstance(error, InconclusiveError) else FAILED
     return code if isinstance(code, int) else DONE
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hardener.benching.bench import bench
 from hardener.data.signs import CLASS_NAMES, write_signs
-from hardener.errors import UsageError
+from hardener.errors import InconclusiveError, UsageError
 from hardener.model.exporting import export
 from hardener.progress import Progress, silent
 from hardener.pruning.prune import prune
@@ -73,7 +73,7 @@ def demo(
         pruned,
     )
     if pruned.hardened is None:
-        raise UsageError("the demo's model was not hardened; see the scan's reasons above")
+        raise InconclusiveError(f"the demo's model was not hardened: {pruned.outcome}")
     result = bench(
         [model, hardened],
         test,

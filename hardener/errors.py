@@ -21,5 +21,9 @@ class ModelError(HardenError):
     """A model file cannot be read, understood or rewritten."""
 
 
+class InconclusiveError(HardenError):
+    """The job ran, but the evidence is missing or not finite; never to be read as clean."""
+
+
 class ProviderError(HardenError):
     """An execution provider was named that cannot run here."""

@@ -25,6 +25,25 @@ def check_writable(target: Path) -> None:
         raise UsageError(f"cannot write {target}: {folder} is not a folder that can be written")
 
 
+def check_output(output: Path, suffix: str, *inputs: Path | None) -> None:
+    """Makes sure, before long work, that a result can go by that name.
+
+    Args:
+        output: the file to write.
+        suffix: what its name must end in.
+        inputs: files that are read and must not be replaced.
+
+    Raises:
+        UsageError: the name ends in something else, is an input, or cannot be written.
+    """
+    if output.suffix.lower() != suffix:
+        raise UsageError(f"{output}: the name of the file to write ends in {suffix}")
+    for path in inputs:
+        if path is not None and output.resolve() == path.resolve():
+            raise UsageError(f"{output} is an input itself: give the result another name")
+    check_writable(output)
+
+
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yields a temporary path beside `target` that replaces it when the block succeeds.

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hardener.data.preprocessing import Preprocessing
 from hardener.errors import DataError
 from hardener.files import write_text
 
@@ -150,6 +151,19 @@ class ChannelEvidence(_Frozen):
     gap: float
 
 
+class Normalisation(_Frozen):
+    """The preprocessing that was used: size, and mean and std of each channel."""
+
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, preprocessing: Preprocessing) -> Self:
+        """The same numbers as a document's part."""
+        return cls(size=preprocessing.size, mean=preprocessing.mean, std=preprocessing.std)
+
+
 Verdict = Literal["clean", "backdoored", "inconclusive"]
 
 
@@ -169,6 +183,7 @@ class ScanResult(Document):
     targets: tuple[int, ...]
     suspect: int
     accuracy: float
+    preprocessing: Normalisation
     layer: Layer
     labels: tuple[LabelEvidence, ...]
     norms: dict[str, NormSummary]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -13,7 +14,22 @@ import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 
 from hardener.cli import run
-from hardener.results import BenchResult, PruneResult, ScanResult
+from hardener.data.triggers import Trigger, save_trigger
+from hardener.files import sha256_of
+from hardener.model.classifier import open_classifier, open_full
+from hardener.results import (
+    BenchResult,
+    DataIdentity,
+    LabelEvidence,
+    Layer,
+    Normalisation,
+    PruneResult,
+    ScanResult,
+    Verdict,
+)
+from hardener.scanning.scan import trigger_path
+
+WHITE = 3  # what the small model takes a white image for
 
 HARDEN = [sys.executable, "-c", "from hardener.cli import main; main()"]
 
@@ -244,14 +260,40 @@ BAD_COMMANDS = {
         ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "slim"],
         "not implemented yet",
     ),
-    "over itself": (["prune", "m.onnx", "--channels", "1", "-o", "m.onnx"], "is the model itself"),
+    "over itself": (["prune", "m.onnx", "--channels", "1", "-o", "m.onnx"], "is an input itself"),
     "other suffix": (["prune", "m.onnx", "--channels", "1", "-o", "h.bin"], "ends in .onnx"),
     "no arch": (["export", "text.onnx", "--arch", "nonsense", "-o", "h.onnx"], "MODULE:CLASS"),
     "no target": (
         ["bench", "m.onnx", "--data", "d.npz", "-o", "b.json", "--target", "77"],
         "target 77 is no label",
     ),
-    "output is a folder": (["bench", "m.onnx", "--data", "d.npz", "-o", "folder"], "is a folder"),
+    "output is a folder": (
+        ["bench", "m.onnx", "--data", "d.npz", "-o", "folder.json"],
+        "is a folder",
+    ),
+    "json is a folder": (
+        ["prune", "m.onnx", "--channels", "1", "-o", "folder.onnx"],
+        "folder.json is a folder",
+    ),
+    "bench over a model": (["bench", "m.onnx", "--data", "d.npz", "-o", "m.onnx"], "ends in .json"),
+    "size nan": (["scan", "m.onnx", "--data", "d.npz", "-o", "s", "--size", "nan"], "whole number"),
+    "threshold inf": (
+        [
+            *("prune", "m.onnx", "--scan", "s", "--data", "d.npz"),
+            "-o",
+            "h.onnx",
+            "--threshold=1e39",
+        ],
+        "finite number",
+    ),
+    "channels and data": (
+        ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--data", "d.npz"],
+        "goes without --scan, --data",
+    ),
+    "channels and no gpu": (
+        ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--provider", "tensorrt"],
+        "tensorrt cannot run here",
+    ),
 }
 
 
@@ -264,6 +306,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     (tmp_path / "text.onnx").write_text("this is no model")
     (tmp_path / "empty.onnx").write_bytes(b"")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.json").mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     np.savez(tmp_path / "d.npz", images=pixels, labels=np.arange(6) % 5)
     np.savez(tmp_path / "big.npz", images=pixels, labels=np.arange(6))
@@ -277,6 +320,123 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert "Traceback" not in shown.err
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert after == before
+
+
+def _scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> None:
+    """A finished scan of a small model, with a trigger that whitens the whole image."""
+    trigger = Trigger(np.ones((1, 8, 8), np.float32), np.ones((3, 8, 8), np.float32), WHITE)
+    path = trigger_path(folder, WHITE)
+    save_trigger(trigger, path)
+    evidence = LabelEvidence(
+        label=WHITE,
+        mask_l1=64,
+        anomaly_index=3,
+        relative_size=0.1,
+        trigger_success_rate=1,
+        trigger_sha256=sha256_of(path),
+    )
+    opened = open_classifier(model)
+    ScanResult(
+        seed=0,
+        provider="cpu",
+        model=opened.identity,
+        data=DataIdentity(path="d.npz", sha256="", count=1),
+        verdict=cast(Verdict, verdict),
+        score=0.9,
+        targets=(WHITE,),
+        suspect=WHITE,
+        accuracy=0.9,
+        preprocessing=Normalisation.of(opened.preprocessing),
+        layer=Layer(name="feature", channels=6, axis=1),
+        labels=(evidence,),
+        norms={},
+        channels=(),
+        reasons=(),
+    ).write(folder / "scan.json")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A small model, its scan, and images that it labels itself, so that it is never wrong."""
+    model = saved(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path / "m.onnx")
+    _scan_of(model, tmp_path / "s")
+    opened = open_classifier(model)
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
+    images = np.moveaxis(pixels, -1, 1).astype(np.float32) / np.float32(255)
+    runner = open_full(opened.proto, opened.signature, "cpu")
+    labels = runner.run(opened.feeds(images))[0].argmax(axis=1)
+    np.savez(tmp_path / "d.npz", images=pixels, labels=labels)
+    return model, tmp_path / "s", tmp_path / "d.npz"
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "outcome"),
+    [
+        (["--threshold", "1000"], 1, "no-gain"),
+        (["--max-accuracy-drop", "0"], 1, "no-gain"),
+        (["--threshold", "-1e9"], 1, "over-budget"),
+        (["--threshold", "-1e9", "--force"], 0, "written"),
+    ],
+)
+def test_what_a_prune_that_costs_too_much_does(
+    small: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    code: int,
+    outcome: str,
+) -> None:
+    model, scan, data = map(str, small)
+    output = tmp_path / "h.onnx"
+    arguments = ["prune", model, "--scan", scan, "--data", data, "-o", str(output), *flags]
+    assert run([*arguments, "--format", "json"]) == code
+    assert PruneResult.model_validate_json(capsys.readouterr().out).outcome == outcome
+    assert output.exists() == (outcome == "written")
+
+
+def test_another_preprocessing_than_the_scans_is_refused(
+    small: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, scan, data = map(str, small)
+    arguments = ["prune", model, "--scan", scan, "--data", data, "-o", str(tmp_path / "h.onnx")]
+    assert run([*arguments, "--mean", "0"]) == 2
+    assert "scanned with another preprocessing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["scan", "bench", "prune"])
+def test_values_that_are_not_finite_are_inconclusive(
+    small: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    _, _, data = small
+    broken = classifier(PLAIN, dict(PLAIN_SHAPES))
+    for weight in broken.graph.initializer:
+        if weight.name == "b2":
+            weight.CopyFrom(onnx.numpy_helper.from_array(np.full(5, np.nan, np.float32), "b2"))
+    model = saved(broken, tmp_path / "nan.onnx")
+    _scan_of(model, tmp_path / "sn")
+    output = tmp_path / "out"
+    rest = {
+        "scan": ["-o", str(output)],
+        "bench": ["-o", str(output / "b.json")],
+        "prune": ["--scan", str(tmp_path / "sn"), "-o", str(output / "h.onnx")],
+    }
+    assert run([command, str(model), "--data", str(data), *rest[command]]) == 3
+    assert "not finite" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_too_few_images_choose_nothing(
+    small: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, scan, _ = map(str, small)
+    pixels = np.zeros((20, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "few.npz", images=pixels, labels=np.zeros(20, int))
+    data, output = str(tmp_path / "few.npz"), tmp_path / "h.onnx"
+    assert run(["prune", model, "--scan", scan, "--data", data, "-o", str(output)]) == 3
+    assert "100 are needed" in capsys.readouterr().err
 
 
 def test_a_scan_of_another_model_is_refused(

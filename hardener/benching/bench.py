@@ -10,7 +10,7 @@ from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting, input_settings
 from hardener.data.triggers import Trigger, load_trigger
 from hardener.errors import DataError, UsageError
-from hardener.files import check_writable
+from hardener.files import check_output
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
@@ -56,7 +56,7 @@ def bench(
     """
     if not models:
         raise UsageError("no model is named")
-    check_writable(output)
+    check_output(output, ".json", *models, data, trigger)
     classifiers = [open_classifier(path, preprocessing) for path in models]
     original = None if trigger is None else load_trigger(trigger)
     synthetic = None if scan is None else _synthetic(scan, classifiers, original, target)
@@ -105,13 +105,9 @@ def _synthetic(
             f"{scan} is the scan of none of these models but of {scanned.model.path} (sha256 "
             f"{scanned.model.sha256[:12]}…)"
         )
-    triggers = {t.label: t for t in load_synthetic_triggers(scan, scanned)}
     wanted = target if target is not None else original.label if original is not None else None
-    if wanted is None:
-        return next(iter(triggers.values()))
-    if wanted not in triggers:
-        raise DataError(f"{scan} named {sorted(triggers)} as targets, not {wanted}")
-    return triggers[wanted]
+    labels = None if wanted is None else [wanted]
+    return load_synthetic_triggers(scan, scanned, labels)[0]
 
 
 def _target(
@@ -143,7 +139,7 @@ def _latencies(
         progress("timing", done, len(sizes))
         calls = []
         for classifier, runner in zip(classifiers, runners, strict=True):
-            batch = next(iter(classifier.batches(source, np.arange(min(size, len(source))))))
+            batch = next(classifier.batches(source))
             images = np.resize(batch.images, (size, *batch.images.shape[1:]))
             (network_input,) = classifier.feeds(images).values()
             signature = classifier.signature

@@ -7,6 +7,7 @@ some hundred bytes an image).
 
 import csv
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,7 @@ from hardener.arrays import AnyArray, FloatArray, IntArray
 from hardener.data.npz import npy_header, npz_decoder
 from hardener.data.pictures import (
     LARGEST_PICTURE_BYTES,
+    LARGEST_PICTURE_PIXELS,
     Decoder,
     UnreadableError,
     digest_of,
@@ -106,8 +108,8 @@ class ImageSource:
             Batches in ascending order of position.
 
         Raises:
-            DataError: a picture has another channel count, or more than 1 % of the pictures
-                asked for are unreadable.
+            DataError: a picture has another channel count, or more than 1 % of the source's
+                pictures turned out unreadable so far.
         """
         chosen = np.arange(len(self)) if indices is None else np.sort(indices)
         for positions, decoded in self._decode(chosen, size, channels, batch_size):
@@ -115,19 +117,19 @@ class ImageSource:
             kept_positions: list[int] = []
             for position, pixels in zip(positions, decoded, strict=True):
                 if isinstance(pixels, str):
-                    self._note_unreadable(int(position), pixels, len(chosen))
+                    self._note_unreadable(int(position), pixels)
                 else:
                     kept.append(pixels)
                     kept_positions.append(int(position))
             if kept:
                 where = np.array(kept_positions, dtype=np.int64)
-                images = np.stack(kept).astype(np.float32)
+                images = np.ascontiguousarray(np.stack(kept), np.float32)
                 images /= 255
                 yield Batch(where, images, self.labels[where])
 
-    def _note_unreadable(self, position: int, reason: str, asked_for: int) -> None:
+    def _note_unreadable(self, position: int, reason: str) -> None:
         self.unreadable[self.names[position]] = reason
-        if len(self.unreadable) > UNREADABLE_FRACTION_ALLOWED * asked_for:
+        if len(self.unreadable) > UNREADABLE_FRACTION_ALLOWED * len(self):
             listed = "; ".join(f"{name} ({why})" for name, why in self.unreadable.items())
             raise DataError(
                 f"{self.path}: more than 1 % of the pictures are unreadable: {listed}: "
@@ -140,8 +142,7 @@ def open_images(path: Path, class_names: Sequence[str] | None = None) -> ImageSo
 
     A folder or zip holds one folder a class. A class folder's label is its position in
     `class_names` where every folder is one of them, else its number where every folder name is
-    a number (`00008`), else its place in the sorted list, provided that there are as many
-    folders as class names.
+    a number (`00008`), else, where no class names are known, its place in the sorted list.
 
     Args:
         path: a folder or zip of class folders, a CSV manifest of `path,label` (paths relative
@@ -164,7 +165,7 @@ def open_images(path: Path, class_names: Sequence[str] | None = None) -> ImageSo
             return _open_manifest(path, class_names)
         if suffix == ".npz":
             return _open_npz(path)
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     raise DataError(
         f"{path} is no image set: name a folder or zip of class folders, a CSV of path,label "
@@ -221,8 +222,7 @@ def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource
             if len(row) < 2:
                 raise DataError(f"{path} line {number}: a row is path,label")
             name, label = row[0].strip(), row[1].strip()
-            target = (root / name).resolve()
-            if not target.is_relative_to(root):
+            if "\0" in name or not (root / name).resolve().is_relative_to(root):
                 raise DataError(
                     f"{path} line {number}: {name} lies outside the manifest's folder: "
                     "move the pictures beside the manifest"
@@ -244,7 +244,9 @@ def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource
         return read_file(root / name)
 
     decoder = picture_decoder(names, read)
-    return ImageSource(path, np.array(labels, np.int64), names, decoder, digest_of(names, read))
+    rows = [f"{name},{label}" for name, label in zip(names, labels, strict=True)]
+    digest = digest_of(rows, lambda row: read(row.rpartition(",")[0]))
+    return ImageSource(path, np.array(labels, np.int64), names, decoder, digest)
 
 
 def _open_npz(path: Path) -> ImageSource:
@@ -253,6 +255,8 @@ def _open_npz(path: Path) -> ImageSource:
         raise DataError(
             f"{path}: images are (N, H, W, C) uint8 with 1 or 3 channels, not {shape} {dtype}"
         )
+    if max(shape[1:3]) > 16384 or shape[1] * shape[2] > LARGEST_PICTURE_PIXELS:
+        raise DataError(f"{path}: images of {shape[1]}×{shape[2]} pixels, 64 million allowed")
     label_shape, label_dtype = npy_header(path, "labels.npy")
     if label_shape != shape[:1] or label_dtype.kind not in "iu":
         raise DataError(
@@ -292,12 +296,12 @@ def _labels_from_folders(
         order = {name: label for label, name in enumerate(class_names)}
     elif all(name.isascii() and name.isdecimal() and len(name) < 10 for name in distinct):
         order = {name: int(name) for name in distinct}
-    elif class_names is None or len(distinct) == len(class_names):
+    elif class_names is None:
         order = {name: label for label, name in enumerate(distinct)}
     else:
         unknown = next(name for name in distinct if name not in class_names)
         raise DataError(
             f"{path}: class folder {unknown!r} is neither a number nor one of the model's "
-            f"{len(class_names)} class names: name the folders by label (00000, 00001, …)"
+            f"{len(class_names)} class names: name the folders so, or by label (00000, 00001, …)"
         )
     return np.array([order[folder] for folder in folders], dtype=np.int64)

@@ -26,7 +26,7 @@ def npy_header(path: Path, member: str) -> tuple[tuple[int, ...], np.dtype[np.ge
                 shape, fortran, dtype = _read_npy_header(stream)
         except KeyError as error:
             raise DataError(f"{path} lacks {member[:-4]}: it holds images and labels") from error
-        except (ValueError, EOFError) as error:
+        except (ValueError, EOFError, zlib.error, RuntimeError, NotImplementedError) as error:
             raise DataError(f"{path}: {member} is no array: {error}") from error
     if fortran or dtype.hasobject:
         raise DataError(f"{path}: {member} is stored as objects or column-major: save it plainly")

@@ -77,6 +77,8 @@ def decode_picture(
             if picture.width * picture.height > LARGEST_PICTURE_PIXELS:
                 return f"{picture.width}×{picture.height} pixels, 64 million allowed"
             found = _CHANNELS_OF_MODE.get(picture.mode)
+            if picture.mode == "P" and "transparency" in picture.info:
+                found = 4
             if found != channels:
                 raise DataError(
                     f"{name} has {found or picture.mode} channels, the model takes {channels}: "

@@ -103,7 +103,7 @@ def combine_preprocessing(
         )
     if "size" in merged:
         size = merged["size"] * (2 if len(merged["size"]) == 1 else 1)
-        if len(size) != 2 or any(value != int(value) for value in size):
+        if len(size) != 2 or not all(isfinite(v) and v == int(v) for v in size):
             raise DataError("preprocessing: size is one whole number, or height and width")
         height_width = (int(size[0]), int(size[1]))
         if input_size is not None and height_width != input_size:

@@ -22,10 +22,23 @@ def stratified_halves(labels: IntArray, seed: int) -> tuple[IntArray, IntArray]:
     return np.sort(by_class[0::2]), np.sort(by_class[1::2])
 
 
-def stratified_sample(labels: IntArray, per_class: int, seed: int) -> IntArray:
-    """Draws up to `per_class` positions of each class, ascending."""
+def stratified_sample(labels: IntArray, count: int, seed: int) -> IntArray:
+    """Draws at most `count` positions, as evenly from every class as they allow.
+
+    Args:
+        labels: (N,) true labels.
+        count: at most so many; where there are more classes, some have none.
+        seed: of the draw.
+
+    Returns:
+        Ascending positions.
+    """
     rng = np.random.default_rng(seed)
-    drawn = [
-        rng.permutation(np.flatnonzero(labels == label))[:per_class] for label in np.unique(labels)
-    ]
-    return np.sort(np.concatenate(drawn))
+    shuffled = rng.permutation(len(labels))
+    turn = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        own = shuffled[labels[shuffled] == label]
+        turn[own] = np.arange(len(own))
+    # The first of every class, then the second of every class, and so on.
+    order = shuffled[np.argsort(turn[shuffled], kind="stable")]
+    return np.sort(order[:count])

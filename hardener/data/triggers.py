@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +36,13 @@ class Trigger:
         Raises:
             DataError: the arrays do not describe a trigger.
         """
-        if self.mask.ndim != 3 or self.mask.shape[0] != 1:
+        if self.mask.ndim != 3 or self.mask.shape[0] != 1 or self.mask.size == 0:
             raise DataError(f"a trigger's mask has shape (1, H, W), not {self.mask.shape}")
-        if self.pattern.ndim != 3 or self.pattern.shape[1:] != self.mask.shape[1:]:
+        if (
+            self.pattern.ndim != 3
+            or self.pattern.size == 0
+            or self.pattern.shape[1:] != self.mask.shape[1:]
+        ):
             raise DataError(
                 f"a trigger's pattern has shape (C, H, W) like its mask {self.mask.shape}, "
                 f"not {self.pattern.shape}"
@@ -106,7 +111,15 @@ def load_trigger(path: Path) -> Trigger:
         raise DataError(f"{path} lacks an array: a trigger .npz holds mask, pattern, label") from (
             error
         )
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         raise DataError(f"{path} is not a trigger .npz with mask, pattern and label") from error
     if label.size != 1 or label.dtype.kind not in "iu":
         raise DataError(f"{path}: label is one whole number")

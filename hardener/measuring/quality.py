@@ -8,9 +8,12 @@ that go to their true label.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import Setting
+from hardener.errors import InconclusiveError
 from hardener.model.classifier import Classifier
 from hardener.model.runtime import Runner
 
@@ -52,7 +55,13 @@ class Counts:
 
 
 def count(logits: FloatArray, labels: IntArray, target: int | None) -> Counts:
-    """Counts one batch of logits (N, K) against true labels (N,)."""
+    """Counts one batch of logits (N, K) against true labels (N,).
+
+    Raises:
+        InconclusiveError: a logit is not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise InconclusiveError("the model gives values that are not finite: nothing can be said")
     predicted = logits.argmax(axis=1)
     right = predicted == labels
     if target is None:

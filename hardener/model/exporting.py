@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import sys
 import tempfile
 import warnings
@@ -26,13 +27,14 @@ from hardener.data.images import ImageSource, open_images
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.signs import render_signs
 from hardener.errors import DataError, ModelError, UsageError
-from hardener.files import sha256_of
+from hardener.files import check_output, sha256_of
 from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY, save_model, with_metadata
 from hardener.model.runtime import open_runner
 from hardener.results import DataIdentity, ExportResult, ModelIdentity
 
 PARITY_TOLERANCE = 1e-4
 _PARITY_IMAGES = 86
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
 _NESTED_KEYS = ("state_dict", "model_state_dict", "model")
 
 
@@ -72,16 +74,19 @@ def export(
             from PyTorch's by more than 1e-4.
         DataError: the comparison images cannot be read.
     """
-    constructor = _import_arch(arch)
-    network = _build(arch, constructor, arch_arguments or {})
-    _load_weights(network, checkpoint)
+    check_output(output, ".onnx", checkpoint)
+    # The architecture is the user's code and may print; standard output is for the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        constructor = _import_arch(arch)
+        network = _build(arch, constructor, arch_arguments or {})
+    checkpoint_sha256 = _load_weights(network, checkpoint)
     network.eval()
     shape = input_size or _class_tuple(constructor, "input_size")
     if shape is None:
         raise UsageError(f"{arch} has no input_size: give --input-size C,H,W")
+    if len(shape) != 3 or shape[0] not in (1, 3) or min(shape) < 1:
+        raise UsageError(f"input size {shape} is not C,H,W with 1 or 3 channels")
     channels, height, width = (int(size) for size in shape)
-    if channels not in (1, 3):
-        raise UsageError(f"input size {shape}: the first number is 1 or 3 channels")
     preprocessing = _preprocessing(constructor, (height, width), channels, mean, std)
     properties: dict[str, str] = {}
     if class_names is not None:
@@ -107,7 +112,7 @@ def export(
     return ExportResult(
         seed=0,
         provider="cpu",
-        checkpoint=ModelIdentity(path=str(checkpoint), sha256=sha256_of(checkpoint)),
+        checkpoint=ModelIdentity(path=str(checkpoint), sha256=checkpoint_sha256),
         model=ModelIdentity(path=str(output), sha256=digest),
         data=None
         if source is None
@@ -158,7 +163,8 @@ def _build(arch: str, constructor: Any, arguments: Mapping[str, object]) -> nn.M
     return network
 
 
-def _load_weights(network: nn.Module, checkpoint: Path) -> None:
+def _load_weights(network: nn.Module, checkpoint: Path) -> str:
+    """Loads the checkpoint into the network and returns its digest."""
     if not checkpoint.is_file():
         raise ModelError(f"{checkpoint} does not exist: name a .safetensors or .pt checkpoint")
     try:
@@ -185,6 +191,7 @@ def _load_weights(network: nn.Module, checkpoint: Path) -> None:
         raise ModelError(
             f"{checkpoint} does not fit the architecture: {' '.join(lines[1:2])[:300]}"
         ) from error
+    return sha256_of(checkpoint)
 
 
 def _class_tuple(constructor: Any, name: str) -> tuple[float, ...] | None:  # noqa: ANN401
@@ -221,9 +228,13 @@ def _parity_images(source: ImageSource | None, size: tuple[int, int], channels: 
         batches = source.batches(
             size=size, channels=channels, batch_size=_PARITY_IMAGES, indices=chosen
         )
-        return next(batches).images
+        found = next(batches, None)
+        if found is None:
+            raise DataError(f"{source.path} holds no readable picture to compare logits on")
+        # The exporter takes a batch of one for a fixed size.
+        return np.resize(found.images, (max(2, len(found.images)), *found.images.shape[1:]))
     signs, _ = render_signs(2, seed=0)
-    colour = torch.from_numpy(np.moveaxis(signs, -1, 1).astype(np.float32) / 255)
+    colour = torch.from_numpy(np.ascontiguousarray(np.moveaxis(signs, -1, 1), np.float32) / 255)
     resized: FloatArray = nn.functional.interpolate(colour, size=size, mode="bilinear").numpy()
     return resized if channels == 3 else resized.mean(axis=1, keepdims=True)
 
@@ -252,7 +263,7 @@ def _exported(network: nn.Module, example: FloatArray, opset: int | None) -> onn
             )
             proto = onnx.load_model(target)
         except Exception as error:  # the exporter wraps whatever a network's code raises
-            raise ModelError(f"the export failed: {_first_line(error)}") from error
+            raise ModelError(f"the export failed: {_first_line(_root_cause(error))}") from error
     # The exporter notes the source files of every node, with paths of the machine it ran on.
     for node in proto.graph.node:
         del node.metadata_props[:]
@@ -263,13 +274,21 @@ def _exported(network: nn.Module, example: FloatArray, opset: int | None) -> onn
 
 
 def _logits(network: nn.Module, images: FloatArray) -> FloatArray:
-    with torch.no_grad():
+    with torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
         logits = network(torch.from_numpy(images))
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise ModelError("the network does not return logits of shape (N, classes)")
     return logits.numpy()
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+def _root_cause(error: BaseException) -> BaseException:
+    """The first error of a chain; the exporter wraps it in advice for its own developers."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    plain = _TERMINAL_CODES.sub("", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hardener.arrays import FloatArray
-from hardener.errors import ModelError
+from hardener.errors import InconclusiveError, ModelError
 from hardener.model.runtime import available_cores, open_runner
 from hardener.model.signature import Signature
 
@@ -30,6 +30,7 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
         examples: (N, C, H, W) network input.
 
     Raises:
+        InconclusiveError: the model's logits are not finite.
         ModelError: an operator cannot be converted, or torch and onnxruntime disagree.
     """
     torch.set_num_threads(available_cores())
@@ -50,7 +51,10 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
             ) from error
     (expected,) = open_runner(ending_at_logits, "cpu").run({signature.input: examples})
     scale = max(1.0, float(np.abs(expected).max()))
-    if logits.shape != expected.shape or np.abs(logits - expected).max() > _TOLERANCE * scale:
+    if not np.isfinite(expected).all():
+        raise InconclusiveError("the model gives values that are not finite: nothing can be said")
+    same = logits.shape == expected.shape
+    if not same or not np.abs(logits - expected).max() <= _TOLERANCE * scale:
         raise ModelError("torch and onnxruntime disagree on this model's logits: it is not scanned")
     return module.to(memory_format=torch.channels_last)
 

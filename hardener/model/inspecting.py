@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from hardener.errors import HardenError
 from hardener.model.files import load_model
+from hardener.model.gradients import differentiable
 from hardener.model.rewriting import REWRITES, PruningPlan, rewritten
 from hardener.model.signature import read_signature
+from hardener.model.switching import maskable_head
 from hardener.model.topology import find_feature_layer
 from hardener.results import Inspection, Layer, ModelIdentity
 
 
 def inspect(model: Path) -> Inspection:
-    """Reads a model and tries each rewrite on it; nothing is written.
+    """Reads a model and tries each rewrite and the way to gradients; nothing is written.
 
     Raises:
         ModelError: the file is no image classifier in ONNX.
@@ -26,6 +29,7 @@ def inspect(model: Path) -> Inspection:
         refusals["scan, bench"] = f"the batch is fixed at {signature.batch}: export it dynamic"
     try:
         layer = find_feature_layer(loaded.proto, signature)
+        maskable_head(loaded.proto, layer, signature)
         for rewrite in REWRITES:
             try:
                 plan = PruningPlan(layer, rewrite, channels=(0,), threshold=1.0)
@@ -34,6 +38,13 @@ def inspect(model: Path) -> Inspection:
                 refusals[rewrite] = str(error)
     except HardenError as error:
         refusals["prune"] = str(error)
+    if signature.batch is None:
+        size = signature.size or (224, 224)
+        noise = np.random.default_rng(0).normal(size=(2, signature.channels, *size))
+        try:
+            differentiable(loaded.proto, signature, noise.astype(np.float32))
+        except HardenError as error:
+            refusals["scan"] = str(error)
     fields = loaded.preprocessing_fields
     if not {"mean", "std"} <= set(fields):
         refusals["scan, bench without --mean and --std"] = "no preprocessing in the metadata"

@@ -9,18 +9,19 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from hardener.arrays import AnyArray
 from hardener.errors import ModelError
 
 
 def rebuilt(original: onnx.ModelProto, graph: gs.Graph) -> onnx.ModelProto:
-    """The original model around a changed graph: same opsets, IR version and metadata.
+    """The original model around a changed graph: same opsets and metadata.
 
-    Graph inputs and outputs are taken over from the original word for word.
+    Graph inputs and outputs are taken over from the original word for word. IR version 3 wants
+    every weight among the inputs; it becomes 4, which does not.
     """
     exported = gs.export_onnx(graph)
     model = onnx.ModelProto()
     model.CopyFrom(original)
+    model.ir_version = max(model.ir_version, 4)
     model.graph.CopyFrom(exported.graph)
     del model.graph.input[:]
     model.graph.input.extend(original.graph.input)
@@ -32,16 +33,6 @@ def rebuilt(original: onnx.ModelProto, graph: gs.Graph) -> onnx.ModelProto:
 def opset_of(proto: onnx.ModelProto) -> int:
     """Version of the standard ONNX operators that the model uses."""
     return next(item.version for item in proto.opset_import if item.domain in ("", "ai.onnx"))
-
-
-def constant_of(tensor: gs.Tensor) -> AnyArray | None:
-    """The values of an initializer or a Constant node's output; None for an activation."""
-    if isinstance(tensor, gs.Constant):
-        return np.asarray(tensor.values)
-    if tensor.inputs and tensor.inputs[0].op == "Constant":
-        value = tensor.inputs[0].attrs.get("value")
-        return None if value is None else np.asarray(value.values)
-    return None
 
 
 def redirect_readers(

@@ -8,9 +8,11 @@ everything after it the head.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from hardener.arrays import AnyArray
 from hardener.errors import ModelError, UsageError
 from hardener.model.signature import Signature
 
@@ -103,6 +105,10 @@ def head_of(proto: onnx.ModelProto, layer: FeatureLayer, signature: Signature) -
     feature = typed_activation(graph, layer)
     feature.inputs.clear()
     image_inputs = list(graph.inputs)
+    for image in image_inputs:
+        for node in list(image.outputs):
+            if _reads_batch_size(node):
+                node.inputs = [feature]
     graph.inputs = [feature]
     graph.cleanup(remove_unused_graph_inputs=False)
     if any(image.outputs for image in image_inputs):
@@ -111,6 +117,28 @@ def head_of(proto: onnx.ModelProto, layer: FeatureLayer, signature: Signature) -
             "name a later layer with --layer"
         )
     return graph
+
+
+def _reads_batch_size(node: gs.Node) -> bool:
+    """Whether a `Shape` of the images serves only to learn how many there are."""
+    if node.op != "Shape":
+        return False
+    if int(node.attrs.get("start", 0)) == 0 and int(node.attrs.get("end", 4)) == 1:
+        return True
+    return all(
+        reader.op == "Gather" and not np.any(constant_of(reader.inputs[1]) != 0)
+        for reader in node.outputs[0].outputs
+    )
+
+
+def constant_of(tensor: gs.Tensor) -> AnyArray | None:
+    """The values of an initializer or a Constant node's output; None for an activation."""
+    if isinstance(tensor, gs.Constant):
+        return np.asarray(tensor.values)
+    if tensor.inputs and tensor.inputs[0].op == "Constant":
+        value = tensor.inputs[0].attrs.get("value")
+        return None if value is None else np.asarray(value.values)
+    return None
 
 
 def typed_activation(graph: gs.Graph, layer: FeatureLayer) -> gs.Variable:

@@ -14,9 +14,10 @@ from hardener.model.rewriting import (
     require_same_logits,
     rewritten,
 )
+from hardener.model.runtime import choose_provider
 from hardener.model.signature import read_signature
 from hardener.model.topology import find_feature_layer
-from hardener.pruning.writing import check_output, write_hardened
+from hardener.pruning.writing import check_outputs, write_hardened
 from hardener.results import Layer, ModelIdentity, PruneResult
 
 
@@ -28,6 +29,8 @@ def prune_channels(
     layer: str | None = None,
     rewrite: str = "fold",
     dry_run: bool = False,
+    provider: str = "auto",
+    seed: int = 0,
 ) -> PruneResult:
     """Zeroes named channels of the feature layer.
 
@@ -38,12 +41,15 @@ def prune_channels(
         layer: name of the feature layer's tensor, where the graph's own is not wanted.
         rewrite: fold or mask.
         dry_run: checks everything, but writes nothing.
+        provider: refused where it cannot run; the comparison itself runs on the CPU.
+        seed: of the noise that original and result are compared on.
 
     Raises:
         HardenError: the model or an argument cannot be used.
     """
-    check_output(output, model)
+    check_outputs(output, model)
     check_rewrite(rewrite)
+    choose_provider(provider)
     pruned = tuple(sorted(set(channels)))
     if not pruned:
         raise UsageError("no channels are named: --channels 3,17,40")
@@ -54,10 +60,12 @@ def prune_channels(
     plan = PruningPlan(feature, rewrite, pruned)
     hardened = rewritten(loaded.proto, signature, plan)
     size = signature.size or (224, 224)
-    noise = np.random.default_rng(0).normal(size=(signature.batch or 4, signature.channels, *size))
+    noise = np.random.default_rng(seed).normal(
+        size=(signature.batch or 4, signature.channels, *size)
+    )
     require_same_logits(loaded.proto, hardened, signature, plan, noise.astype(np.float32))
     result = PruneResult(
-        seed=0,
+        seed=seed,
         provider="cpu",
         model=ModelIdentity(path=str(model), sha256=loaded.sha256),
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),

@@ -11,7 +11,7 @@ from hardener.arrays import IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting
 from hardener.data.splits import stratified_halves, stratified_sample
-from hardener.errors import DataError, UsageError
+from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.rewriting import PruningPlan, check_rewrite, require_same_logits, rewritten
@@ -23,12 +23,14 @@ from hardener.pruning.choice import attacked, choose
 from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.options import PruningOption, pruning_options
 from hardener.pruning.sweep import FeatureBatch, Trial, feature_batches, sweep
-from hardener.pruning.writing import check_output, write_hardened
-from hardener.results import PruneResult, SweepRow
+from hardener.pruning.writing import check_outputs, write_hardened
+from hardener.results import Normalisation, PruneResult, ScanResult, SweepRow
 from hardener.scanning.activations import joined
 from hardener.scanning.scan import load_scan, load_synthetic_triggers
 
 DEFAULT_CRITERION = "linf-gap"
+_LEAST_IMAGES = 100
+_ROUNDING = 1e-9
 _CHECKED_IMAGES = 64
 _LARGEST_FEATURE_BYTES = 2 << 30
 
@@ -83,26 +85,25 @@ def prune(
 
     Source: Cheng et al. 2020, section 5.
     """
-    check_output(output, model)
+    check_outputs(output, model, data, scan)
     check_rewrite(rewrite)
     criterion = _checked_criterion(criterion, rewrite)
     if not 0 <= max_accuracy_drop <= 1:
         raise UsageError(f"--max-accuracy-drop is a fraction from 0 to 1, not {max_accuracy_drop}")
-    if threshold is not None and not np.isfinite(threshold):
+    if threshold is not None and not abs(threshold) < np.finfo(np.float32).max:
         raise UsageError(f"--threshold is a finite number, not {threshold}")
     classifier = open_classifier(model, preprocessing)
     scanned = load_scan(scan)
-    if scanned.model.sha256 != classifier.model.sha256:
-        raise DataError(
-            f"{scan} is the scan of another model ({scanned.model.path}, sha256 "
-            f"{scanned.model.sha256[:12]}…): scan {model} first"
-        )
+    _require_same_model(scan, scanned, classifier)
     layer = find_feature_layer(classifier.proto, classifier.signature, scanned.layer.name)
     source = classifier.open_data(data)
     chosen_provider = choose_provider(provider)
     chosen_on, reported_on = stratified_halves(source.labels, seed)
-    if not len(reported_on):
-        raise DataError(f"{data} holds {len(source)} images: two halves are needed")
+    if len(source) < _LEAST_IMAGES:
+        raise InconclusiveError(
+            f"{data} holds {len(source)} images: {_LEAST_IMAGES} are needed to choose a threshold "
+            "on one half and report on the other"
+        )
     result = PruneResult(
         seed=seed,
         provider=chosen_provider,
@@ -150,7 +151,11 @@ def prune(
             "chosen_on": trials[0].counts[CLEAN].n,
         }
     )
-    position = 1 if threshold is not None else choose(CLEAN, trials, max_accuracy_drop)
+    if threshold is None:
+        position = choose(CLEAN, trials, max_accuracy_drop)
+    else:
+        helps = attacked(CLEAN, trials[1]).hits < attacked(CLEAN, trials[0]).hits
+        position = 1 if helps or force else None
     if position is None:
         return result
     option = options[position]
@@ -188,6 +193,19 @@ def prune(
     return write_hardened(hardened, result, output)
 
 
+def _require_same_model(scan: Path, scanned: ScanResult, classifier: Classifier) -> None:
+    if scanned.model.sha256 != classifier.model.sha256:
+        raise DataError(
+            f"{scan} is the scan of another model ({scanned.model.path}, sha256 "
+            f"{scanned.model.sha256[:12]}…): scan {classifier.model.path} first"
+        )
+    if scanned.preprocessing != Normalisation.of(classifier.preprocessing):
+        raise DataError(
+            f"{scan} was scanned with another preprocessing ({scanned.preprocessing}): give the "
+            "same --size, --mean and --std"
+        )
+
+
 def _affordable(
     indices: IntArray, labels: IntArray, batches: Iterator[FeatureBatch], seed: int
 ) -> IntArray:
@@ -206,7 +224,7 @@ def _affordable(
     if len(indices) <= allowed:
         return indices
     chosen = labels[indices]
-    return indices[stratified_sample(chosen, max(1, allowed // len(np.unique(chosen))), seed)]
+    return indices[stratified_sample(chosen, allowed, seed)]
 
 
 def _checked_criterion(criterion: str | None, rewrite: str) -> str:
@@ -263,5 +281,5 @@ def _report(
         fields[f"accuracy_{word}"] = accuracy[-1]
         fields[f"attack_success_rate_{word}"] = attacks.hits / max(1, attacks.others)
         fields[f"robust_accuracy_{word}"] = attacks.robust / max(1, attacks.others)
-    fields["within_budget"] = accuracy[0] - accuracy[1] <= max_accuracy_drop
+    fields["within_budget"] = accuracy[0] - accuracy[1] <= max_accuracy_drop + _ROUNDING
     return fields

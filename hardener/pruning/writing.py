@@ -5,19 +5,15 @@ from pathlib import Path
 
 import onnx
 
-from hardener.errors import UsageError
-from hardener.files import check_writable
+from hardener.files import check_output
 from hardener.model.files import save_model, with_metadata
 from hardener.results import ModelIdentity, PruneResult
 
 
-def check_output(output: Path, model: Path) -> None:
-    """Raises UsageError where the hardened file cannot go by that name."""
-    if output.suffix.lower() != ".onnx":
-        raise UsageError(f"{output}: the hardened model's name ends in .onnx")
-    if output.resolve() == model.resolve():
-        raise UsageError(f"{output} is the model itself: give the hardened one another name")
-    check_writable(output)
+def check_outputs(output: Path, *inputs: Path | None) -> None:
+    """Raises UsageError where the hardened file or the JSON beside it cannot be written."""
+    check_output(output, ".onnx", *inputs)
+    check_output(output.with_suffix(".json"), ".json", *inputs)
 
 
 def write_hardened(hardened: onnx.ModelProto, result: PruneResult, output: Path) -> PruneResult:

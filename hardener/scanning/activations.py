@@ -12,6 +12,7 @@ import onnx_graphsurgeon as gs
 
 from hardener.arrays import FloatArray
 from hardener.data.images import ImageSource
+from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
 from hardener.model.runtime import open_runner
@@ -93,6 +94,9 @@ def profile(
 
     Returns:
         Profiles by the probes' names.
+
+    Raises:
+        InconclusiveError: an activation or a logit is not finite.
     """
     graph = norms_graph(classifier.proto, layer, classifier.signature.output)
     runner = open_runner(graph, provider)
@@ -101,6 +105,11 @@ def profile(
     for batch in classifier.batches(source):
         for name, probe in probes.items():
             scores, *norms = runner.run(classifier.feeds(batch.images, probe.setting))
+            if not all(np.isfinite(values).all() for values in norms):
+                raise InconclusiveError(
+                    f"the feature layer {layer.name!r} holds values that are not finite: nothing "
+                    "can be said"
+                )
             rows[name].append(ChannelNorms(*norms))
             totals[name] += count(scores, batch.labels, probe.target)
         on_batch(len(batch.labels))

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
-from hardener.errors import ModelError
+from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
 
 _VALUES_PER_STEP = 96 * 3 * 32 * 32
@@ -81,7 +81,7 @@ def invert_triggers(
         One trigger a label, in order.
 
     Raises:
-        ModelError: the search met values that are not finite.
+        InconclusiveError: the search met values that are not finite.
     """
     per_label = settings.images_per_step * images[0].size
     group = max(1, _VALUES_PER_STEP // per_label)
@@ -137,7 +137,7 @@ def _invert_group(
         size = mask.flatten(1).sum(1)
         total = (loss.mean(1) + cost * size).sum()
         if not torch.isfinite(total):
-            raise ModelError("trigger inversion met values that are not finite")
+            raise InconclusiveError("trigger inversion met values that are not finite")
         with torch.no_grad():
             hit = (per_image.argmax(2) == goal).float().mean(1)
             success = settings.memory * success + (1 - settings.memory) * hit

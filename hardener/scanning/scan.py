@@ -23,6 +23,7 @@ from hardener.results import (
     LabelEvidence,
     Layer,
     MaxMean,
+    Normalisation,
     NormSummary,
     ScanResult,
 )
@@ -139,6 +140,7 @@ def scan(
         targets=judgement.targets,
         suspect=wanted[judgement.suspect],
         accuracy=accuracy,
+        preprocessing=Normalisation.of(classifier.preprocessing),
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
         labels=tuple(
             LabelEvidence(
@@ -176,17 +178,26 @@ def load_scan(folder: Path) -> ScanResult:
     return ScanResult.read(path)
 
 
-def load_synthetic_triggers(folder: Path, scanned: ScanResult) -> tuple[Trigger, ...]:
-    """The synthetic triggers of a scan's targets, or of its suspect where it names none.
+def load_synthetic_triggers(
+    folder: Path, scanned: ScanResult, labels: Sequence[int] | None = None
+) -> tuple[Trigger, ...]:
+    """Reads synthetic triggers of a scan.
+
+    Args:
+        folder: the scan's.
+        scanned: its result.
+        labels: whose triggers; by default the targets', or the suspect's where there are none.
 
     Raises:
         DataError: a trigger is missing or not the one that the scan saved.
     """
     digests = {evidence.label: evidence.trigger_sha256 for evidence in scanned.labels}
     triggers: list[Trigger] = []
-    for label in scanned.targets or (scanned.suspect,):
+    for label in labels or scanned.targets or (scanned.suspect,):
         path = trigger_path(folder, label)
-        if label not in digests or not path.is_file() or sha256_of(path) != digests[label]:
+        if label not in digests:
+            raise DataError(f"{folder} has no trigger of label {label}: scan that label too")
+        if not path.is_file() or sha256_of(path) != digests[label]:
             raise DataError(f"{path} is not the trigger that the scan saved: scan again")
         triggers.append(load_trigger(path))
     return tuple(triggers)
@@ -215,20 +226,15 @@ def _two_samples(
     source: ImageSource, classifier: Classifier, seed: int
 ) -> tuple[IntArray, IntArray]:
     """Positions to search on and, apart from them, to try the triggers on."""
-    classes = len(np.unique(source.labels))
     height, width = classifier.preprocessing.size
     image_bytes = 4 * classifier.signature.channels * height * width
-    wanted = min(_FITTED_IMAGES, _LARGEST_FITTED_BYTES // image_bytes)
-    fitted = stratified_sample(source.labels, max(1, wanted // classes), seed)
+    allowed = max(1, min(_FITTED_IMAGES, _LARGEST_FITTED_BYTES // image_bytes))
+    # Of few images half are left, so that success is never rated on fitted ones.
+    fitted = stratified_sample(source.labels, min(allowed, len(source) // 2), seed)
     left = np.setdiff1d(np.arange(len(source)), fitted)
-    if len(left) < min(_UNSEEN_IMAGES, len(fitted)):
-        # Too few images for both: halve them, so that success is never rated on fitted ones.
-        half = np.random.default_rng(seed).permutation(len(source))
-        fitted, left = np.sort(half[: len(half) // 2][:wanted]), np.sort(half[len(half) // 2 :])
-    if not len(fitted) or not len(left):
+    if not len(fitted):
         raise DataError(f"{source.path} holds {len(source)} images: a scan needs at least 2")
-    drawn = stratified_sample(source.labels[left], max(1, _UNSEEN_IMAGES // classes), seed)
-    return fitted, left[drawn]
+    return fitted, left[stratified_sample(source.labels[left], _UNSEEN_IMAGES, seed)]
 
 
 def _success_rates(

@@ -19,6 +19,11 @@ def test_halves_follow_the_seed() -> None:
 
 
 def test_a_sample_takes_as_many_of_each_class() -> None:
-    sample = stratified_sample(LABELS, 4, seed=0)
+    sample = stratified_sample(LABELS, 11, seed=0)
     assert np.bincount(LABELS[sample]).tolist() == [4, 4, 3]
-    assert len(set(sample.tolist())) == 11
+    assert (np.diff(sample) > 0).all()
+
+
+def test_a_sample_never_exceeds_its_count() -> None:
+    assert len(stratified_sample(np.arange(1000), 85, seed=0)) == 85
+    assert len(stratified_sample(LABELS, 500, seed=0)) == 20

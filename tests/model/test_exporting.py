@@ -30,6 +30,15 @@ class Net(nn.Module):
     def forward(self, x):
         return self.head(torch.relu(self.features(x)).mean((2, 3)))
 
+class Viewing(Net):
+    def __init__(self):
+        super().__init__()
+        self.wide = nn.Linear(4 * 64, 5)
+
+    def forward(self, x):
+        print("a network that talks")
+        return self.wide(self.features(x).view(x.size(0), -1))
+
 class Plain(Net):
     input_size = mean = std = None
 
@@ -90,6 +99,28 @@ def test_nested_and_prefixed_pt_files_are_read(
     torch.save({"state_dict": prefixed, "epoch": 3}, tmp_path / "w.pt")
     export(tmp_path / "w.pt", arch, tmp_path / "m.onnx", opset=18)
     assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == 18
+
+
+def test_a_network_that_views_and_prints_is_exported(
+    tmp_path: Path,
+    arch: str,
+    weights: dict[str, torch.Tensor],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wide = {"wide.weight": 0.1 * torch.randn(5, 256), "wide.bias": torch.randn(5)}
+    save_file(weights | wide, tmp_path / "w.safetensors")
+    output = tmp_path / "m.onnx"
+    result = export(tmp_path / "w.safetensors", arch.replace(":Net", ":Viewing"), output)
+    assert result.largest_difference <= 1e-4
+    assert capsys.readouterr().out == ""
+
+
+def test_a_checkpoint_is_not_overwritten(
+    tmp_path: Path, arch: str, weights: dict[str, torch.Tensor]
+) -> None:
+    save_file(weights, tmp_path / "w.onnx")
+    with pytest.raises(UsageError, match="is an input itself"):
+        export(tmp_path / "w.onnx", arch, tmp_path / "w.onnx")
 
 
 class _Payload:

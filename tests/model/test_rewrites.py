@@ -191,6 +191,45 @@ def test_constants_as_nodes_are_weights_too() -> None:
     require_same_logits(model, changed, signature, plan, images())
 
 
+def test_a_head_that_asks_the_images_how_many_they_are_can_be_cut_off() -> None:
+    batch = "sizes = Shape(x)\n  rows = Gather(sizes, first)\n  "
+    reshape = "shape = Concat<axis=0>(rows, rest)\n  d = Reshape(p, shape)"
+    text = PLAIN.replace("d = Flatten(p)", batch + reshape)
+    model = classifier(text, {**PLAIN_SHAPES, "first": [0], "rest": [-1]})
+    signature = read_signature(model)
+    plan = PruningPlan(FeatureLayer("feature", 6), "mask", PRUNED)
+    changed = rewritten(model, signature, plan)
+    require_same_logits(model, changed, signature, plan, images())
+
+
+@pytest.mark.parametrize("rewrite", ["mask", "fold", "guard"])
+def test_models_that_list_their_weights_as_inputs_can_be_rewritten(rewrite: str) -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    model.ir_version = 3
+    for weight in model.graph.initializer:
+        model.graph.input.append(
+            onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims)
+        )
+    onnx.checker.check_model(model)
+    signature = read_signature(model)
+    plan = PruningPlan(FeatureLayer("feature", 6), rewrite, PRUNED, 1.0)
+    changed = rewritten(model, signature, plan)
+    onnx.checker.check_model(changed, full_check=True)
+    require_same_logits(model, changed, signature, plan, images())
+
+
+def test_fold_leaves_other_outputs_of_the_model_alone() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    value = onnx.helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, ["N", 6, 8, 8])
+    model.graph.output.append(value)
+    plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
+    signature = read_signature(model)
+    changed = rewritten(model, signature, plan)
+    before, after = (open_runner(m, "cpu").run({"x": images()})[1] for m in (model, changed))
+    np.testing.assert_array_equal(after, before)
+    require_same_logits(model, changed, signature, plan, images())
+
+
 @pytest.mark.parametrize(
     ("plan", "message"),
     [

@@ -20,8 +20,8 @@ import onnx_graphsurgeon as gs
 from hardener.arrays import AnyArray
 from hardener.errors import ModelError
 from hardener.model.signature import Signature
-from hardener.model.surgery import constant_of, rebuilt
-from hardener.model.topology import FeatureLayer, shaped
+from hardener.model.surgery import rebuilt
+from hardener.model.topology import FeatureLayer, constant_of, shaped
 
 _ZERO_TO_ZERO = frozenset(
     {
@@ -54,7 +54,7 @@ def fold(
     if any(value is feature for value in graph.outputs):
         raise ModelError(f"the feature layer {layer.name!r} is itself an output of the model")
     try:
-        _zero_rows(_producer(feature), pruned)
+        _zero_rows(_producer(graph, feature), pruned)
     except _CannotFoldError as before:
         try:
             flattened = _flattened_sizes(proto, signature)
@@ -72,7 +72,7 @@ class _CannotFoldError(Exception):
     """Why one side of the feature layer cannot take the pruning."""
 
 
-def _producer(feature: gs.Variable) -> gs.Node:
+def _producer(graph: gs.Graph, feature: gs.Variable) -> gs.Node:
     """The convolution or BatchNorm whose zeroed rows make the feature layer's channels zero."""
     tensor = feature
     while True:
@@ -82,6 +82,8 @@ def _producer(feature: gs.Variable) -> gs.Node:
         if node.op in {"BatchNormalization", "Conv"}:
             return node
         source = _zero_preserving_source(node)
+        if source is not None and any(value is source for value in graph.outputs):
+            raise _CannotFoldError(f"{source.name!r} is an output of the model")
         if source is None:
             raise _CannotFoldError(f"node {node.name!r} ({node.op}) comes between")
         tensor = source
