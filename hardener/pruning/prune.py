@@ -30,6 +30,7 @@ from hardener.scanning.scan import load_scan, load_synthetic_triggers
 
 DEFAULT_CRITERION = "linf-gap"
 _LEAST_IMAGES = 100
+_LARGEST_THRESHOLD = float(np.finfo(np.float32).max)
 _ROUNDING = 1e-9
 _CHECKED_IMAGES = 64
 _LARGEST_FEATURE_BYTES = 2 << 30
@@ -90,7 +91,7 @@ def prune(
     criterion = _checked_criterion(criterion, rewrite)
     if not 0 <= max_accuracy_drop <= 1:
         raise UsageError(f"--max-accuracy-drop is a fraction from 0 to 1, not {max_accuracy_drop}")
-    if threshold is not None and not abs(threshold) < np.finfo(np.float32).max:
+    if threshold is not None and not abs(threshold) < _LARGEST_THRESHOLD:
         raise UsageError(f"--threshold is a finite number, not {threshold}")
     classifier = open_classifier(model, preprocessing)
     scanned = load_scan(scan)
