@@ -21,7 +21,8 @@ The house, each room importing only from those above it:
     scanning/                 trigger inversion, channel norms, verdict
     pruning/                  criteria, threshold sweep, choice, hardened file
     benching/                 models side by side, latency
-    demo, console, cli        the bundled example; what people see; the commands
+    demo, console             the bundled example; what people see
+    options, cli              the commands and their options
 
 `models/` (reference victims) and `benchmarks/` use this package; nothing here imports them.
 """

@@ -10,7 +10,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,28 @@ import typer
 from typer.exceptions import TyperException
 
 from hardener.errors import HardenError, InconclusiveError, UsageError
+from hardener.options import (
+    DataOption,
+    FormatOption,
+    LayerOption,
+    MeanOption,
+    ModelArgument,
+    OutputFormat,
+    PolicyOption,
+    ProviderName,
+    ProviderOption,
+    QuietOption,
+    SeedOption,
+    SizeOption,
+    StdOption,
+    VerboseOption,
+    image_shape,
+    keyword_arguments,
+    lines_of,
+    numbers,
+    preprocessing_overrides,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from hardener.results import Document
@@ -32,64 +53,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-class OutputFormat(StrEnum):
-    """What goes to standard output."""
-
-    text = "text"
-    json = "json"
-
-
-class ProviderName(StrEnum):
-    """Execution providers that can be asked for."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    tensorrt = "tensorrt"
-
-
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX classifier.")]
-DataOption = Annotated[
-    Path,
-    typer.Option(
-        "--data",
-        help="Labelled images: a folder or zip of class folders, a CSV of path,label, or an .npz "
-        "with images (N, H, W, C) uint8 and labels.",
-    ),
-]
-LayerOption = Annotated[
-    str | None, typer.Option(help="Tensor to use as feature layer instead of the graph's own.")
-]
-MeanOption = Annotated[
-    str | None,
-    typer.Option(metavar="M[,M,M]", help="Mean of each channel, on pixels in 0 to 1."),
-]
-StdOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="S[,S,S]", help="Standard deviation of each channel, on pixels in 0 to 1."
-    ),
-]
-SizeOption = Annotated[
-    str | None, typer.Option(metavar="H[,W]", help="Height and width that images are resized to.")
-]
-PolicyOption = Annotated[
-    Path | None,
-    typer.Option(help="TOML file with [preprocessing]; by default harden.toml if it is here."),
-]
-ProviderOption = Annotated[
-    ProviderName, typer.Option(help="Execution provider; auto takes CUDA where it works.")
-]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")]
-FormatOption = Annotated[
-    OutputFormat, typer.Option("--format", help="What to print on standard output.")
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", help="Log what libraries say; traceback of a bug.")
-]
 
 
 @app.command()
@@ -134,13 +97,13 @@ def export(
         checkpoint,
         arch,
         output,
-        input_size=_shape(input_size),
+        input_size=image_shape(input_size),
         opset=opset,
-        class_names=None if class_names is None else _lines(class_names),
-        mean=_numbers("--mean", mean),
-        std=_numbers("--std", std),
+        class_names=None if class_names is None else lines_of(class_names),
+        mean=numbers("--mean", mean),
+        std=numbers("--std", std),
         data=data,
-        arch_arguments=_arguments(arch_arg or []),
+        arch_arguments=keyword_arguments(arch_arg or []),
     )
     _print(result, output_format)
     return DONE
@@ -183,10 +146,10 @@ def scan(
             model,
             data,
             output,
-            labels=_whole_numbers("--labels", labels),
+            labels=whole_numbers("--labels", labels),
             layer=layer,
             known_trigger=known_trigger,
-            preprocessing=_preprocessing(policy, mean, std, size),
+            preprocessing=preprocessing_overrides(policy, mean, std, size),
             provider=provider.value,
             seed=seed,
             progress=progress,
@@ -258,7 +221,7 @@ def prune(
             raise UsageError("--channels goes without --scan, --data, --criterion and --threshold")
         result = prune_channels(
             model,
-            _whole_numbers("--channels", channels) or [],
+            whole_numbers("--channels", channels) or [],
             output,
             layer=layer,
             rewrite=rewrite,
@@ -285,7 +248,7 @@ def prune(
                 rewrite=rewrite,
                 dry_run=dry_run,
                 force=force,
-                preprocessing=_preprocessing(policy, mean, std, size),
+                preprocessing=preprocessing_overrides(policy, mean, std, size),
                 provider=provider.value,
                 seed=seed,
                 progress=progress,
@@ -337,7 +300,7 @@ def bench(
             trigger=trigger,
             target=target,
             scan=scan,
-            preprocessing=_preprocessing(policy, mean, std, size),
+            preprocessing=preprocessing_overrides(policy, mean, std, size),
             provider=provider.value,
             seed=seed,
             progress=progress,
@@ -454,67 +417,3 @@ def _note_unreadable(names: Sequence[str], *, quiet: bool) -> None:
 
     if names:
         note(f"{len(names)} unreadable pictures left out: {', '.join(names)}", quiet=quiet)
-
-
-def _preprocessing(
-    policy: Path | None, mean: str | None, std: str | None, size: str | None
-) -> list[dict[str, tuple[float, ...]]]:
-    from hardener.policy import policy_preprocessing
-
-    flags = {
-        name: values
-        for name, text in (("mean", mean), ("std", std), ("size", size))
-        if (values := _numbers(f"--{name}", text)) is not None
-    }
-    return [policy_preprocessing(policy), flags]
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"{option} takes numbers with commas between, not {text!r}") from error
-
-
-def _whole_numbers(option: str, text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise UsageError(
-            f"{option} takes whole numbers with commas between, not {text!r}"
-        ) from error
-
-
-def _shape(text: str | None) -> tuple[int, int, int] | None:
-    numbers = _whole_numbers("--input-size", text)
-    if numbers is None:
-        return None
-    if len(numbers) != 3 or min(numbers) < 1:
-        raise UsageError(f"--input-size is C,H,W like 3,32,32, not {text!r}")
-    return (numbers[0], numbers[1], numbers[2])
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--class-names {path} cannot be read: {error}") from error
-
-
-def _arguments(pairs: Sequence[str]) -> dict[str, object]:
-    import json
-
-    arguments: dict[str, object] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise UsageError(f"--arch-arg is NAME=VALUE, not {pair!r}")
-        try:
-            arguments[name] = json.loads(text)
-        except ValueError:
-            arguments[name] = text
-    return arguments

@@ -21,7 +21,7 @@ ORDER = [
     ["pruning"],
     ["benching"],
     ["demo"],
-    ["console"],
+    ["console", "options"],
     ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
