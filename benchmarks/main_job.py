@@ -69,7 +69,7 @@ def main() -> None:
                 names.append(title)
         trigger = WEIGHTS / f"{VICTIM}.trigger.npz"
         command = ["bench", *models, "--data", test, "-o", work / "bench.json"]
-        _, seconds = _harden(*command, "--trigger", trigger, "--scan", work / VICTIM)
+        _, seconds = _harden(*command, "--trigger", trigger)
         benched = BenchResult.read(work / "bench.json")
     rows = {name: row.model_dump() for name, row in zip(names, benched.models, strict=True)}
     for row in rows.values():
