@@ -4,11 +4,13 @@ Exit codes: 0 done; 1 done, and the answer is bad news; 2 could not do the job; 
 inconclusive.
 """
 
+import io
 import logging
 import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -360,6 +362,9 @@ def demo(
 
 def main() -> None:
     """Entry point of the `harden` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has no ℓ
     sys.exit(run(sys.argv[1:]))
 
 
@@ -367,20 +372,19 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; errors become one line on stderr."""
     verbose = "--verbose" in arguments
     logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, stream=sys.stderr)
+    if not verbose:
+        warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, _leave_cleanly)
     try:
         code = app(args=list(arguments), standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         print("harden: interrupted; files are as they were or whole", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read standard output has gone; what was to be written is written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except Exception as error:  # the last place where an error can become one line
         if verbose and not isinstance(error, HardenError | TyperException):
             traceback.print_exc()
-        print(f"harden: {' '.join(_explained(error).split())}", file=sys.stderr)
+        line = " ".join(_explained(error).split())
+        print(f"harden: {''.join(filter(str.isprintable, line))}", file=sys.stderr)
         return INCONCLUSIVE if isinstance(error, InconclusiveError) else FAILED
     return code if isinstance(code, int) else DONE
 
@@ -406,10 +410,15 @@ def _leave_cleanly(number: int, _frame: object) -> None:
 def _print(result: "Document", output_format: OutputFormat, *more: str) -> None:
     from hardener.console import print_tables, summary
 
-    if output_format is OutputFormat.json:
-        print(result.model_dump_json(indent=2))
-    else:
-        print_tables(*summary(result), *more)
+    try:
+        if output_format is OutputFormat.json:
+            print(result.model_dump_json(indent=2), flush=True)
+        else:
+            print_tables(*summary(result), *more)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read standard output has gone; the exit code still tells the result.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _note_unreadable(names: Sequence[str], *, quiet: bool) -> None:

@@ -37,10 +37,23 @@ _CHANNELS_SHOWN = 10
 _THRESHOLDS_SHOWN = 16
 
 
+class _Console(Console):
+    """A console that leaves it to the command what to do when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Instead of leaving with exit code 1, which would mean bad news."""
+        raise BrokenPipeError
+
+
+def printable(text: str) -> str:
+    """Spells out control characters, which could fake or hide lines on a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def note(message: str, *, quiet: bool) -> None:
     """Says something on standard error, unless it shall be quiet."""
     if not quiet:
-        print(message, file=sys.stderr)
+        print(printable(message), file=sys.stderr)
 
 
 @contextmanager
@@ -51,7 +64,7 @@ def progress_bars(*, quiet: bool) -> Iterator[Progress]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -69,10 +82,10 @@ def progress_bars(*, quiet: bool) -> Iterator[Progress]:
 
 def print_tables(*tables: Table | str) -> None:
     """Prints tables and plain lines on standard output."""
-    console = Console(soft_wrap=False)
+    console = _Console(soft_wrap=False)
     for table in tables:
         if isinstance(table, str):
-            console.print(table, markup=False, highlight=False, soft_wrap=True)
+            console.print(printable(table), markup=False, highlight=False, soft_wrap=True)
         else:
             console.print(table)
 
@@ -227,7 +240,7 @@ def _inspect_summary(result: Inspection) -> list[Table | str]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(printable(title)), title_justify="left")
     for position, column in enumerate(columns):
         table.add_column(
             column, justify="left" if column == "model" else "right", no_wrap=not position
@@ -237,7 +250,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _short(model: ModelBench) -> Text:
     # A Text, because a file's name may hold what rich reads as markup.
-    return Text(model.path.replace("\\", "/").rsplit("/", 1)[-1])
+    return Text(printable(model.path.replace("\\", "/").rsplit("/", 1)[-1]))
 
 
 def _percent(rate: float | None) -> str:

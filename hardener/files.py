@@ -20,6 +20,8 @@ def check_writable(target: Path) -> None:
     """
     if target.is_dir():
         raise UsageError(f"{target} is a folder: name a file to write")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"{target} is no regular file: name another one")
     folder = next(parent for parent in target.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write {target}: {folder} is not a folder that can be written")
@@ -39,7 +41,10 @@ def check_output(output: Path, suffix: str, *inputs: Path | None) -> None:
     if output.suffix.lower() != suffix:
         raise UsageError(f"{output}: the name of the file to write ends in {suffix}")
     for path in inputs:
-        if path is not None and output.resolve() == path.resolve():
+        if path is not None and (
+            output.resolve() == path.resolve()
+            or (output.exists() and path.exists() and output.samefile(path))
+        ):
             raise UsageError(f"{output} is an input itself: give the result another name")
     check_writable(output)
 

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import DataError
@@ -26,20 +26,28 @@ class Tool(_Frozen):
     version: str
 
 
+def _without_surrogates(path: str) -> str:
+    # A file name need not be UTF-8; JSON must be.
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+PathText = Annotated[str, AfterValidator(_without_surrogates)]
+
+
 class ModelIdentity(_Frozen):
     """Which model file was read."""
 
-    path: str
+    path: PathText
     sha256: str
 
 
 class DataIdentity(_Frozen):
     """Which images were read, how many of them, and which could not be decoded."""
 
-    path: str
+    path: PathText
     sha256: str
     count: int
-    unreadable: tuple[str, ...] = ()
+    unreadable: tuple[PathText, ...] = ()
 
 
 class Layer(_Frozen):
@@ -267,7 +275,7 @@ class LatencyRow(_Frozen):
 class ModelBench(_Frozen):
     """One model's row. Settings under test name the rates; `latency_ratio` is at batch 1."""
 
-    path: str
+    path: PathText
     sha256: str
     accuracy: Rate
     attack_success_rate: dict[str, Rate]

@@ -17,7 +17,7 @@ from hardener.model.classifier import Classifier, data_identity, open_classifier
 from hardener.model.runtime import Runner, choose_provider
 from hardener.progress import Progress, counting, silent
 from hardener.results import BenchResult, LatencyRow, ModelBench
-from hardener.scanning.scan import load_scan, load_synthetic_triggers
+from hardener.scanning.scan import SCAN_FILE, load_scan, load_synthetic_triggers
 
 _SECONDS_PER_BATCH_SIZE = 10.0
 _SOURCE_KEY = "hardener.source_sha256"
@@ -56,7 +56,9 @@ def bench(
     """
     if not models:
         raise UsageError("no model is named")
-    check_output(output, ".json", *models, data, trigger)
+    check_output(
+        output, ".json", *models, data, trigger, None if scan is None else scan / SCAN_FILE
+    )
     classifiers = [open_classifier(path, preprocessing) for path in models]
     original = None if trigger is None else load_trigger(trigger)
     synthetic = None if scan is None else _synthetic(scan, classifiers, original, target)

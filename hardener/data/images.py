@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from hardener.arrays import AnyArray, FloatArray, IntArray
-from hardener.data.npz import npy_header, npz_decoder
+from hardener.data.npz import npy_header, npz_decoder, read_array
 from hardener.data.pictures import (
     LARGEST_PICTURE_BYTES,
     LARGEST_PICTURE_PIXELS,
@@ -25,10 +25,16 @@ from hardener.data.pictures import (
     picture_decoder,
     read_file,
 )
+from hardener.data.zips import open_zip
 from hardener.errors import DataError
 from hardener.files import sha256_of
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".webp"})
+PICTURE_SUFFIXES = frozenset(
+    {
+        *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
+        *(".ppm", ".tif", ".tiff", ".webp"),
+    }
+)
 UNREADABLE_FRACTION_ALLOWED = 0.01
 
 
@@ -188,7 +194,7 @@ def _open_folder(path: Path, class_names: Sequence[str] | None) -> ImageSource:
 
 
 def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
-    archive = zipfile.ZipFile(path)
+    archive = open_zip(path)
     names = sorted(
         member.filename
         for member in archive.infolist()
@@ -263,16 +269,9 @@ def _open_npz(path: Path) -> ImageSource:
             f"{path}: labels are {shape[:1]} whole numbers, one an image, "
             f"not {label_shape} {label_dtype}"
         )
-    if shape[0] == 0:
-        raise DataError(f"{path} holds no images")
-    with zipfile.ZipFile(path) as archive:
-        if archive.getinfo("labels.npy").file_size > label_dtype.itemsize * shape[0] + 4096:
-            raise DataError(f"{path}: labels.npy is larger than its header says")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            labels = np.asarray(arrays["labels"]).astype(np.int64)
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path}: labels.npy is damaged: {error}") from error
+    if 0 in shape:
+        raise DataError(f"{path} holds no images: their shape is {shape}")
+    labels = read_array(path, "labels.npy").astype(np.int64)
     if labels.min() < 0:
         raise DataError(f"{path}: a label is negative: labels count from 0")
     names = [f"image {index}" for index in range(shape[0])]

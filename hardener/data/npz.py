@@ -1,5 +1,6 @@
 """Images in an `.npz`, read as a stream instead of whole."""
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from PIL import Image
 
 from hardener.arrays import AnyArray, IntArray
 from hardener.data.pictures import Decoder
+from hardener.data.zips import open_zip
 from hardener.errors import DataError
 
 
@@ -20,13 +22,18 @@ def npy_header(path: Path, member: str) -> tuple[tuple[int, ...], np.dtype[np.ge
     Raises:
         DataError: the array is missing, damaged, pickled or column-major.
     """
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         try:
             with archive.open(member) as stream:
                 shape, fortran, dtype = _read_npy_header(stream)
+            declared = math.prod(shape) * dtype.itemsize
+            if archive.getinfo(member).file_size < declared:
+                raise DataError(f"{path}: {member} is shorter than its header says")
         except KeyError as error:
             raise DataError(f"{path} lacks {member[:-4]}: it holds images and labels") from error
-        except (ValueError, EOFError, zlib.error, RuntimeError, NotImplementedError) as error:
+        except DataError:
+            raise
+        except Exception as error:  # a damaged header makes numpy's parser raise anything
             raise DataError(f"{path}: {member} is no array: {error}") from error
     if fortran or dtype.hasobject:
         raise DataError(f"{path}: {member} is stored as objects or column-major: save it plainly")
@@ -40,6 +47,19 @@ def _read_npy_header(
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
     return np.lib.format.read_array_header_2_0(stream)
+
+
+def read_array(path: Path, member: str) -> AnyArray:
+    """Reads one small array whole, after `npy_header` has approved it.
+
+    Raises:
+        DataError: the array is damaged.
+    """
+    with open_zip(path) as archive, archive.open(member) as stream:
+        try:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+        except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: {member} is damaged: {error}") from error
 
 
 def npz_decoder(path: Path, shape: tuple[int, ...]) -> Decoder:
@@ -64,7 +84,7 @@ def npz_decoder(path: Path, shape: tuple[int, ...]) -> Decoder:
             return np.moveaxis(pixels, -1, 0)
 
         try:
-            with zipfile.ZipFile(path) as archive, archive.open("images.npy") as stream:
+            with open_zip(path) as archive, archive.open("images.npy") as stream:
                 _read_npy_header(stream)
                 position = 0
                 for start in range(0, len(indices), batch_size):

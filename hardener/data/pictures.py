@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from hardener.arrays import AnyArray, IntArray
 from hardener.errors import DataError
@@ -18,6 +18,8 @@ from hardener.errors import DataError
 LARGEST_PICTURE_BYTES = 64 << 20
 LARGEST_PICTURE_PIXELS = 64_000_000
 _CHANNELS_OF_MODE = {"1": 1, "L": 1, "P": 3, "RGB": 3, "LA": 2, "PA": 4, "RGBA": 4, "CMYK": 4}
+# Pillow's other formats start foreign programs or decode what nobody trains on.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _BATCHES_AHEAD = 3
 _PICTURES_PER_TASK = 16
 
@@ -73,7 +75,7 @@ def decode_picture(
     """
     height, width = size
     try:
-        with Image.open(io.BytesIO(read(name))) as picture:
+        with Image.open(io.BytesIO(read(name)), formats=_FORMATS) as picture:
             if picture.width * picture.height > LARGEST_PICTURE_PIXELS:
                 return f"{picture.width}×{picture.height} pixels, 64 million allowed"
             found = _CHANNELS_OF_MODE.get(picture.mode)
@@ -93,6 +95,8 @@ def decode_picture(
         raise
     except UnreadableError as error:
         return str(error)
+    except UnidentifiedImageError:
+        return "no picture in a known format"
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         return f"{type(error).__name__}: {error}"
     return array[None] if channels == 1 else np.moveaxis(array, -1, 0)

@@ -10,6 +10,8 @@ import numpy as np
 from hardener.arrays import FloatArray
 from hardener.errors import DataError
 
+_LARGEST = 1e6
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -37,8 +39,10 @@ class Preprocessing:
             raise DataError(
                 f"mean and std hold 1 or 3 values each, not {len(self.mean)} and {len(self.std)}"
             )
-        if not all(map(isfinite, self.mean + self.std)) or min(self.std) <= 0:
+        if max(map(abs, self.mean)) > _LARGEST or not (min(self.std) >= 1 / _LARGEST):
             raise DataError("mean is finite and std positive in every channel")
+        if not max(self.std) <= _LARGEST or not all(map(isfinite, self.mean)):
+            raise DataError("mean and std are finite in every channel")
 
     @property
     def channels(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from hardener.arrays import FloatArray
+from hardener.data.zips import open_zip
 from hardener.errors import DataError
 from hardener.files import write_bytes
 
@@ -97,16 +98,18 @@ def load_trigger(path: Path) -> Trigger:
     Raises:
         DataError: the file is missing, is not such an `.npz`, or holds pickled objects.
     """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist: name a trigger .npz")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _LARGEST_FILE_BYTES:
                 raise DataError(f"{path} is too large for a trigger: at most 256 MiB unpacked")
         with np.load(path, allow_pickle=False) as arrays:
             mask = np.asarray(arrays["mask"])
             pattern = np.asarray(arrays["pattern"])
             label = np.asarray(arrays["label"])
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist: name a trigger .npz") from error
+    except DataError as error:
+        raise DataError(f"{path} is not a trigger .npz: {error}") from error
     except KeyError as error:
         raise DataError(f"{path} lacks an array: a trigger .npz holds mask, pattern, label") from (
             error

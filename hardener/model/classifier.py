@@ -55,6 +55,14 @@ class Classifier:
         """Network input for images (N, C, H, W) in [0, 1] with a setting's triggers stamped."""
         return {self.signature.input: self.preprocessing.apply(stamp_all(images, setting))}
 
+    def require_class_scores(self, scores: AnyArray, images: int) -> None:
+        """Raises ModelError where the output is not what the graph declares, (N, classes)."""
+        if scores.shape != (images, self.signature.classes):
+            raise ModelError(
+                f"{self.model.path} gives scores of shape {scores.shape} for {images} images, its "
+                f"graph declares {self.signature.classes} classes"
+            )
+
     def batches(self, source: ImageSource, indices: IntArray | None = None) -> Iterator[Batch]:
         """Streams images resized for this model, `batch_size` at a time, in ascending order."""
         return source.batches(

@@ -136,11 +136,15 @@ def _import_arch(arch: str) -> Any:  # noqa: ANN401
         else:
             with _working_directory_importable():
                 module = importlib.import_module(module_name)
+        if not hasattr(module, class_name):
+            raise UsageError(f"--arch {arch}: {module_name} has no {class_name}")
         return getattr(module, class_name)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise UsageError(f"--arch {arch}: cannot import {module_name}: {error}") from error
-    except AttributeError as error:
-        raise UsageError(f"--arch {arch}: {module_name} has no {class_name}") from error
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:  # importing runs the user's code
+        raise UsageError(
+            f"--arch {arch}: cannot import {module_name}: {type(error).__name__}: {error}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -156,7 +160,7 @@ def _working_directory_importable():  # type: ignore[no-untyped-def]  # noqa: AN
 def _build(arch: str, constructor: Any, arguments: Mapping[str, object]) -> nn.Module:  # noqa: ANN401
     try:
         network = constructor(**arguments)
-    except Exception as error:  # the architecture is the user's code
+    except (Exception, SystemExit) as error:  # the architecture is the user's code
         raise UsageError(f"--arch {arch} cannot be built: {error}") from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"--arch {arch} is no torch.nn.Module")

@@ -32,11 +32,13 @@ class OnnxModel:
         path: where it was read from.
         proto: the model, weights included; never changed in place.
         sha256: digest of the file, together with its external data where it has any.
+        external: the files of that external data.
     """
 
     path: Path
     proto: onnx.ModelProto
     sha256: str
+    external: tuple[Path, ...] = ()
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -50,7 +52,7 @@ class OnnxModel:
             return None
         try:
             names = json.loads(self.metadata[CLASS_NAMES_KEY])
-        except ValueError:
+        except (ValueError, RecursionError):
             names = None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ModelError(f"{self.path}: metadata {CLASS_NAMES_KEY} is not a list of names")
@@ -63,7 +65,7 @@ class OnnxModel:
             return {}
         try:
             return preprocessing_fields(json.loads(self.metadata[PREPROCESSING_KEY]))
-        except (ValueError, DataError) as error:
+        except (ValueError, OverflowError, RecursionError, DataError) as error:
             raise ModelError(f"{self.path}: metadata {PREPROCESSING_KEY}: {error}") from error
 
 
@@ -84,16 +86,19 @@ def load_model(path: Path) -> OnnxModel:
     except (DecodeError, ValueError) as error:
         raise ModelError(f"{path} is no ONNX model: {_first_line(error)}") from error
     digest = hashlib.sha256(content)
-    if not proto.graph.node or not proto.opset_import:
-        raise ModelError(f"{path} is no ONNX model: it holds no graph")
-    for data_file in _external_files(path, proto):
-        digest.update(sha256_of(data_file).encode())
+    if not proto.graph.node or not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
+        raise ModelError(f"{path} is no ONNX model: it holds no graph of standard operators")
     try:
+        external = tuple(_external_files(path, proto))
+        for data_file in external:
+            digest.update(sha256_of(data_file).encode())
         load_external_data_for_model(proto, str(path.parent))
         onnx.checker.check_model(proto)
-    except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged model makes onnx's native code raise anything
         raise ModelError(f"{path} fails the ONNX checker: {_first_line(error)}") from error
-    return OnnxModel(path, proto, digest.hexdigest())
+    return OnnxModel(path, proto, digest.hexdigest(), external)
 
 
 def save_model(proto: onnx.ModelProto, path: Path) -> str:
@@ -143,6 +148,8 @@ def _external_files(path: Path, proto: onnx.ModelProto) -> Iterator[Path]:
                 f"{path} keeps weights in {location!r}, which is no file in the model's own "
                 "folder: put the external data beside the model"
             )
+        if data_file.stat().st_size > LARGEST_MODEL_BYTES:
+            raise ModelError(f"{path}: the external data {location!r} is over 2 GiB")
         yield data_file
 
 

@@ -6,6 +6,9 @@ import onnx
 
 from hardener.errors import ModelError
 
+_MOST_CLASSES = 100_000
+_LARGEST_SIDE = 8192
+_LARGEST_BATCH = 1024
 _MONOTONE_ENDINGS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "Identity"})
 
 
@@ -57,6 +60,7 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
             f"input {image.name!r} has shape {_said(shape)}: the second axis is not 1 or 3 "
             f"channels{'; ' + mend if shape[3] in (1, 3) else ''}"
         )
+    _refuse_foreign_operators(proto)
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     candidates = [
         (value.name, found[1])
@@ -66,8 +70,20 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
     if not candidates:
         said = ", ".join(f"{v.name!r} {_said(_shape(v))}" for v in inferred.graph.output)
         raise ModelError(f"no output has shape (N, classes): found {said}")
+    if len(candidates) > 1:
+        said = ", ".join(repr(name) for name, _ in candidates)
+        raise ModelError(
+            f"several outputs could be the class scores ({said}): export the model with one"
+        )
     output, classes = candidates[0]
+    if classes > _MOST_CLASSES:
+        raise ModelError(f"{classes} classes are more than the {_MOST_CLASSES} that are supported")
     height, width = shape[2], shape[3]
+    if max(height or 1, width or 1) > _LARGEST_SIDE or (shape[0] or 1) > _LARGEST_BATCH:
+        raise ModelError(
+            f"input {image.name!r} has shape {_said(shape)}: at most {_LARGEST_BATCH} images of "
+            f"{_LARGEST_SIDE}×{_LARGEST_SIDE} pixels are supported"
+        )
     return Signature(
         input=image.name,
         channels=channels,
@@ -82,9 +98,30 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
 def _before_monotone_ending(proto: onnx.ModelProto, output: str) -> str:
     producer = {name: node for node in proto.graph.node for name in node.output}
     name = output
-    while name in producer and producer[name].op_type in _MONOTONE_ENDINGS:
+    while name in producer and _keeps_order(producer[name]):
         name = producer[name].input[0]
     return name
+
+
+def _keeps_order(node: onnx.NodeProto) -> bool:
+    """Whether the largest class score stays the largest through this node."""
+    axis = next((item.i for item in node.attribute if item.name == "axis"), -1)
+    return node.op_type in _MONOTONE_ENDINGS and len(node.input) == 1 and axis in (1, -1)
+
+
+def _refuse_foreign_operators(proto: onnx.ModelProto) -> None:
+    """What an operator of another domain or a local function does cannot be told by its name."""
+    for node in proto.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise ModelError(
+                f"node {node.name!r} ({node.op_type}) is no standard ONNX operator but of domain "
+                f"{node.domain!r}: export the model with standard operators"
+            )
+    if proto.functions:
+        raise ModelError(
+            f"the model defines its own function {proto.functions[0].name!r}: inline it "
+            "(onnx.inliner.inline_local_functions)"
+        )
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[int | None]:

@@ -54,6 +54,7 @@ def prune_channels(
     if not pruned:
         raise UsageError("no channels are named: --channels 3,17,40")
     loaded = load_model(model)
+    check_outputs(output, *loaded.external)
     signature = read_signature(loaded.proto)
     feature = find_feature_layer(loaded.proto, signature, layer)
     check_channels(pruned, feature)

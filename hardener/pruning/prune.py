@@ -1,4 +1,4 @@
-"""Pruning: from a finished scan and clean images, or from named channels, to a hardened file."""
+"""Pruning: from a finished scan and clean images to a hardened file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -24,9 +24,9 @@ from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.options import PruningOption, pruning_options
 from hardener.pruning.sweep import FeatureBatch, Trial, feature_batches, sweep
 from hardener.pruning.writing import check_outputs, write_hardened
-from hardener.results import Normalisation, PruneResult, ScanResult, SweepRow
+from hardener.results import Layer, Normalisation, PruneResult, ScanResult, SweepRow
 from hardener.scanning.activations import joined
-from hardener.scanning.scan import load_scan, load_synthetic_triggers
+from hardener.scanning.scan import SCAN_FILE, load_scan, load_synthetic_triggers
 
 DEFAULT_CRITERION = "linf-gap"
 _LEAST_IMAGES = 100
@@ -94,6 +94,7 @@ def prune(
     if threshold is not None and not abs(threshold) < _LARGEST_THRESHOLD:
         raise UsageError(f"--threshold is a finite number, not {threshold}")
     classifier = open_classifier(model, preprocessing)
+    check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
     scanned = load_scan(scan)
     _require_same_model(scan, scanned, classifier)
     layer = find_feature_layer(classifier.proto, classifier.signature, scanned.layer.name)
@@ -110,7 +111,7 @@ def prune(
         provider=chosen_provider,
         model=classifier.identity,
         data=data_identity(source),
-        layer=scanned.layer,
+        layer=Layer(name=layer.name, channels=layer.channels, axis=layer.axis),
         outcome="inconclusive" if scanned.verdict == "inconclusive" else "nothing-found",
         criterion=criterion,
         rewrite=rewrite,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import onnx
 
+from hardener.errors import DataError, UsageError
 from hardener.files import check_output
 from hardener.model.files import save_model, with_metadata
 from hardener.results import ModelIdentity, PruneResult
@@ -13,7 +14,16 @@ from hardener.results import ModelIdentity, PruneResult
 def check_outputs(output: Path, *inputs: Path | None) -> None:
     """Raises UsageError where the hardened file or the JSON beside it cannot be written."""
     check_output(output, ".onnx", *inputs)
-    check_output(output.with_suffix(".json"), ".json", *inputs)
+    beside = output.with_suffix(".json")
+    check_output(beside, ".json", *inputs)
+    if beside.exists():
+        try:
+            PruneResult.read(beside)
+        except DataError as error:
+            raise UsageError(
+                f"{beside} is no result of an earlier prune and would be replaced: give "
+                f"{output.name} another name"
+            ) from error
 
 
 def write_hardened(hardened: onnx.ModelProto, result: PruneResult, output: Path) -> PruneResult:

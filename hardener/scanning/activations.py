@@ -105,6 +105,7 @@ def profile(
     for batch in classifier.batches(source):
         for name, probe in probes.items():
             scores, *norms = runner.run(classifier.feeds(batch.images, probe.setting))
+            classifier.require_class_scores(scores, len(batch.labels))
             if not all(np.isfinite(values).all() for values in norms):
                 raise InconclusiveError(
                     f"the feature layer {layer.name!r} holds values that are not finite: nothing "

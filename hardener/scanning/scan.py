@@ -16,6 +16,7 @@ from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.gradients import differentiable
 from hardener.model.runtime import Runner, choose_provider
+from hardener.model.switching import maskable_head
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, silent
 from hardener.results import (
@@ -78,7 +79,10 @@ def scan(
     classifier = open_classifier(model, preprocessing)
     wanted = _wanted_labels(labels, classifier.signature.classes)
     feature = find_feature_layer(classifier.proto, classifier.signature, layer)
+    maskable_head(classifier.proto, feature, classifier.signature)  # refuses ways around it
     original = None if known_trigger is None else _fitting_trigger(known_trigger, classifier)
+    for label in wanted:
+        check_writable(trigger_path(output, label))
     source = classifier.open_data(data)
     chosen_provider = choose_provider(provider)
     fitted, unseen = _two_samples(source, classifier, seed)
@@ -193,7 +197,7 @@ def load_synthetic_triggers(
     """
     digests = {evidence.label: evidence.trigger_sha256 for evidence in scanned.labels}
     triggers: list[Trigger] = []
-    for label in labels or scanned.targets or (scanned.suspect,):
+    for label in dict.fromkeys(labels or scanned.targets or (scanned.suspect,)):
         path = trigger_path(folder, label)
         if label not in digests:
             raise DataError(f"{folder} has no trigger of label {label}: scan that label too")

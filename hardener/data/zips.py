@@ -1,0 +1,31 @@
+"""Zip archives from strangers."""
+
+import zipfile
+from pathlib import Path
+
+from hardener.errors import DataError
+
+_ENCRYPTED = 0x1
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Opens an archive whose members can be read in bounded memory.
+
+    Members are stored or deflated, which Python unpacks no further than asked and no further
+    than their header says; bzip2 and LZMA it unpacks whole.
+
+    Raises:
+        DataError: the file is no zip, or a member is encrypted or packed otherwise.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is no zip that can be read: {error}") from error
+    for member in archive.infolist():
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError(
+                f"{path}: {member.filename!r} is neither stored nor deflated: repack it"
+            )
+        if member.flag_bits & _ENCRYPTED:
+            raise DataError(f"{path}: {member.filename!r} is encrypted: unpack it first")
+    return archive
