@@ -377,9 +377,8 @@ def run(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _leave_cleanly)
     try:
         code = app(args=list(arguments), standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        print("harden: interrupted; files are as they were or whole", file=sys.stderr)
-        return _INTERRUPTED
+        if code == _INTERRUPTED:  # typer's own answer to Ctrl-C
+            print("harden: interrupted; files are as they were or whole", file=sys.stderr)
     except Exception as error:  # the last place where an error can become one line
         if verbose and not isinstance(error, HardenError | TyperException):
             traceback.print_exc()
