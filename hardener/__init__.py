@@ -84,6 +84,11 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    """Shows the public names although they are imported late."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> object:
     """Imports torch and onnxruntime only when something that needs them is used."""
     if name not in _HOMES:

@@ -57,6 +57,20 @@ app = typer.Typer(
 )
 
 
+@app.callback(invoke_without_command=True)
+def common(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Finds and removes backdoors in ONNX image classifiers before they ship."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"hardener {installed('hardener')}")
+    elif context.invoked_subcommand is None:
+        raise UsageError("a command is missing; harden --help lists them")
+
+
 @app.command()
 def export(
     checkpoint: Annotated[
@@ -357,6 +371,14 @@ def demo(
     note(f"provider: {result.provider}", quiet=quiet)
     if output_format is OutputFormat.json:
         _print(result, output_format)
+    else:
+        before, after = (model.attack_success_rate["clean+ori"].value for model in result.models)
+        print(
+            f"\nThe true trigger's attack success went from {before:.1%} to {after:.1%}; accuracy "
+            f"from {result.models[0].accuracy.value:.1%} to {result.models[1].accuracy.value:.1%}."
+            f"\nEverything lies in {output}. Next: harden export and harden scan on a model of "
+            "yours."
+        )
     return DONE
 
 

@@ -1,6 +1,7 @@
 """What people see: tables on standard output, progress and notes on standard error."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import singledispatch
@@ -33,6 +34,7 @@ from hardener.results import (
 )
 
 _LABELS_SHOWN = 5
+_SECONDS_BETWEEN_LINES = 30
 _CHANNELS_SHOWN = 10
 _THRESHOLDS_SHOWN = 16
 
@@ -58,9 +60,12 @@ def note(message: str, *, quiet: bool) -> None:
 
 @contextmanager
 def progress_bars(*, quiet: bool) -> Iterator[Progress]:
-    """A listener that draws bars on standard error where that is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    """A listener that draws bars on standard error, or writes a line now and then into a log."""
+    if quiet:
         yield silent
+        return
+    if not sys.stderr.isatty():
+        yield _log_lines()
         return
     columns = (
         SpinnerColumn(),
@@ -78,6 +83,21 @@ def progress_bars(*, quiet: bool) -> Iterator[Progress]:
             bars.update(tasks[stage], completed=done)
 
         yield listen
+
+
+def _log_lines() -> Progress:
+    """A listener that says every half minute how far a stage is, where no bar can be drawn."""
+    said: dict[str, float] = {}
+
+    def listen(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage not in said:
+            said[stage] = now
+        elif now - said[stage] >= _SECONDS_BETWEEN_LINES:
+            said[stage] = now
+            print(printable(f"{stage}: {done / max(1, total):.0%}"), file=sys.stderr, flush=True)
+
+    return listen
 
 
 def print_tables(*tables: Table | str) -> None:
@@ -151,8 +171,9 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
             chosen = row.threshold is not None and row.threshold == result.threshold
             if position % every and not chosen:
                 continue
+            # The arrow is for those who read a log, where nothing is bold.
             sweep.add_row(
-                "none" if row.threshold is None else f"{row.threshold:.3f}",
+                "none" if row.threshold is None else f"{'→ ' * chosen}{row.threshold:.3f}",
                 str(row.channels_pruned),
                 _percent(row.accuracy),
                 _percent(row.attack_success_rate),
@@ -172,12 +193,12 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
     what = (
         f"guard at threshold {result.threshold:.3f}"
         if result.rewrite == "guard" and result.threshold is not None
-        else f"{len(result.channels)} of {result.layer.channels} channels of {result.layer.name}"
+        else f"{len(result.channels)} of {result.layer.channels} channels of "
+        f"{result.layer.name}, {result.rewrite}"
     )
     endings = {
-        "written": f"wrote {result.hardened.path if result.hardened else ''}: {what}, "
-        f"{result.rewrite}",
-        "planned": f"dry run, nothing written: {what}, {result.rewrite}",
+        "written": f"wrote {result.hardened.path if result.hardened else ''}: {what}",
+        "planned": f"dry run, nothing written: {what}",
         "nothing-found": "the scan found no backdoor: nothing to prune, nothing written "
         "(--force prunes the most suspicious label's channels all the same)",
         "inconclusive": "the scan was inconclusive: nothing written (--force prunes the most "
@@ -230,13 +251,18 @@ def _inspect_summary(result: Inspection) -> list[Table | str]:
         f"input           {result.input} (N, {result.channels}, {height}, {width})",
         f"output          {result.output} (N, {result.classes})",
         "preprocessing   "
-        + (", ".join(f"{k} {list(v)}" for k, v in result.preprocessing.items()) or "unknown"),
+        + (", ".join(_values(*field) for field in result.preprocessing.items()) or "unknown"),
         f"feature layer   {f'{layer.name}, {layer.channels} channels' if layer else 'not found'}",
         f"opset           {result.opset}",
         f"nodes           {result.nodes}",
         f"parameters      {result.parameters:,}",
+        *([f"hardened        {result.plan}"] if result.plan else []),
         *(f"cannot {what}: {why}" for what, why in result.refusals.items()),
     ]
+
+
+def _values(name: str, numbers: tuple[float, ...]) -> str:
+    return f"{name} {' '.join(f'{number:g}' for number in numbers)}"
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -258,4 +284,4 @@ def _percent(rate: float | None) -> str:
 
 
 def _interval(rate: Rate) -> str:
-    return f"{100 * rate.value:.2f} ({100 * rate.low:.2f}-{100 * rate.high:.2f})"
+    return f"{100 * rate.value:.2f} ({100 * rate.low:.1f}-{100 * rate.high:.1f})"

@@ -305,7 +305,11 @@ class ExportResult(Document):
 
 
 class Inspection(Document):
-    """What `harden inspect` understood. `refusals` names what cannot be done, and why."""
+    """What `harden inspect` understood.
+
+    `plan` is how the model was hardened, where it was; `refusals` names what cannot be done, and
+    why.
+    """
 
     model: ModelIdentity
     input: str
@@ -319,6 +323,7 @@ class Inspection(Document):
     nodes: int
     parameters: int
     layer: Layer | None
+    plan: str | None
     refusals: dict[str, str]
 
 

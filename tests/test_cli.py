@@ -230,8 +230,13 @@ def test_a_clean_scan_leaves_nothing_to_prune(
         assert not output.exists()
 
 
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("hardener ")
+
+
 BAD_COMMANDS = {
-    "no command": ([], "Missing command"),
+    "no command": ([], "a command is missing"),
     "unknown command": (["melt"], "No such command 'melt'"),
     "no model": (["inspect"], "Missing argument 'MODEL.onnx'"),
     "missing model": (["inspect", "none.onnx"], "none.onnx does not exist"),
@@ -261,6 +266,10 @@ BAD_COMMANDS = {
     "no such channel": (
         ["prune", "m.onnx", "--channels", "6", "-o", "h.onnx"],
         "channel 6 does not exist",
+    ),
+    "guard of channels": (
+        ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "guard"],
+        "goes with --scan",
     ),
     "slim": (
         ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "slim"],

@@ -14,13 +14,13 @@ from hardener.files import check_output
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
+from hardener.model.files import SOURCE_KEY
 from hardener.model.runtime import Runner, choose_provider
 from hardener.progress import Progress, counting, silent
 from hardener.results import BenchResult, LatencyRow, ModelBench
 from hardener.scanning.scan import SCAN_FILE, load_scan, load_synthetic_triggers
 
 _SECONDS_PER_BATCH_SIZE = 10.0
-_SOURCE_KEY = "hardener.source_sha256"
 
 
 def bench(
@@ -100,7 +100,7 @@ def _synthetic(
 ) -> Trigger:
     scanned = load_scan(scan)
     known = {c.model.sha256 for c in classifiers} | {
-        c.model.metadata[_SOURCE_KEY] for c in classifiers if _SOURCE_KEY in c.model.metadata
+        c.model.metadata[SOURCE_KEY] for c in classifiers if SOURCE_KEY in c.model.metadata
     }
     if scanned.model.sha256 not in known:
         raise DataError(

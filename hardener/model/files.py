@@ -22,6 +22,9 @@ LARGEST_MODEL_BYTES = (2 << 30) - 1
 
 PREPROCESSING_KEY = "hardener.preprocessing"
 CLASS_NAMES_KEY = "hardener.class_names"
+PLAN_KEY = "hardener.plan"
+SOURCE_KEY = "hardener.source_sha256"
+VERSION_KEY = "hardener.version"
 
 
 @dataclass(frozen=True, eq=False)

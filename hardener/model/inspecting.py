@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from hardener.errors import HardenError
-from hardener.model.files import load_model
+from hardener.model.files import PLAN_KEY, load_model
 from hardener.model.gradients import differentiable
 from hardener.model.rewriting import REWRITES, PruningPlan, rewritten
 from hardener.model.signature import read_signature
@@ -65,6 +65,7 @@ def inspect(model: Path) -> Inspection:
         layer=None
         if layer is None
         else Layer(name=layer.name, channels=layer.channels, axis=layer.axis),
+        plan=loaded.metadata.get(PLAN_KEY),
         refusals=refusals,
     )
 

@@ -49,6 +49,8 @@ def prune_channels(
     """
     check_outputs(output, model)
     check_rewrite(rewrite)
+    if rewrite == "guard":
+        raise UsageError("a guard watches every channel by a threshold: it goes with --scan")
     choose_provider(provider)
     pruned = tuple(sorted(set(channels)))
     if not pruned:

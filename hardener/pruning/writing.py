@@ -7,7 +7,7 @@ import onnx
 
 from hardener.errors import DataError, UsageError
 from hardener.files import check_output
-from hardener.model.files import save_model, with_metadata
+from hardener.model.files import PLAN_KEY, SOURCE_KEY, VERSION_KEY, save_model, with_metadata
 from hardener.results import ModelIdentity, PruneResult
 
 
@@ -42,9 +42,9 @@ def write_hardened(hardened: onnx.ModelProto, result: PruneResult, output: Path)
     signed = with_metadata(
         hardened,
         {
-            "hardener.source_sha256": result.model.sha256,
-            "hardener.version": result.tool.version,
-            "hardener.plan": json.dumps(plan),
+            SOURCE_KEY: result.model.sha256,
+            VERSION_KEY: result.tool.version,
+            PLAN_KEY: json.dumps(plan),
         },
     )
     digest = save_model(signed, output)
