@@ -207,8 +207,8 @@ def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
             if archive.getinfo(name).file_size > LARGEST_PICTURE_BYTES:
                 raise UnreadableError("over 64 MiB unpacked")
             return archive.read(name)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-            raise UnreadableError(f"damaged in the zip: {error}") from error
+        except UnreadableError:
+            raise
         except Exception as error:  # zlib.error and its like share no base class
             raise UnreadableError(f"damaged in the zip: {error}") from error
 

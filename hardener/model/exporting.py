@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ def _import_arch(arch: str) -> Any:  # noqa: ANN401
 
 
 @contextlib.contextmanager
-def _working_directory_importable():  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _working_directory_importable() -> Iterator[None]:
     here = os.getcwd()  # noqa: PTH109  sys.path holds strings
     sys.path.insert(0, here)
     try:
