@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,33 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path, number: signal.Sign
         writer.send_signal(number)
         writer.wait(timeout=30)
     assert target.read_text() == "old"
+
+
+BUSY_WRITER = """
+import sys
+from pathlib import Path
+from hardener.files import write_bytes
+print("writing", flush=True)
+while True:
+    for letter in (b"a", b"b"):
+        write_bytes(Path(sys.argv[1]), letter * 3_000_000)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("milliseconds", [3, 7, 11, 16, 23, 31, 42, 57])
+def test_a_writer_killed_anywhere_leaves_no_mixture(tmp_path: Path, milliseconds: int) -> None:
+    target = tmp_path / "file.bin"
+    target.write_bytes(b"a" * 3_000_000)
+    command = [sys.executable, "-c", BUSY_WRITER, str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "writing\n"
+        time.sleep(milliseconds / 1000)
+        writer.kill()
+    content = target.read_bytes()
+    assert len(content) == 3_000_000
+    assert len(set(content)) == 1
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
