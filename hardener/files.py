@@ -1,7 +1,9 @@
 """Files appear whole or not at all, and are named by their digest."""
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +94,22 @@ def write_bytes(target: Path, content: bytes) -> None:
 def write_text(target: Path, content: str) -> None:
     """Writes `content` to `target` as UTF-8 through a temporary file and a rename."""
     write_bytes(target, content.encode("utf-8"))
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """Reads a regular file whole; never waits for a pipe and never reads a device.
+
+    Raises:
+        OSError: it is missing, of another kind, over `most_bytes`, or cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as stream:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "no regular file")
+        if found.st_size > most_bytes:
+            raise OSError(errno.EFBIG, f"over {most_bytes >> 20} MiB")
+        return stream.read(found.st_size)
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from hardener.arrays import FloatArray
 from hardener.errors import DataError
 
+LARGEST_SIDE = 2048
 _LARGEST = 1e6
 
 
@@ -33,8 +34,8 @@ class Preprocessing:
         Raises:
             DataError: a size, mean or standard deviation makes no sense.
         """
-        if min(self.size) < 1 or max(self.size) > 8192:
-            raise DataError(f"image size {self.size} is not between 1 and 8192 pixels")
+        if min(self.size) < 1 or max(self.size) > LARGEST_SIDE:
+            raise DataError(f"image size {self.size} is not between 1 and {LARGEST_SIDE} pixels")
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise DataError(
                 f"mean and std hold 1 or 3 values each, not {len(self.mean)} and {len(self.std)}"

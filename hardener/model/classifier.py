@@ -11,7 +11,8 @@ from hardener.data.images import Batch, ImageSource, open_images
 from hardener.data.preprocessing import Preprocessing, combine_preprocessing
 from hardener.data.settings import Setting, stamp_all
 from hardener.errors import ModelError
-from hardener.model.files import OnnxModel, load_model
+from hardener.model.files import OnnxModel
+from hardener.model.quarantine import load_untrusted
 from hardener.model.runtime import Runner, open_runner
 from hardener.model.signature import Signature, read_signature
 from hardener.results import DataIdentity, ModelIdentity
@@ -97,7 +98,7 @@ def open_classifier(
         ModelError: the file is no image classifier that can be worked on.
         DataError: the preprocessing is incomplete or contradicts the model.
     """
-    model = load_model(path)
+    model = load_untrusted(path, _size_wanted(overrides))
     signature = read_signature(model.proto)
     if signature.batch is not None:
         raise ModelError(
@@ -111,6 +112,12 @@ def open_classifier(
         channels=signature.channels,
     )
     return Classifier(model, signature, preprocessing)
+
+
+def _size_wanted(
+    overrides: Sequence[Mapping[str, tuple[float, ...]]],
+) -> tuple[float, ...] | None:
+    return next((fields["size"] for fields in reversed(overrides) if "size" in fields), None)
 
 
 def data_identity(source: ImageSource) -> DataIdentity:

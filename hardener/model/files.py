@@ -2,29 +2,41 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import onnx
-from google.protobuf.message import DecodeError
-from onnx.external_data_helper import (
-    ExternalDataInfo,
-    load_external_data_for_model,
-    uses_external_data,
-)
+from google.protobuf.message import DecodeError, Message
+from onnx.external_data_helper import uses_external_data
 
 from hardener.data.preprocessing import preprocessing_fields
 from hardener.errors import DataError, ModelError
-from hardener.files import sha256_of, write_bytes
+from hardener.files import read_regular, write_bytes
 
 LARGEST_MODEL_BYTES = (2 << 30) - 1
+MOST_NODES = 20_000
 
 PREPROCESSING_KEY = "hardener.preprocessing"
 CLASS_NAMES_KEY = "hardener.class_names"
 PLAN_KEY = "hardener.plan"
 SOURCE_KEY = "hardener.source_sha256"
 VERSION_KEY = "hardener.version"
+
+_T = onnx.TensorProto
+_COMPLEX = frozenset({_T.COMPLEX64, _T.COMPLEX128})
+_BITS: dict[int, int] = {
+    **dict.fromkeys((_T.INT2, _T.UINT2), 2),
+    **dict.fromkeys((_T.FLOAT4E2M1, _T.INT4, _T.UINT4), 4),
+    **dict.fromkeys((_T.BOOL, _T.INT8, _T.UINT8, _T.FLOAT8E8M0), 8),
+    **dict.fromkeys((_T.FLOAT8E4M3FN, _T.FLOAT8E4M3FNUZ), 8),
+    **dict.fromkeys((_T.FLOAT8E5M2, _T.FLOAT8E5M2FNUZ), 8),
+    **dict.fromkeys((_T.BFLOAT16, _T.FLOAT16, _T.INT16, _T.UINT16), 16),
+    **dict.fromkeys((_T.FLOAT, _T.INT32, _T.UINT32), 32),
+    **dict.fromkeys((_T.COMPLEX64, _T.DOUBLE, _T.INT64, _T.UINT64), 64),
+    _T.COMPLEX128: 128,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,33 +87,34 @@ class OnnxModel:
 def load_model(path: Path) -> OnnxModel:
     """Reads and checks an ONNX file.
 
+    The digest is that of the bytes that were used: each file is read once.
+
     Raises:
         ModelError: the file is missing, is no valid ONNX model, is over 2 GiB, or names external
             data outside its own folder.
     """
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist or is no file: name an ONNX model")
-    if path.stat().st_size > LARGEST_MODEL_BYTES:
-        raise ModelError(f"{path} is over 2 GiB, the limit of an ONNX file")
-    content = path.read_bytes()
+    proto, digest = _parsed(path)
+    external = _external_tensors(path, proto)
     try:
-        proto = onnx.load_model_from_string(content)
-    except (DecodeError, ValueError) as error:
-        raise ModelError(f"{path} is no ONNX model: {_first_line(error)}") from error
-    digest = hashlib.sha256(content)
-    if not proto.graph.node or not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
-        raise ModelError(f"{path} is no ONNX model: it holds no graph of standard operators")
-    try:
-        external = tuple(_external_files(path, proto))
-        for data_file in external:
-            digest.update(sha256_of(data_file).encode())
-        load_external_data_for_model(proto, str(path.parent))
+        for data_file, tensors in external.items():
+            digest.update(_fill(path, data_file, tensors).encode())
+        for tensor in _tensors(proto):
+            _require_whole(path, tensor)
         onnx.checker.check_model(proto)
     except ModelError:
         raise
     except Exception as error:  # a damaged model makes onnx's native code raise anything
         raise ModelError(f"{path} fails the ONNX checker: {_first_line(error)}") from error
-    return OnnxModel(path, proto, digest.hexdigest(), external)
+    return OnnxModel(path, proto, digest.hexdigest(), tuple(external))
+
+
+def external_files(path: Path) -> tuple[Path, ...]:
+    """The files in which a model keeps its weights, itself apart; only its graph is read.
+
+    Raises:
+        ModelError: as `load_model` does.
+    """
+    return tuple(_external_tensors(path, _parsed(path)[0]))
 
 
 def save_model(proto: onnx.ModelProto, path: Path) -> str:
@@ -133,17 +146,41 @@ def with_metadata(proto: onnx.ModelProto, properties: Mapping[str, str]) -> onnx
     return changed
 
 
-def _external_files(path: Path, proto: onnx.ModelProto) -> Iterator[Path]:
+def _parsed(path: Path) -> tuple[onnx.ModelProto, "hashlib._Hash"]:
+    """The model as its file has it, and the digest so far."""
+    try:
+        content = read_regular(path, LARGEST_MODEL_BYTES)
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror or error}): name an ONNX model of at most "
+            "2 GiB"
+        ) from error
+    try:
+        proto = onnx.load_model_from_string(content)
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"{path} is no ONNX model: {_first_line(error)}") from error
+    if not proto.graph.node or not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
+        raise ModelError(f"{path} is no ONNX model: it holds no graph of standard operators")
+    nodes = sum(1 for _ in _nodes(proto.graph))
+    if nodes > MOST_NODES:
+        raise ModelError(f"{path} has {nodes} nodes: at most {MOST_NODES} are supported")
+    return proto, hashlib.sha256(content)
+
+
+def _external_tensors(path: Path, proto: onnx.ModelProto) -> dict[Path, list[onnx.TensorProto]]:
+    """External files in order of their names, and the tensors that each is to fill."""
     folder = path.parent.resolve()
-    locations = {
-        ExternalDataInfo(tensor).location
-        for tensor in _tensors(proto.graph)
-        if uses_external_data(tensor)
-    }
-    for location in sorted(locations):
-        data_file = (folder / location).resolve()
+    by_location: dict[str, list[onnx.TensorProto]] = {}
+    for tensor in _tensors(proto):
+        if uses_external_data(tensor):
+            entries = {entry.key: entry.value for entry in tensor.external_data}
+            by_location.setdefault(entries.get("location", ""), []).append(tensor)
+    found: dict[Path, list[onnx.TensorProto]] = {}
+    for location in sorted(by_location):
+        data_file = None if "\0" in location else (folder / location).resolve()
         if (
-            PurePosixPath(location).is_absolute()
+            data_file is None
+            or PurePosixPath(location).is_absolute()
             or not data_file.is_relative_to(folder)
             or not data_file.is_file()
         ):
@@ -151,22 +188,85 @@ def _external_files(path: Path, proto: onnx.ModelProto) -> Iterator[Path]:
                 f"{path} keeps weights in {location!r}, which is no file in the model's own "
                 "folder: put the external data beside the model"
             )
-        if data_file.stat().st_size > LARGEST_MODEL_BYTES:
-            raise ModelError(f"{path}: the external data {location!r} is over 2 GiB")
-        yield data_file
+        found.setdefault(data_file, []).extend(by_location[location])
+    return found
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
+def _fill(path: Path, data_file: Path, tensors: list[onnx.TensorProto]) -> str:
+    """Puts the file's bytes into the tensors; returns the file's digest."""
+    try:
+        content = memoryview(read_regular(data_file, LARGEST_MODEL_BYTES))
+    except OSError as error:
+        raise ModelError(
+            f"{path}: the external data {data_file.name!r} cannot be read: "
+            f"{error.strerror or error}"
+        ) from error
+    filled = 0
+    for tensor in tensors:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        numbers = [entries.get("offset", "0"), entries.get("length", "")]
+        if not all(text.isascii() and (text.isdecimal() or not text) for text in numbers):
+            raise ModelError(f"{path}: weight {tensor.name!r} has no readable place in its file")
+        start = int(numbers[0] or "0")
+        end = start + int(numbers[1]) if numbers[1] else len(content)
+        filled += end - start
+        if end > len(content) or start > end:
+            raise ModelError(
+                f"{path}: weight {tensor.name!r} lies beyond the end of {data_file.name!r}"
+            )
+        if filled > LARGEST_MODEL_BYTES:
+            raise ModelError(f"{path}: its weights are over 2 GiB, the limit of an ONNX file")
+        tensor.raw_data = bytes(content[start:end])
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+    return hashlib.sha256(content).hexdigest()
+
+
+def _require_whole(path: Path, tensor: onnx.TensorProto) -> None:
+    """Refuses a tensor that holds more or fewer values than its dimensions say."""
+    if tensor.data_type == onnx.TensorProto.STRING:
+        return
+    count = math.prod(tensor.dims)
+    bits = _BITS.get(tensor.data_type)
+    if min(tensor.dims, default=0) < 0 or bits is None:
+        raise ModelError(f"{path}: weight {tensor.name!r} has no known type and dimensions")
+    if tensor.HasField("raw_data"):
+        whole = len(tensor.raw_data) == (count * bits + 7) // 8
+    else:
+        values = sum(
+            len(field)
+            for field in (
+                tensor.float_data, tensor.int32_data, tensor.int64_data,
+                tensor.double_data, tensor.uint64_data,
+            )
+        )  # fmt: skip
+        parts = 2 if tensor.data_type in _COMPLEX else 1
+        packed = 8 // bits if bits < 8 else 1
+        whole = values == -(-count * parts // packed)
+    if not whole:
+        raise ModelError(
+            f"{path}: weight {tensor.name!r} does not hold the {count} values that its "
+            "dimensions say"
+        )
+
+
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """Every tensor anywhere in a message: weights, attributes, subgraphs, functions."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for part in value if field.is_repeated else (value,):
+                yield from _tensors(part)
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     for node in graph.node:
+        yield node
         for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
-            for subgraph in attribute.graphs:
-                yield from _tensors(subgraph)
+            for subgraph in (attribute.g, *attribute.graphs):
+                yield from _nodes(subgraph)
 
 
 def _first_line(error: Exception) -> str:

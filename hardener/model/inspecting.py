@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 
 from hardener.errors import HardenError
-from hardener.model.files import PLAN_KEY, load_model
+from hardener.model.files import PLAN_KEY
 from hardener.model.gradients import differentiable
+from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import REWRITES, PruningPlan, rewritten
 from hardener.model.signature import read_signature
 from hardener.model.switching import maskable_head
@@ -21,7 +22,7 @@ def inspect(model: Path) -> Inspection:
     Raises:
         ModelError: the file is no image classifier in ONNX.
     """
-    loaded = load_model(model)
+    loaded = load_untrusted(model)
     signature = read_signature(loaded.proto)
     refusals: dict[str, str] = {}
     layer = None

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hardener.errors import UsageError
-from hardener.model.files import load_model
+from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import (
     PruningPlan,
     check_channels,
@@ -55,7 +55,7 @@ def prune_channels(
     pruned = tuple(sorted(set(channels)))
     if not pruned:
         raise UsageError("no channels are named: --channels 3,17,40")
-    loaded = load_model(model)
+    loaded = load_untrusted(model)
     check_outputs(output, *loaded.external)
     signature = read_signature(loaded.proto)
     feature = find_feature_layer(loaded.proto, signature, layer)

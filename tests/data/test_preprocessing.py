@@ -34,7 +34,7 @@ def test_later_sources_win_and_single_values_spread() -> None:
         ({"mean": (0.0, 0.0), "std": (1.0,)}, (4, 4), "mean has 2 values"),
         ({"mean": (0.0,), "std": (0.0,)}, (4, 4), "std positive"),
         ({"mean": (float("nan"),), "std": (1.0,)}, (4, 4), "finite"),
-        ({"mean": (0.0,), "std": (1.0,), "size": (9000.0,)}, None, "8192"),
+        ({"mean": (0.0,), "std": (1.0,), "size": (9000.0,)}, None, "2048"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(

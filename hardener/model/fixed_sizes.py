@@ -1,0 +1,86 @@
+"""Whether a model's work depends on how many pixels it gets, and never on their values.
+
+A graph can let pixels decide how large its tensors are or how often a loop runs, so that one run
+proves nothing about the next. No image classifier needs that, and such a graph is refused. What
+passes has, for a given shape of its input, the same shapes and the same work on every image.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import onnx
+from onnx.inliner import inline_local_functions
+
+from hardener.errors import ModelError
+
+# Inputs whose values, and not only whose shapes, decide the shape of what the operator gives.
+_SIZES: Mapping[str, tuple[int, ...]] = {
+    "AffineGrid": (1,), "BlackmanWindow": (0,), "CenterCropPad": (1,), "Col2Im": (1, 2),
+    "Compress": (1,), "ConstantOfShape": (0,), "ConvTransposeWithDynamicPads": (2,), "DFT": (1, 2),
+    "Expand": (1,), "HammingWindow": (0,), "HannWindow": (0,), "ImageDecoder": (0,),
+    "MaxUnpool": (2,), "MelWeightMatrix": (0, 1), "NonMaxSuppression": (0, 1, 2, 3, 4),
+    "NonZero": (0,), "OneHot": (1,), "Pad": (1, 3), "Range": (0, 1, 2), "Reshape": (1,),
+    "Resize": (1, 2, 3), "STFT": (1, 2, 3), "SequenceAt": (1,), "SequenceErase": (1,),
+    "SequenceInsert": (2,), "Slice": (1, 2, 3, 4), "Split": (1,), "SplitToSequence": (1,),
+    "Squeeze": (1,), "Tile": (1, 2), "TopK": (1,), "Unique": (0,), "Unsqueeze": (1,),
+    "Upsample": (1,),
+}  # fmt: skip
+_REDUCTIONS = "Reduce"
+_RANDOM = frozenset(
+    {
+        "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
+        "RandomUniformLike",
+    }
+)  # fmt: skip
+_MEASURES = frozenset({"SequenceLength", "Shape", "Size"})
+
+
+def require_fixed_sizes(proto: onnx.ModelProto) -> None:
+    """Refuses a model whose tensor sizes or whose amount of work depend on pixel values.
+
+    Values are followed from the inputs through every node; `Shape` and `Size` end the trail.
+
+    Args:
+        proto: a checked model.
+
+    Raises:
+        ModelError: a node loops, or takes a size or a branch from pixel values; it is named.
+    """
+    if proto.functions:
+        proto = inline_local_functions(proto)
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    _follow(proto.graph, {value.name for value in proto.graph.input} - weights)
+
+
+def _follow(graph: onnx.GraphProto, known: Iterable[str]) -> set[str]:
+    """Names of tensors whose values depend on pixels, in this graph and around it."""
+    tainted = set(known)
+    for node in graph.node:
+        reads = any(name in tainted for name in node.input)
+        subgraphs = [item.g for item in node.attribute if item.type == onnx.AttributeProto.GRAPH]
+        if node.op_type == "If":
+            _require_untainted(node, (0,), tainted)
+            for branch in subgraphs:
+                inside = _follow(branch, tainted)
+                reads = reads or any(value.name in inside for value in branch.output)
+        elif subgraphs or any(item.graphs for item in node.attribute):
+            raise ModelError(
+                f"node {node.name!r} ({node.op_type}) repeats a part of the model: loops are not "
+                "supported, export the model without"
+            )
+        _require_untainted(node, _SIZES.get(node.op_type, ()), tainted)
+        if node.op_type.startswith(_REDUCTIONS):
+            _require_untainted(node, (1,), tainted)
+        if node.op_type in _RANDOM or (reads and node.op_type not in _MEASURES):
+            tainted.update(node.output)
+    tainted.discard("")
+    return tainted
+
+
+def _require_untainted(node: onnx.NodeProto, positions: Iterable[int], tainted: set[str]) -> None:
+    for position in positions:
+        if position < len(node.input) and node.input[position] in tainted:
+            raise ModelError(
+                f"node {node.name!r} ({node.op_type}) takes a size or a branch from "
+                f"{node.input[position]!r}, which depends on the values of the pixels: no bound "
+                "on its work can be told"
+            )

@@ -1,0 +1,197 @@
+"""A model from a stranger is opened by a child process first.
+
+onnx and onnxruntime are native code that a crafted file may crash, hang or fill the memory with.
+So that this ends as one line of text, a child process with limits on memory and time reads the
+file, checks it and runs it once; the parent then reads the same bytes. It is no sandbox: code
+that takes over the child can do what its user can.
+"""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import hardener.errors
+from hardener.arrays import FloatArray
+from hardener.data.preprocessing import LARGEST_SIDE
+from hardener.errors import HardenError, ModelError
+from hardener.model.files import OnnxModel, external_files, load_model
+from hardener.model.fixed_sizes import require_fixed_sizes
+from hardener.model.observing import observed_shapes
+from hardener.model.signature import Signature, read_signature
+
+_BASE_BYTES = 4 << 30
+_BYTES_PER_MODEL_BYTE = 10
+_BASE_SECONDS = 25
+_MODEL_BYTES_PER_SECOND = 8 << 20
+_LONGEST_SECONDS = 900
+_LARGEST_TENSOR = 1 << 28
+_ANY_SIZE = (224, 224)
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from hardener.model.quarantine import serve; serve(sys.argv[2])"
+)
+_OUT_OF_TIME = frozenset({"SIGXCPU", "SIGALRM"})
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the child saw.
+
+    Attributes:
+        sha256: digest of the model with its external data, as `OnnxModel` has it.
+        shapes: tensor name to shape, on 2 images or the fixed batch (`observed_shapes`).
+    """
+
+    sha256: str
+    shapes: dict[str, tuple[int, ...]]
+
+
+def load_untrusted(path: Path, size: Sequence[float] | None = None) -> OnnxModel:
+    """Reads a model that a child process has read, checked and run before.
+
+    Args:
+        path: an ONNX file.
+        size: height and width (or one number for both) to run it on, where the graph leaves
+            them open; by default the metadata's.
+
+    Raises:
+        ModelError: the model is refused, crashes or exceeds a limit, or the file changed
+            meanwhile.
+    """
+    examination = examine(path, size)
+    model = load_model(path)
+    if model.sha256 != examination.sha256:
+        raise ModelError(f"{path} changed while it was read: run again when nothing writes it")
+    return model
+
+
+def examine(path: Path, size: Sequence[float] | None = None) -> Examination:
+    """Reads, checks and runs a model once, in a child process with limits.
+
+    Memory is limited to 4 GiB and ten times the model's bytes, processor time to 25 seconds and
+    one more for every 8 MiB; the child writes no file and leaves no core dump. (Windows enforces
+    only a timeout, macOS no limit on memory.)
+
+    Args:
+        path: an ONNX file.
+        size: height and width (or one number for both) to run it on, where the graph leaves
+            them open; by default the metadata's.
+
+    Raises:
+        ModelError: the model is refused, or crashes onnx or onnxruntime, or exceeds a limit.
+    """
+    request = json.dumps({"path": str(path), "size": size})
+    command = [sys.executable, "-I", "-B", "-c", _START, json.dumps(sys.path), request]
+    try:
+        done = subprocess.run(  # noqa: S603  our own interpreter and our own code, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_LONGEST_SECONDS,
+            env={**os.environ, "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"{path}: reading and running the model once took too long") from error
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        if name in _OUT_OF_TIME:
+            raise ModelError(f"{path}: reading and running the model once took too long")
+        raise ModelError(f"{path} crashed onnx or onnxruntime ({name}): the model is not opened")
+    return _understood(path, done.returncode, done.stdout)
+
+
+def examine_here(path: Path, size: Sequence[float] | None = None) -> Examination:
+    """As `examine`, but in this process and without limits."""
+    model = load_model(path)
+    signature = read_signature(model.proto)
+    require_fixed_sizes(model.proto)
+    images = _images(model, signature, size)
+    shapes = observed_shapes(model.proto, {signature.input: images})
+    _require_bounded(shapes, len(images))
+    return Examination(model.sha256, shapes)
+
+
+def serve(request: str) -> None:
+    """What the child does: prints one JSON document, an examination or an error."""
+    asked = json.loads(request)
+    path = Path(asked["path"])
+    answer: dict[str, Any]
+    try:
+        _limit_to(path.stat().st_size if path.is_file() else 0)
+        _limit_to(sum(file.stat().st_size for file in (path, *external_files(path))))
+        answer = asdict(examine_here(path, asked["size"]))
+    except HardenError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except Exception as error:  # a damaged model makes native code raise anything
+        answer = {"error": "ModelError", "message": f"{path}: {type(error).__name__}: {error}"}
+    sys.stdout.write(json.dumps(answer))
+    sys.stdout.flush()
+    os._exit(0)  # what is left of the model need not be taken apart
+
+
+def _understood(path: Path, code: int, answer: bytes) -> Examination:
+    try:
+        document = json.loads(answer)
+        if "error" in document:
+            kind = getattr(hardener.errors, document["error"])
+            raise kind(document["message"])
+        shapes = {str(name): tuple(map(int, dims)) for name, dims in document["shapes"].items()}
+        return Examination(str(document["sha256"]), shapes)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"{path}: the process that opened the model left with code {code} and no answer"
+        ) from error
+
+
+def _limit_to(model_bytes: int) -> None:
+    """Sets this process's limits for a model with weights of that size."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415  POSIX only
+
+    seconds = _BASE_SECONDS + model_bytes // _MODEL_BYTES_PER_SECOND
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_AS: _BASE_BYTES + _BYTES_PER_MODEL_BYTE * model_bytes,
+    }
+    for kind, value in limits.items():
+        with suppress(ValueError, OSError):  # a stricter limit is set from outside, or none kept
+            resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
+    signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
+
+
+def _images(model: OnnxModel, signature: Signature, size: Sequence[float] | None) -> FloatArray:
+    wanted = size or model.preprocessing_fields.get("size") or _ANY_SIZE
+    height, width = signature.size or (int(wanted[0]), int(wanted[-1]))
+    if not 0 < min(height, width) <= max(height, width) <= LARGEST_SIDE:
+        raise ModelError(
+            f"images of {height}×{width} pixels: at most {LARGEST_SIDE}×{LARGEST_SIDE} are "
+            "supported"
+        )
+    return np.zeros((signature.batch or 2, signature.channels, height, width), np.float32)
+
+
+def _require_bounded(shapes: dict[str, tuple[int, ...]], images: int) -> None:
+    """What 2 images need says what a batch will need: sizes do not depend on pixel values."""
+    name, values = max(
+        ((name, math.prod(shape)) for name, shape in shapes.items()), key=lambda item: item[1]
+    )
+    if values > _LARGEST_TENSOR:
+        raise ModelError(
+            f"tensor {name!r} holds {values} values for {images} images: at most "
+            f"{_LARGEST_TENSOR} are supported"
+        )
