@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 DONE, BAD_NEWS, FAILED, INCONCLUSIVE = 0, 1, 2, 3
 _INTERRUPTED = 130
+_TERMINATED = b"harden: terminated; files are as they were or whole\n"
 
 app = typer.Typer(
     name="harden",
@@ -153,7 +155,7 @@ def scan(
 ) -> int:
     """Look for a backdoor. Exit code 0: none found, 1: found, 3: inconclusive."""
     from hardener.console import note, progress_bars
-    from hardener.scanning.scan import SCAN_FILE
+    from hardener.scanning.saved import SCAN_FILE
     from hardener.scanning.scan import scan as run
 
     del verbose
@@ -400,12 +402,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), standalone_mode=False)
         if code == _INTERRUPTED:  # typer's own answer to Ctrl-C
-            print("harden: interrupted; files are as they were or whole", file=sys.stderr)
+            _complain("interrupted; files are as they were or whole")
     except Exception as error:  # the last place where an error can become one line
         if verbose and not isinstance(error, HardenError | TyperException):
             traceback.print_exc()
-        line = " ".join(_explained(error).split())
-        print(f"harden: {''.join(filter(str.isprintable, line))}", file=sys.stderr)
+        _complain(_explained(error))
         return INCONCLUSIVE if isinstance(error, InconclusiveError) else FAILED
     return code if isinstance(code, int) else DONE
 
@@ -415,6 +416,8 @@ def _explained(error: Exception) -> str:
         return f"{error.format_message().rstrip('.')}; harden --help tells more"
     if isinstance(error, HardenError):
         return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
         return "out of memory: use fewer labels or smaller images"
     return (
@@ -423,8 +426,19 @@ def _explained(error: Exception) -> str:
     )
 
 
+def _complain(text: str) -> None:
+    """Prints one line on standard error, where anybody still reads it."""
+    line = " ".join(text.split())
+    with suppress(OSError):
+        print(f"harden: {''.join(filter(str.isprintable, line))}", file=sys.stderr, flush=True)
+
+
 def _leave_cleanly(number: int, _frame: object) -> None:
-    # SystemExit unwinds the stack, so that temporary files are removed.
+    # A print may be under way and must not be entered again. SystemExit unwinds the stack, so
+    # that temporary files are removed; a second signal does not disturb that.
+    signal.signal(number, signal.SIG_IGN)
+    with suppress(OSError):
+        os.write(2, _TERMINATED)
     sys.exit(128 + number)
 
 
@@ -437,9 +451,12 @@ def _print(result: "Document", output_format: OutputFormat, *more: str) -> None:
         else:
             print_tables(*summary(result), *more)
             sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read standard output has gone; the exit code still tells the result.
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise UsageError(f"standard output cannot be written: {error.strerror}") from error
+        # Whoever read standard output has gone; the exit code still tells the result.
 
 
 def _note_unreadable(names: Sequence[str], *, quiet: bool) -> None:

@@ -20,11 +20,14 @@ def check_writable(target: Path) -> None:
     Raises:
         UsageError: it is a folder, or nothing can be written where it shall lie.
     """
-    if target.is_dir():
-        raise UsageError(f"{target} is a folder: name a file to write")
-    if target.exists() and not target.is_file():
-        raise UsageError(f"{target} is no regular file: name another one")
-    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    try:
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder: name a file to write")
+        if target.exists() and not target.is_file():
+            raise UsageError(f"{target} is no regular file: name another one")
+        folder = next(parent for parent in target.absolute().parents if parent.exists())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write {target}: {reason(error)}") from error
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write {target}: {folder} is not a folder that can be written")
 
@@ -70,17 +73,17 @@ def atomic_path(target: Path) -> Iterator[Path]:
             prefix=f".{target.name}.", suffix=f".partial{target.suffix}", dir=target.parent
         )
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write {target}: {reason(error)}") from error
     os.close(handle)
     partial = Path(name)
     try:
         partial.chmod(0o666 & ~_umask())
         yield partial
-        with partial.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(target)
+        if partial.exists():
+            _to_disk(partial)
+            partial.replace(target)
     except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write {target}: {reason(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -91,9 +94,40 @@ def write_bytes(target: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
+def write_pair(main: Path, content: bytes, beside: Path, text: str) -> None:
+    """Writes a file and the one that describes it, so that they never disagree.
+
+    A kill leaves both old, the old or the new file alone, or both new.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    with atomic_path(main) as new_main, atomic_path(beside) as new_beside:
+        new_main.write_bytes(content)
+        new_beside.write_bytes(text.encode("utf-8"))
+        _to_disk(new_main)
+        _to_disk(new_beside)
+        beside.unlink(missing_ok=True)
+        new_main.replace(main)
+        new_beside.replace(beside)
+
+
 def write_text(target: Path, content: str) -> None:
     """Writes `content` to `target` as UTF-8 through a temporary file and a rename."""
     write_bytes(target, content.encode("utf-8"))
+
+
+def is_regular(path: Path) -> bool:
+    """Whether there is a regular file of that name; any name may be asked for."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a null
+        return False
+
+
+def reason(error: Exception) -> str:
+    """What went wrong with a file, in words."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
@@ -119,6 +153,11 @@ def sha256_of(path: Path) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 def _umask() -> int:

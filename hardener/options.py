@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 from hardener.errors import UsageError
+from hardener.files import read_regular
+
+_LARGEST_TEXT_BYTES = 64 << 20
 
 
 class OutputFormat(StrEnum):
@@ -134,8 +137,8 @@ def lines_of(path: Path) -> list[str]:
         UsageError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_regular(path, _LARGEST_TEXT_BYTES).decode("utf-8").splitlines()
+    except (OSError, ValueError) as error:
         raise UsageError(f"--class-names {path} cannot be read: {error}") from error
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from hardener.data.preprocessing import preprocessing_fields
 from hardener.errors import DataError, UsageError
+from hardener.files import read_regular, reason
 
 DEFAULT_POLICY = Path("harden.toml")
+_LARGEST_POLICY_BYTES = 1 << 20
 
 
 def policy_preprocessing(policy: Path | None) -> dict[str, tuple[float, ...]]:
@@ -28,10 +30,10 @@ def policy_preprocessing(policy: Path | None) -> dict[str, tuple[float, ...]]:
     if policy is None and not path.is_file():
         return {}
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_regular(path, _LARGEST_POLICY_BYTES).decode("utf-8"))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {reason(error)}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or endless nesting
         raise UsageError(f"{path} is no TOML: {error}") from error
     unknown = sorted(set(document) - {"preprocessing"})
     if unknown:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import DataError
-from hardener.files import write_text
+from hardener.files import read_regular, reason, write_text
 
 SCHEMA_VERSION = 1
 _LARGEST_DOCUMENT_BYTES = 256 << 20
@@ -86,7 +86,11 @@ class Document(_Frozen):
 
     def write(self, path: Path) -> None:
         """Writes the document as indented JSON, whole or not at all."""
-        write_text(path, self.model_dump_json(indent=2) + "\n")
+        write_text(path, self.to_json())
+
+    def to_json(self) -> str:
+        """The document as indented JSON, as its file holds it."""
+        return self.model_dump_json(indent=2) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -96,11 +100,9 @@ class Document(_Frozen):
             DataError: it is missing, of another schema version, or not such a document.
         """
         try:
-            if path.stat().st_size > _LARGEST_DOCUMENT_BYTES:
-                raise DataError(f"{path} is over 256 MiB: it is no {cls.__name__}")
-            document = cls.model_validate_json(path.read_bytes())
+            document = cls.model_validate_json(read_regular(path, _LARGEST_DOCUMENT_BYTES))
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+            raise DataError(f"{path} cannot be read: {reason(error)}") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the document"

@@ -6,6 +6,7 @@ some hundred bytes an image).
 """
 
 import csv
+import io
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ from hardener.data.pictures import (
 )
 from hardener.data.zips import open_zip
 from hardener.errors import DataError
-from hardener.files import sha256_of
+from hardener.files import read_regular, sha256_of
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -36,6 +37,8 @@ PICTURE_SUFFIXES = frozenset(
     }
 )
 UNREADABLE_FRACTION_ALLOWED = 0.01
+_LARGEST_MANIFEST_BYTES = 1 << 30
+_MOST_IMAGES = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,12 +162,14 @@ def open_images(path: Path, class_names: Sequence[str] | None = None) -> ImageSo
     Raises:
         DataError: the path does not exist, holds no images, or cannot be understood.
     """
-    if not path.exists():
-        raise DataError(f"{path} does not exist: name a folder, zip, CSV or .npz of images")
-    if path.is_dir():
-        return _open_folder(path, class_names)
-    suffix = path.suffix.lower()
     try:
+        if path.is_dir():
+            return _open_folder(path, class_names)
+        if not path.exists():
+            raise DataError(f"{path} does not exist: name a folder, zip, CSV or .npz of images")
+        if not path.is_file():
+            raise DataError(f"{path} is no regular file: name a folder, zip, CSV or .npz of images")
+        suffix = path.suffix.lower()
         if suffix == ".zip":
             return _open_zip(path, class_names)
         if suffix == ".csv":
@@ -221,7 +226,8 @@ def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource
     names: list[str] = []
     labels: list[int] = []
     by_name = {name: label for label, name in enumerate(class_names or ())}
-    with path.open(newline="", encoding="utf-8-sig") as stream:
+    text = read_regular(path, _LARGEST_MANIFEST_BYTES).decode("utf-8-sig")
+    with io.StringIO(text, newline="") as stream:
         for number, row in enumerate(csv.reader(stream), start=1):
             if not row or (number == 1 and [cell.strip() for cell in row[:2]] == ["path", "label"]):
                 continue
@@ -269,6 +275,8 @@ def _open_npz(path: Path) -> ImageSource:
             f"{path}: labels are {shape[:1]} whole numbers, one an image, "
             f"not {label_shape} {label_dtype}"
         )
+    if shape[0] > _MOST_IMAGES:
+        raise DataError(f"{path}: {shape[0]} images, {_MOST_IMAGES} allowed: split it")
     if 0 in shape:
         raise DataError(f"{path} holds no images: their shape is {shape}")
     labels = read_array(path, "labels.npy").astype(np.int64)

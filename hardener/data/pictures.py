@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from hardener.arrays import AnyArray, IntArray
 from hardener.errors import DataError
+from hardener.files import read_regular, reason
 
 LARGEST_PICTURE_BYTES = 64 << 20
 LARGEST_PICTURE_PIXELS = 64_000_000
@@ -39,11 +40,9 @@ def read_file(path: Path) -> bytes:
         UnreadableError: it is missing, too large or cannot be read.
     """
     try:
-        if path.stat().st_size > LARGEST_PICTURE_BYTES:
-            raise UnreadableError("over 64 MiB")
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableError(error.strerror or str(error)) from error
+        return read_regular(path, LARGEST_PICTURE_BYTES)
+    except (OSError, ValueError) as error:
+        raise UnreadableError(reason(error)) from error
 
 
 def digest_of(names: Sequence[str], read: Callable[[str], bytes]) -> Callable[[], str]:

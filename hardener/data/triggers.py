@@ -1,8 +1,6 @@
 """Triggers: what a backdoor answers to, as a mask and a pattern stamped on images."""
 
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +10,9 @@ from PIL import Image
 from hardener.arrays import FloatArray
 from hardener.data.zips import open_zip
 from hardener.errors import DataError
-from hardener.files import write_bytes
+from hardener.files import read_regular, reason, write_bytes
 
-_LARGEST_FILE_BYTES = 256 << 20
+LARGEST_TRIGGER_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +82,17 @@ class Trigger:
 
 def save_trigger(trigger: Trigger, path: Path) -> None:
     """Writes the trigger as `.npz` (`mask`, `pattern`, `label`) and, beside it, a PNG."""
+    write_bytes(path, trigger_npz(trigger))
+    write_bytes(path.with_suffix(".png"), trigger_png(trigger))
+
+
+def trigger_npz(trigger: Trigger) -> bytes:
+    """The trigger as the content of an `.npz`, the same bytes each time."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, mask=trigger.mask, pattern=trigger.pattern, label=np.int64(trigger.label)
     )
-    write_bytes(path, buffer.getvalue())
-    write_bytes(path.with_suffix(".png"), _png_of(trigger))
+    return buffer.getvalue()
 
 
 def load_trigger(path: Path) -> Trigger:
@@ -98,31 +101,36 @@ def load_trigger(path: Path) -> Trigger:
     Raises:
         DataError: the file is missing, is not such an `.npz`, or holds pickled objects.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist: name a trigger .npz")
     try:
-        with open_zip(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > _LARGEST_FILE_BYTES:
-                raise DataError(f"{path} is too large for a trigger: at most 256 MiB unpacked")
-        with np.load(path, allow_pickle=False) as arrays:
-            mask = np.asarray(arrays["mask"])
-            pattern = np.asarray(arrays["pattern"])
-            label = np.asarray(arrays["label"])
+        content = read_regular(path, LARGEST_TRIGGER_BYTES)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: name a trigger .npz") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a trigger .npz: {reason(error)}") from error
+    return trigger_from_npz(path, content)
+
+
+def trigger_from_npz(path: Path, content: bytes) -> Trigger:
+    """Reads a trigger from the content of the file that `path` names in messages.
+
+    Raises:
+        DataError: it is not such an `.npz`, or holds pickled objects.
+    """
+    try:
+        with open_zip(path, content) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST_TRIGGER_BYTES:
+                raise DataError("too large: at most 256 MiB unpacked")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            mask, pattern, label = (
+                np.asarray(arrays[name]) for name in ("mask", "pattern", "label")
+            )
     except DataError as error:
         raise DataError(f"{path} is not a trigger .npz: {error}") from error
     except KeyError as error:
         raise DataError(f"{path} lacks an array: a trigger .npz holds mask, pattern, label") from (
             error
         )
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        RuntimeError,
-        MemoryError,
-    ) as error:
+    except Exception as error:  # damaged archives and headers make numpy raise anything
         raise DataError(f"{path} is not a trigger .npz with mask, pattern and label") from error
     if label.size != 1 or label.dtype.kind not in "iu":
         raise DataError(f"{path}: label is one whole number")
@@ -134,8 +142,8 @@ def load_trigger(path: Path) -> Trigger:
         raise DataError(f"{path}: {error}") from error
 
 
-def _png_of(trigger: Trigger) -> bytes:
-    """The trigger on black, which is how the paper's Figure 1 shows it."""
+def trigger_png(trigger: Trigger) -> bytes:
+    """A picture of the trigger on black, which is how the paper's Figure 1 shows it."""
     shown = np.rint(trigger.mask * trigger.pattern * 255).astype(np.uint8)
     pixels = shown[0] if shown.shape[0] == 1 else np.moveaxis(shown[:3], 0, -1)
     buffer = io.BytesIO()

@@ -1,25 +1,33 @@
 """Zip archives from strangers."""
 
+import io
 import zipfile
 from pathlib import Path
 
 from hardener.errors import DataError
+from hardener.files import is_regular
 
 _ENCRYPTED = 0x1
 
 
-def open_zip(path: Path) -> zipfile.ZipFile:
+def open_zip(path: Path, content: bytes | None = None) -> zipfile.ZipFile:
     """Opens an archive whose members can be read in bounded memory.
 
     Members are stored or deflated, which Python unpacks no further than asked and no further
     than their header says; bzip2 and LZMA it unpacks whole.
 
+    Args:
+        path: the archive.
+        content: its bytes, where they have been read.
+
     Raises:
         DataError: the file is no zip, or a member is encrypted or packed otherwise.
     """
+    if content is None and not is_regular(path):
+        raise DataError(f"{path} is no regular file")
     try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        archive = zipfile.ZipFile(path if content is None else io.BytesIO(content))
+    except Exception as error:  # a damaged directory makes zipfile raise anything
         raise DataError(f"{path} is no zip that can be read: {error}") from error
     for member in archive.infolist():
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

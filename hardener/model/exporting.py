@@ -6,7 +6,6 @@ import importlib.util
 import io
 import json
 import os
-import pickle
 import re
 import sys
 import tempfile
@@ -18,16 +17,15 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hardener.arrays import FloatArray
 from hardener.data.images import ImageSource, open_images
-from hardener.data.preprocessing import Preprocessing
+from hardener.data.preprocessing import LARGEST_SIDE, Preprocessing
 from hardener.data.signs import render_signs
 from hardener.errors import DataError, ModelError, UsageError
-from hardener.files import check_output, sha256_of
+from hardener.files import check_output
+from hardener.model.checkpoints import load_weights
 from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY, save_model, with_metadata
 from hardener.model.runtime import open_runner
 from hardener.results import DataIdentity, ExportResult, ModelIdentity
@@ -35,7 +33,6 @@ from hardener.results import DataIdentity, ExportResult, ModelIdentity
 PARITY_TOLERANCE = 1e-4
 _PARITY_IMAGES = 86
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
-_NESTED_KEYS = ("state_dict", "model_state_dict", "model")
 
 
 def export(
@@ -79,13 +76,15 @@ def export(
     with contextlib.redirect_stdout(sys.stderr):
         constructor = _import_arch(arch)
         network = _build(arch, constructor, arch_arguments or {})
-    checkpoint_sha256 = _load_weights(network, checkpoint)
+    checkpoint_sha256 = load_weights(network, checkpoint)
     network.eval()
     shape = input_size or _class_tuple(constructor, "input_size")
     if shape is None:
         raise UsageError(f"{arch} has no input_size: give --input-size C,H,W")
     if len(shape) != 3 or shape[0] not in (1, 3) or min(shape) < 1:
         raise UsageError(f"input size {shape} is not C,H,W with 1 or 3 channels")
+    if max(shape) > LARGEST_SIDE:
+        raise UsageError(f"input size {shape} is over {LARGEST_SIDE} pixels a side")
     channels, height, width = (int(size) for size in shape)
     preprocessing = _preprocessing(constructor, (height, width), channels, mean, std)
     properties: dict[str, str] = {}
@@ -165,37 +164,6 @@ def _build(arch: str, constructor: Any, arguments: Mapping[str, object]) -> nn.M
     if not isinstance(network, nn.Module):
         raise UsageError(f"--arch {arch} is no torch.nn.Module")
     return network
-
-
-def _load_weights(network: nn.Module, checkpoint: Path) -> str:
-    """Loads the checkpoint into the network and returns its digest."""
-    if not checkpoint.is_file():
-        raise ModelError(f"{checkpoint} does not exist: name a .safetensors or .pt checkpoint")
-    try:
-        if checkpoint.suffix == ".safetensors":
-            state: Any = load_file(checkpoint)
-        else:
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{checkpoint} holds more than weights (or is damaged) and is not opened: save the "
-            "state_dict alone, best as .safetensors"
-        ) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise ModelError(f"{checkpoint} is no checkpoint: {_first_line(error)}") from error
-    if isinstance(state, Mapping):
-        state = next((state[k] for k in _NESTED_KEYS if isinstance(state.get(k), Mapping)), state)
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ModelError(f"{checkpoint} holds no state dictionary of tensors")
-    weights = {str(name).removeprefix("module."): value for name, value in state.items()}
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        raise ModelError(
-            f"{checkpoint} does not fit the architecture: {' '.join(lines[1:2])[:300]}"
-        ) from error
-    return sha256_of(checkpoint)
 
 
 def _class_tuple(constructor: Any, name: str) -> tuple[float, ...] | None:  # noqa: ANN401

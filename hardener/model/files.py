@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import onnx
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, EncodeError, Message
 from onnx.external_data_helper import uses_external_data
 
 from hardener.data.preprocessing import preprocessing_fields
 from hardener.errors import DataError, ModelError
-from hardener.files import read_regular, write_bytes
+from hardener.files import read_regular, reason, write_bytes
 
 LARGEST_MODEL_BYTES = (2 << 30) - 1
 MOST_NODES = 20_000
@@ -117,6 +117,22 @@ def external_files(path: Path) -> tuple[Path, ...]:
     return tuple(_external_tensors(path, _parsed(path)[0]))
 
 
+def model_bytes(proto: onnx.ModelProto) -> bytes:
+    """Checks a model and returns the content of its file.
+
+    Raises:
+        ModelError: the model fails the ONNX checker or is too large for one file.
+    """
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+        content: bytes = proto.SerializeToString(deterministic=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"the new model fails the ONNX checker: {_first_line(error)}") from error
+    except (ValueError, EncodeError) as error:
+        raise ModelError(f"the new model does not fit one file: {_first_line(error)}") from error
+    return content
+
+
 def save_model(proto: onnx.ModelProto, path: Path) -> str:
     """Checks a model, writes it through a temporary file and a rename.
 
@@ -126,13 +142,7 @@ def save_model(proto: onnx.ModelProto, path: Path) -> str:
     Raises:
         ModelError: the model fails the ONNX checker or is too large for one file.
     """
-    try:
-        onnx.checker.check_model(proto, full_check=True)
-        content = proto.SerializeToString(deterministic=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"the new model fails the ONNX checker: {_first_line(error)}") from error
-    except ValueError as error:
-        raise ModelError(f"the new model does not fit one file: {_first_line(error)}") from error
+    content = model_bytes(proto)
     write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()
 
@@ -150,10 +160,9 @@ def _parsed(path: Path) -> tuple[onnx.ModelProto, "hashlib._Hash"]:
     """The model as its file has it, and the digest so far."""
     try:
         content = read_regular(path, LARGEST_MODEL_BYTES)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ModelError(
-            f"{path} cannot be read ({error.strerror or error}): name an ONNX model of at most "
-            "2 GiB"
+            f"{path} cannot be read ({reason(error)}): name an ONNX model of at most 2 GiB"
         ) from error
     try:
         proto = onnx.load_model_from_string(content)
@@ -198,8 +207,7 @@ def _fill(path: Path, data_file: Path, tensors: list[onnx.TensorProto]) -> str:
         content = memoryview(read_regular(data_file, LARGEST_MODEL_BYTES))
     except OSError as error:
         raise ModelError(
-            f"{path}: the external data {data_file.name!r} cannot be read: "
-            f"{error.strerror or error}"
+            f"{path}: the external data {data_file.name!r} cannot be read: {reason(error)}"
         ) from error
     filled = 0
     for tensor in tensors:

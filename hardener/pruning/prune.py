@@ -26,7 +26,7 @@ from hardener.pruning.sweep import FeatureBatch, Trial, feature_batches, sweep
 from hardener.pruning.writing import check_outputs, write_hardened
 from hardener.results import Layer, Normalisation, PruneResult, ScanResult, SweepRow
 from hardener.scanning.activations import joined
-from hardener.scanning.scan import SCAN_FILE, load_scan, load_synthetic_triggers
+from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers
 
 DEFAULT_CRITERION = "linf-gap"
 _LEAST_IMAGES = 100

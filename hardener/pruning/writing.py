@@ -1,13 +1,14 @@
 """A hardened model and its JSON go to disk."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import onnx
 
 from hardener.errors import DataError, UsageError
-from hardener.files import check_output
-from hardener.model.files import PLAN_KEY, SOURCE_KEY, VERSION_KEY, save_model, with_metadata
+from hardener.files import check_output, write_pair
+from hardener.model.files import PLAN_KEY, SOURCE_KEY, VERSION_KEY, model_bytes, with_metadata
 from hardener.results import ModelIdentity, PruneResult
 
 
@@ -27,7 +28,7 @@ def check_outputs(output: Path, *inputs: Path | None) -> None:
 
 
 def write_hardened(hardened: onnx.ModelProto, result: PruneResult, output: Path) -> PruneResult:
-    """Writes the ONNX file with its origin in the metadata, then the JSON beside it.
+    """Writes the ONNX file with its origin in the metadata, and the JSON beside it.
 
     Returns:
         The result with `outcome` and `hardened` filled in.
@@ -47,8 +48,8 @@ def write_hardened(hardened: onnx.ModelProto, result: PruneResult, output: Path)
             PLAN_KEY: json.dumps(plan),
         },
     )
-    digest = save_model(signed, output)
-    identity = ModelIdentity(path=str(output), sha256=digest)
+    content = model_bytes(signed)
+    identity = ModelIdentity(path=str(output), sha256=hashlib.sha256(content).hexdigest())
     written = result.model_copy(update={"outcome": "written", "hardened": identity})
-    written.write(output.with_suffix(".json"))
+    write_pair(output, content, output.with_suffix(".json"), written.to_json())
     return written

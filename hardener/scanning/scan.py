@@ -9,9 +9,9 @@ from hardener.arrays import FloatArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, input_settings
 from hardener.data.splits import stratified_sample
-from hardener.data.triggers import Trigger, load_trigger, save_trigger
+from hardener.data.triggers import Trigger, load_trigger
 from hardener.errors import DataError, UsageError
-from hardener.files import check_writable, sha256_of
+from hardener.files import check_writable
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.gradients import differentiable
@@ -30,9 +30,9 @@ from hardener.results import (
 )
 from hardener.scanning.activations import ChannelNorms, profile
 from hardener.scanning.inversion import InversionSettings, invert_triggers
+from hardener.scanning.saved import SCAN_FILE, save_scan, trigger_digest, trigger_path
 from hardener.scanning.verdict import anomaly_indices, judge, relative_sizes
 
-SCAN_FILE = "scan.json"
 _FITTED_IMAGES = 512
 _UNSEEN_IMAGES = 172
 _LARGEST_FITTED_BYTES = 1 << 30
@@ -133,7 +133,6 @@ def scan(
         on_batch=counting(progress, "measuring triggered images", len(source)),
     )
     relative, index = relative_sizes(mask_l1), anomaly_indices(mask_l1)
-    digests = _save_triggers(output, triggers)
     result = ScanResult(
         seed=seed,
         provider=chosen_provider,
@@ -153,7 +152,7 @@ def scan(
                 anomaly_index=float(index[row]),
                 relative_size=float(relative[row]),
                 trigger_success_rate=float(success[row]),
-                trigger_sha256=digests[row],
+                trigger_sha256=trigger_digest(triggers[row]),
             )
             for row, label in enumerate(wanted)
         ),
@@ -161,50 +160,8 @@ def scan(
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
         reasons=judgement.reasons,
     )
-    result.write(output / SCAN_FILE)
+    save_scan(output, result, triggers)
     return result
-
-
-def trigger_path(folder: Path, label: int) -> Path:
-    """Where a scan keeps the synthetic trigger of a label."""
-    return folder / "triggers" / f"label-{label:02d}.npz"
-
-
-def load_scan(folder: Path) -> ScanResult:
-    """Reads a finished scan.
-
-    Raises:
-        DataError: the folder holds no scan of this schema.
-    """
-    path = folder / SCAN_FILE
-    if not path.is_file():
-        raise DataError(f"{path} does not exist: run harden scan first")
-    return ScanResult.read(path)
-
-
-def load_synthetic_triggers(
-    folder: Path, scanned: ScanResult, labels: Sequence[int] | None = None
-) -> tuple[Trigger, ...]:
-    """Reads synthetic triggers of a scan.
-
-    Args:
-        folder: the scan's.
-        scanned: its result.
-        labels: whose triggers; by default the targets', or the suspect's where there are none.
-
-    Raises:
-        DataError: a trigger is missing or not the one that the scan saved.
-    """
-    digests = {evidence.label: evidence.trigger_sha256 for evidence in scanned.labels}
-    triggers: list[Trigger] = []
-    for label in dict.fromkeys(labels or scanned.targets or (scanned.suspect,)):
-        path = trigger_path(folder, label)
-        if label not in digests:
-            raise DataError(f"{folder} has no trigger of label {label}: scan that label too")
-        if not path.is_file() or sha256_of(path) != digests[label]:
-            raise DataError(f"{path} is not the trigger that the scan saved: scan again")
-        triggers.append(load_trigger(path))
-    return tuple(triggers)
 
 
 def _wanted_labels(labels: Sequence[int] | None, classes: int) -> list[int]:
@@ -260,15 +217,6 @@ def _success_rates(
     )
     rates = [c.hits / c.others if c.others else 0.0 for c in counts.values()]
     return np.array(rates, np.float32)
-
-
-def _save_triggers(output: Path, triggers: Sequence[Trigger]) -> list[str]:
-    digests: list[str] = []
-    for trigger in triggers:
-        path = trigger_path(output, trigger.label)
-        save_trigger(trigger, path)
-        digests.append(sha256_of(path))
-    return digests
 
 
 def _summary(norms: ChannelNorms) -> NormSummary:
