@@ -24,7 +24,7 @@ from hardener.model.topology import FeatureLayer
 from hardener.pruning.options import pruning_options
 from hardener.pruning.sweep import Trial, feature_batches, sweep
 from hardener.scanning.activations import joined
-from hardener.scanning.scan import load_synthetic_triggers
+from hardener.scanning.saved import load_synthetic_triggers
 
 VICTIM = "alexnet-gtsrb-badnets"
 SEED = 0

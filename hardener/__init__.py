@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from hardener.model.inspecting import inspect
     from hardener.pruning.named import prune_channels
     from hardener.pruning.prune import prune
-    from hardener.scanning.scan import load_scan, scan
+    from hardener.scanning.saved import load_scan
+    from hardener.scanning.scan import scan
 
 __all__ = [
     "DataError",
@@ -75,7 +76,7 @@ _HOMES = {
     "demo": "hardener.demo",
     "export": "hardener.model.exporting",
     "inspect": "hardener.model.inspecting",
-    "load_scan": "hardener.scanning.scan",
+    "load_scan": "hardener.scanning.saved",
     "load_trigger": "hardener.data.triggers",
     "prune": "hardener.pruning.prune",
     "prune_channels": "hardener.pruning.named",

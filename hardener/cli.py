@@ -153,7 +153,7 @@ def scan(
 ) -> int:
     """Look for a backdoor. Exit code 0: none found, 1: found, 3: inconclusive."""
     from hardener.console import note, progress_bars
-    from hardener.scanning.scan import SCAN_FILE
+    from hardener.scanning.saved import SCAN_FILE
     from hardener.scanning.scan import scan as run
 
     del verbose

@@ -27,7 +27,7 @@ from hardener.results import (
     ScanResult,
     Verdict,
 )
-from hardener.scanning.scan import trigger_path
+from hardener.scanning.saved import trigger_path
 
 WHITE = 3  # what the small model takes a white image for
 

@@ -18,7 +18,7 @@ from hardener.model.files import SOURCE_KEY
 from hardener.model.runtime import Runner, choose_provider
 from hardener.progress import Progress, counting, silent
 from hardener.results import BenchResult, LatencyRow, ModelBench
-from hardener.scanning.scan import SCAN_FILE, load_scan, load_synthetic_triggers
+from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers
 
 _SECONDS_PER_BATCH_SIZE = 10.0
 

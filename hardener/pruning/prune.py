@@ -26,7 +26,7 @@ from hardener.pruning.sweep import FeatureBatch, Trial, feature_batches, sweep
 from hardener.pruning.writing import check_outputs, write_hardened
 from hardener.results import Layer, Normalisation, PruneResult, ScanResult, SweepRow
 from hardener.scanning.activations import joined
-from hardener.scanning.scan import SCAN_FILE, load_scan, load_synthetic_triggers
+from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers
 
 DEFAULT_CRITERION = "linf-gap"
 _LEAST_IMAGES = 100
@@ -131,7 +131,7 @@ def prune(
     chosen_on = _affordable(chosen_on, source.labels, trunk(indices=chosen_on[:1]), seed)
     advance = counting(progress, "running the trunk", len(chosen_on))
     batches = list(trunk(indices=chosen_on, on_batch=advance))
-    norms = {name: joined([batch.norms[name] for batch in batches]) for name in probes}
+    norms = {name: joined(batch.norms[name] for batch in batches) for name in probes}
     options = pruning_options(criterion, rewrite, norms, threshold)
     make_head = guardable_head if rewrite == "guard" else maskable_head
     trials = sweep(
@@ -141,7 +141,7 @@ def prune(
         batches,
         probes,
         provider=chosen_provider,
-        on_batch=counting(progress, "sweeping thresholds", len(norms[CLEAN].linf)),
+        on_batch=counting(progress, "sweeping thresholds", norms[CLEAN].linf.count),
     )
     del batches
     rows = tuple(_row(option, trial) for option, trial in zip(options, trials, strict=True))

@@ -88,7 +88,7 @@ def feature_batches(
         norms: dict[str, ChannelNorms] = {}
         for name, probe in probes.items():
             features[name], *rows = runner.run(classifier.feeds(batch.images, probe.setting))
-            norms[name] = ChannelNorms(*rows)
+            norms[name] = ChannelNorms.of(*rows)
         yield FeatureBatch(batch.labels, features, norms)
         on_batch(len(batch.labels))
 

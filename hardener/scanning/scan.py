@@ -9,9 +9,9 @@ from hardener.arrays import FloatArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, input_settings
 from hardener.data.splits import stratified_sample
-from hardener.data.triggers import Trigger, load_trigger, save_trigger
+from hardener.data.triggers import Trigger, load_trigger
 from hardener.errors import DataError, UsageError
-from hardener.files import check_writable, sha256_of
+from hardener.files import check_writable
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.gradients import differentiable
@@ -28,11 +28,11 @@ from hardener.results import (
     NormSummary,
     ScanResult,
 )
-from hardener.scanning.activations import ChannelNorms, profile
+from hardener.scanning.activations import ChannelNorms, OverImages, profile
 from hardener.scanning.inversion import InversionSettings, invert_triggers
+from hardener.scanning.saved import SCAN_FILE, save_triggers, trigger_path
 from hardener.scanning.verdict import anomaly_indices, judge, relative_sizes
 
-SCAN_FILE = "scan.json"
 _FITTED_IMAGES = 512
 _UNSEEN_IMAGES = 172
 _LARGEST_FITTED_BYTES = 1 << 30
@@ -133,7 +133,7 @@ def scan(
         on_batch=counting(progress, "measuring triggered images", len(source)),
     )
     relative, index = relative_sizes(mask_l1), anomaly_indices(mask_l1)
-    digests = _save_triggers(output, triggers)
+    digests = save_triggers(output, triggers)
     result = ScanResult(
         seed=seed,
         provider=chosen_provider,
@@ -163,48 +163,6 @@ def scan(
     )
     result.write(output / SCAN_FILE)
     return result
-
-
-def trigger_path(folder: Path, label: int) -> Path:
-    """Where a scan keeps the synthetic trigger of a label."""
-    return folder / "triggers" / f"label-{label:02d}.npz"
-
-
-def load_scan(folder: Path) -> ScanResult:
-    """Reads a finished scan.
-
-    Raises:
-        DataError: the folder holds no scan of this schema.
-    """
-    path = folder / SCAN_FILE
-    if not path.is_file():
-        raise DataError(f"{path} does not exist: run harden scan first")
-    return ScanResult.read(path)
-
-
-def load_synthetic_triggers(
-    folder: Path, scanned: ScanResult, labels: Sequence[int] | None = None
-) -> tuple[Trigger, ...]:
-    """Reads synthetic triggers of a scan.
-
-    Args:
-        folder: the scan's.
-        scanned: its result.
-        labels: whose triggers; by default the targets', or the suspect's where there are none.
-
-    Raises:
-        DataError: a trigger is missing or not the one that the scan saved.
-    """
-    digests = {evidence.label: evidence.trigger_sha256 for evidence in scanned.labels}
-    triggers: list[Trigger] = []
-    for label in dict.fromkeys(labels or scanned.targets or (scanned.suspect,)):
-        path = trigger_path(folder, label)
-        if label not in digests:
-            raise DataError(f"{folder} has no trigger of label {label}: scan that label too")
-        if not path.is_file() or sha256_of(path) != digests[label]:
-            raise DataError(f"{path} is not the trigger that the scan saved: scan again")
-        triggers.append(load_trigger(path))
-    return tuple(triggers)
 
 
 def _wanted_labels(labels: Sequence[int] | None, classes: int) -> list[int]:
@@ -262,25 +220,15 @@ def _success_rates(
     return np.array(rates, np.float32)
 
 
-def _save_triggers(output: Path, triggers: Sequence[Trigger]) -> list[str]:
-    digests: list[str] = []
-    for trigger in triggers:
-        path = trigger_path(output, trigger.label)
-        save_trigger(trigger, path)
-        digests.append(sha256_of(path))
-    return digests
-
-
 def _summary(norms: ChannelNorms) -> NormSummary:
-    def of(values: FloatArray) -> MaxMean:
-        return MaxMean(max=float(values.max()), mean=float(values.mean(dtype=np.float64)))
+    def of(values: OverImages) -> MaxMean:
+        return MaxMean(max=float(values.max.max()), mean=float(values.mean.mean()))
 
     return NormSummary(l1=of(norms.l1), l2=of(norms.l2), linf=of(norms.linf))
 
 
 def _ranked(clean: ChannelNorms, triggered: ChannelNorms) -> tuple[ChannelEvidence, ...]:
-    before = clean.linf.mean(axis=0, dtype=np.float64)
-    after = triggered.linf.mean(axis=0, dtype=np.float64)
+    before, after = clean.linf.mean, triggered.linf.mean
     gap = after - before
     return tuple(
         ChannelEvidence(
