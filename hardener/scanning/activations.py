@@ -130,6 +130,8 @@ def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> on
         graph.nodes.append(
             gs.Node("Max", "hardener_linf", inputs=[highest, negated], outputs=[norms[-1]])
         )
+    for name in beside:  # what crosses a graph's border needs a type
+        tensors[name].dtype = tensors[name].dtype or feature.dtype
     graph.outputs = [*(tensors[name] for name in beside), *norms]
     return gs.export_onnx(graph.cleanup(), do_type_check=False)
 
