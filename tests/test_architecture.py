@@ -59,13 +59,21 @@ def test_nothing_in_the_package_imports_victims_or_benchmarks() -> None:
 
 
 def test_help_imports_no_heavy_package() -> None:
-    heavy = "torch,onnxruntime,onnx,onnx_graphsurgeon,numpy,scipy,PIL"
+    heavy = "torch,onnxruntime,onnx,onnx_graphsurgeon,numpy,PIL"
     code = (
         "import sys; from hardener.cli import run; run(['--help']); run(['scan', '--help']); "
         f"print(sorted(set('{heavy}'.split(',')) & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_pruning_and_measuring_wait_for_no_torch() -> None:
+    code = (
+        "import sys, hardener.pruning.prune, hardener.benching.bench; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_every_public_name_can_be_had() -> None:

@@ -1,7 +1,8 @@
 """Intervals around measured rates and ratios."""
 
+from statistics import NormalDist
+
 import numpy as np
-from scipy.stats import norm
 
 from hardener.arrays import AnyArray
 from hardener.errors import DataError
@@ -9,6 +10,7 @@ from hardener.results import Rate, Ratio
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 2000
+_NORMAL = NormalDist()
 
 
 def wilson(successes: int, n: int) -> Rate:
@@ -21,7 +23,7 @@ def wilson(successes: int, n: int) -> Rate:
     """
     if n == 0:
         raise DataError("no images are left to measure on: give images of more classes")
-    z = float(norm.ppf(0.5 + _CONFIDENCE / 2))
+    z = _NORMAL.inv_cdf(0.5 + _CONFIDENCE / 2)
     p = successes / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
@@ -62,4 +64,4 @@ def largest_likely_drop(lost: int, gained: int, n: int) -> float:
     """
     drop = (lost - gained) / (n + 2)
     variance = ((lost + gained + 1) / (n + 2) - drop * drop) / (n + 2)
-    return drop + float(norm.ppf(_CONFIDENCE)) * float(np.sqrt(variance))
+    return drop + _NORMAL.inv_cdf(_CONFIDENCE) * float(np.sqrt(variance))

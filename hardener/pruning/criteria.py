@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
+import numpy as np
+
 from hardener.arrays import FloatArray
 from hardener.scanning.activations import ChannelNorms
 
@@ -16,7 +18,7 @@ def linf(clean: ChannelNorms, triggered: ChannelNorms) -> FloatArray:
         score_c = max_n ‖A_c(stamp(x_n))‖∞
 
     Args:
-        clean: norms of the clean images, `linf` of shape (N, C); not used.
+        clean: norms of the clean images; not used.
         triggered: norms of the same images with the trigger stamped on.
 
     Returns:
@@ -25,7 +27,7 @@ def linf(clean: ChannelNorms, triggered: ChannelNorms) -> FloatArray:
     Source: Cheng et al. 2020, section 5.1.
     """
     del clean
-    return triggered.linf.max(axis=0)
+    return triggered.linf.max
 
 
 def linf_gap(clean: ChannelNorms, triggered: ChannelNorms) -> FloatArray:
@@ -34,7 +36,7 @@ def linf_gap(clean: ChannelNorms, triggered: ChannelNorms) -> FloatArray:
         gap_c = mean_n ‖A_c(stamp(x_n))‖∞ - mean_n ‖A_c(x_n)‖∞
 
     Args:
-        clean: norms of the clean images, `linf` of shape (N, C).
+        clean: norms of the clean images.
         triggered: norms of the same images with the trigger stamped on.
 
     Returns:
@@ -42,19 +44,19 @@ def linf_gap(clean: ChannelNorms, triggered: ChannelNorms) -> FloatArray:
 
     Source: Cheng et al. 2020, section 4 (ℓ∞ outliers) and section 6 (the gap).
     """
-    return triggered.linf.mean(axis=0) - clean.linf.mean(axis=0)
+    return (triggered.linf.mean - clean.linf.mean).astype(np.float32)
 
 
 def l1(clean: ChannelNorms, triggered: ChannelNorms) -> FloatArray:
     """Largest ℓ1 norm of each channel's map over all triggered images (section 4)."""
     del clean
-    return triggered.l1.max(axis=0)
+    return triggered.l1.max
 
 
 def l2(clean: ChannelNorms, triggered: ChannelNorms) -> FloatArray:
     """Largest ℓ2 norm of each channel's map over all triggered images (section 4)."""
     del clean
-    return triggered.l2.max(axis=0)
+    return triggered.l2.max
 
 
 CRITERIA: Mapping[str, Criterion] = MappingProxyType(

@@ -49,7 +49,7 @@ def pruning_options(
     attacks = [values for name, values in norms.items() if name != CLEAN]
     scores = np.max([CRITERIA[criterion](clean, attack) for attack in attacks], axis=0)
     if rewrite == "guard":
-        thresholds = guard_thresholds(clean.linf)
+        thresholds = guard_thresholds(float(clean.linf.max.max()))
     else:
         thresholds = static_thresholds(scores, _paper_start(criterion, clean))
     if threshold is not None:
@@ -62,7 +62,7 @@ def _paper_start(criterion: str, clean: ChannelNorms) -> float | None:
     """The clean maximum of the criterion's own norm; a gap has none and starts at its largest."""
     if criterion == "linf-gap":
         return None
-    return float(getattr(clean, criterion).max())
+    return float(getattr(clean, criterion).max.max())
 
 
 def _option(rewrite: str, scores: FloatArray, threshold: float | None) -> PruningOption:

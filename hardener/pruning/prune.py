@@ -14,6 +14,7 @@ from hardener.data.splits import stratified_halves, stratified_sample
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
+from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import PruningPlan, check_rewrite, require_same_logits, rewritten
 from hardener.model.runtime import choose_provider
 from hardener.model.switching import guardable_head, maskable_head
@@ -127,21 +128,25 @@ def prune(
         name: Probe(setting, setting[0].label if setting else None)
         for name, setting in settings.items()
     }
-    trunk = partial(feature_batches, classifier, layer, source, probes, provider=chosen_provider)
+    # A guard compares peaks, which no pooling but the largest maximum would leave.
+    cut = layer if rewrite == "guard" else behind_pooling(classifier.proto, layer)
+    trunk = partial(
+        feature_batches, classifier, layer, source, probes, provider=chosen_provider, cut=cut
+    )
     chosen_on = _affordable(chosen_on, source.labels, trunk(indices=chosen_on[:1]), seed)
     advance = counting(progress, "running the trunk", len(chosen_on))
     batches = list(trunk(indices=chosen_on, on_batch=advance))
-    norms = {name: joined([batch.norms[name] for batch in batches]) for name in probes}
+    norms = {name: joined(batch.norms[name] for batch in batches) for name in probes}
     options = pruning_options(criterion, rewrite, norms, threshold)
     make_head = guardable_head if rewrite == "guard" else maskable_head
     trials = sweep(
-        layer,
-        make_head(classifier.proto, layer, classifier.signature),
+        cut,
+        make_head(classifier.proto, cut, classifier.signature),
         [option.feed for option in options],
         batches,
         probes,
         provider=chosen_provider,
-        on_batch=counting(progress, "sweeping thresholds", len(norms[CLEAN].linf)),
+        on_batch=counting(progress, "sweeping thresholds", norms[CLEAN].linf.count),
     )
     del batches
     rows = tuple(_row(option, trial) for option, trial in zip(options, trials, strict=True))

@@ -22,8 +22,9 @@ class FeatureBatch:
 
     Attributes:
         labels: (B,) true labels.
-        features: (B, C, h, w) feature maps.
-        norms: of those feature maps.
+        features: (B, C, h, w) maps where the model is cut: the feature layer's or, smaller,
+            what poolings make of them.
+        norms: of the feature layer's maps.
     """
 
     labels: IntArray
@@ -68,6 +69,7 @@ def feature_batches(
     probes: Mapping[str, Probe],
     *,
     provider: str,
+    cut: FeatureLayer | None = None,
     indices: IntArray | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> Iterator[FeatureBatch]:
@@ -75,26 +77,28 @@ def feature_batches(
 
     Args:
         classifier: the model.
-        layer: where it is cut in two.
+        layer: its feature layer.
         source: labelled images.
         probes: by name.
         provider: what runs the trunk.
+        cut: where it is cut in two, from `behind_pooling`; at the feature layer if None.
         indices: positions to use; all if None.
         on_batch: told the number of images of each finished batch.
     """
-    runner = open_runner(norms_graph(classifier.proto, layer, layer.name), provider)
+    border = (cut or layer).name
+    runner = open_runner(norms_graph(classifier.proto, layer, border), provider)
     for batch in classifier.batches(source, indices):
         features: dict[str, FloatArray] = {}
         norms: dict[str, ChannelNorms] = {}
         for name, probe in probes.items():
             features[name], *rows = runner.run(classifier.feeds(batch.images, probe.setting))
-            norms[name] = ChannelNorms(*rows)
+            norms[name] = ChannelNorms.of(*rows)
         yield FeatureBatch(batch.labels, features, norms)
         on_batch(len(batch.labels))
 
 
 def sweep(
-    layer: FeatureLayer,
+    cut: FeatureLayer,
     head: onnx.ModelProto,
     feeds: Sequence[Mapping[str, AnyArray]],
     batches: Iterable[FeatureBatch],
@@ -106,8 +110,8 @@ def sweep(
     """Tries every pruning under every probe.
 
     Args:
-        layer: where the model is cut in two.
-        head: from `maskable_head` or `guardable_head`.
+        cut: where the model is cut in two.
+        head: from `maskable_head` or `guardable_head`, of the same cut.
         feeds: one pruning each, as the head's extra input; the first one prunes nothing and is
             what `lost` and `gained` compare with.
         batches: from `feature_batches`, kept or streamed.
@@ -126,7 +130,7 @@ def sweep(
         for name, probe in probes.items():
             right_before = None
             for trial, feed in enumerate(feeds):
-                (scores,) = runner.run({layer.name: batch.features[name], **feed})
+                (scores,) = runner.run({cut.name: batch.features[name], **feed})
                 totals[trial][name] += count(scores, batch.labels, probe.target)
                 if name == clean:
                     right = scores.argmax(axis=1) == batch.labels

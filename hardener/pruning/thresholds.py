@@ -27,9 +27,8 @@ def static_thresholds(scores: FloatArray, start: float | None = None) -> FloatAr
     return np.concatenate([[limit], below]).astype(np.float32)
 
 
-def guard_thresholds(clean_linf: FloatArray) -> FloatArray:
-    """Evenly spaced thresholds from the clean maximum of (N, C) peaks down towards zero."""
-    top = float(clean_linf.max())
+def guard_thresholds(top: float) -> FloatArray:
+    """Evenly spaced thresholds from the largest clean peak down towards zero."""
     return np.linspace(top, top / MOST_THRESHOLDS, MOST_THRESHOLDS).astype(np.float32)
 
 

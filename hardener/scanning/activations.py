@@ -1,16 +1,20 @@
-"""ℓ1, ℓ2 and ℓ∞ norms of every channel of the feature layer, one row an image.
+"""ℓ1, ℓ2 and ℓ∞ norms of every channel of the feature layer, summed up over many images.
 
-The norms are reduced inside the ONNX graph, so that only (N, C) arrays leave the runtime.
+The norms of an image are reduced inside the ONNX graph, so that only (N, C) arrays leave the
+runtime; of those only maximum and sum over the images are kept, so that memory does not depend
+on how many images there are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from hardener.arrays import FloatArray
+from hardener.arrays import DoubleArray, FloatArray
 from hardener.data.images import ImageSource
 from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, count
@@ -19,20 +23,60 @@ from hardener.model.runtime import open_runner
 from hardener.model.surgery import opset_of, spatial_reduction
 from hardener.model.topology import FeatureLayer, typed_activation
 
+_NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid"})
+
+
+@dataclass(frozen=True, eq=False)
+class OverImages:
+    """One norm of every channel, summed up over images.
+
+    Attributes:
+        max: (C,) largest value of any image.
+        sum: (C,) sum over the images.
+        count: how many images.
+    """
+
+    max: FloatArray
+    sum: DoubleArray
+    count: int
+
+    @property
+    def mean(self) -> DoubleArray:
+        """(C,) mean over the images."""
+        return self.sum / self.count
+
+    @classmethod
+    def of(cls, rows: FloatArray) -> "OverImages":
+        """Sums up norms (N, C), one row an image."""
+        return cls(rows.max(axis=0), rows.sum(axis=0, dtype=np.float64), len(rows))
+
+    def __add__(self, more: "OverImages") -> "OverImages":
+        return OverImages(
+            np.maximum(self.max, more.max), self.sum + more.sum, self.count + more.count
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class ChannelNorms:
     """Norms of the feature layer's channels over a set of images.
 
     Attributes:
-        l1: (N, C) sums of absolute activations.
-        l2: (N, C) Euclidean norms.
-        linf: (N, C) peaks of absolute activations.
+        l1: sums of absolute activations.
+        l2: Euclidean norms.
+        linf: peaks of absolute activations.
     """
 
-    l1: FloatArray
-    l2: FloatArray
-    linf: FloatArray
+    l1: OverImages
+    l2: OverImages
+    linf: OverImages
+
+    @classmethod
+    def of(cls, l1: FloatArray, l2: FloatArray, linf: FloatArray) -> "ChannelNorms":
+        """Sums up norms (N, C), one row an image."""
+        return cls(OverImages.of(l1), OverImages.of(l2), OverImages.of(linf))
+
+    def __add__(self, more: "ChannelNorms") -> "ChannelNorms":
+        return ChannelNorms(self.l1 + more.l1, self.l2 + more.l2, self.linf + more.linf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +84,7 @@ class Profile:
     """What one probe shows.
 
     Attributes:
-        norms: of the feature layer, rows in the order of the images.
+        norms: of the feature layer.
         counts: right answers and hits.
     """
 
@@ -49,7 +93,11 @@ class Profile:
 
 
 def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> onnx.ModelProto:
-    """A model that gives the feature layer's norms `l1`, `l2`, `linf`, each (N, C).
+    """A model that gives the feature layer's norms ℓ1, ℓ2 and ℓ∞, each (N, C) float32.
+
+    The peak of absolute activations is read without a copy of their absolute values, which
+    would cost as much as all three norms: as the maximum where nothing is negative, else as the
+    larger of the maximum and the minimum's negative.
 
     Args:
         proto: the model.
@@ -59,13 +107,31 @@ def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> on
     graph = gs.import_onnx(proto)
     tensors = graph.tensors()
     feature = typed_activation(graph, layer)
-    absolute = gs.Variable("hardener_abs", dtype=feature.dtype)
-    norms = [gs.Variable(name, feature.dtype, ["N", layer.channels]) for name in _NORMS]
     opset = opset_of(proto)
-    graph.nodes.append(gs.Node("Abs", "hardener_abs", inputs=[feature], outputs=[absolute]))
-    for output, (name, op) in zip(norms, _NORMS.items(), strict=True):
-        source = absolute if name == "linf" else feature
-        graph.nodes.append(spatial_reduction(op, source, output, opset, f"hardener_{name}"))
+    source = feature
+    if feature.dtype != np.float32:  # sums of half-precision numbers overflow and round
+        source = gs.Variable("hardener_float", np.float32)
+        attrs = {"to": onnx.TensorProto.FLOAT}
+        graph.nodes.append(gs.Node("Cast", source.name, attrs, inputs=[feature], outputs=[source]))
+
+    def reduced(op: str, name: str) -> gs.Variable:
+        target = gs.Variable(f"hardener_{name}", np.float32, ["N", layer.channels])
+        graph.nodes.append(spatial_reduction(op, source, target, opset, target.name))
+        return target
+
+    norms = [reduced("ReduceL1", "l1"), reduced("ReduceL2", "l2")]
+    if feature.inputs and feature.inputs[0].op in _NEVER_NEGATIVE:
+        norms.append(reduced("ReduceMax", "linf"))
+    else:
+        highest, lowest = reduced("ReduceMax", "max"), reduced("ReduceMin", "min")
+        negated = gs.Variable("hardener_negated", np.float32)
+        norms.append(gs.Variable("hardener_linf", np.float32, ["N", layer.channels]))
+        graph.nodes.append(gs.Node("Neg", negated.name, inputs=[lowest], outputs=[negated]))
+        graph.nodes.append(
+            gs.Node("Max", "hardener_linf", inputs=[highest, negated], outputs=[norms[-1]])
+        )
+    for name in beside:  # what crosses a graph's border needs a type
+        tensors[name].dtype = tensors[name].dtype or feature.dtype
     graph.outputs = [*(tensors[name] for name in beside), *norms]
     return gs.export_onnx(graph.cleanup(), do_type_check=False)
 
@@ -81,8 +147,7 @@ def profile(
 ) -> dict[str, Profile]:
     """Measures norms and answers under every probe, in one pass over the images.
 
-    Memory grows with the number of images by 12 bytes a channel and probe: the norms are the
-    result.
+    Memory does not grow with the number of images.
 
     Args:
         classifier: the model.
@@ -100,7 +165,7 @@ def profile(
     """
     graph = norms_graph(classifier.proto, layer, classifier.signature.output)
     runner = open_runner(graph, provider)
-    rows: dict[str, list[ChannelNorms]] = {name: [] for name in probes}
+    found: dict[str, ChannelNorms] = {}
     totals = dict.fromkeys(probes, Counts())
     for batch in classifier.batches(source):
         for name, probe in probes.items():
@@ -111,19 +176,13 @@ def profile(
                     f"the feature layer {layer.name!r} holds values that are not finite: nothing "
                     "can be said"
                 )
-            rows[name].append(ChannelNorms(*norms))
+            part = ChannelNorms.of(*norms)
+            found[name] = found[name] + part if name in found else part
             totals[name] += count(scores, batch.labels, probe.target)
         on_batch(len(batch.labels))
-    return {name: Profile(joined(rows[name]), totals[name]) for name in probes}
+    return {name: Profile(found[name], totals[name]) for name in probes}
 
 
-def joined(parts: Sequence[ChannelNorms]) -> ChannelNorms:
+def joined(parts: Iterable[ChannelNorms]) -> ChannelNorms:
     """Norms of several batches as one."""
-    return ChannelNorms(
-        np.concatenate([part.l1 for part in parts]),
-        np.concatenate([part.l2 for part in parts]),
-        np.concatenate([part.linf for part in parts]),
-    )
-
-
-_NORMS = {"l1": "ReduceL1", "l2": "ReduceL2", "linf": "ReduceMax"}
+    return reduce(add, parts)

@@ -28,7 +28,7 @@ from hardener.results import (
     NormSummary,
     ScanResult,
 )
-from hardener.scanning.activations import ChannelNorms, profile
+from hardener.scanning.activations import ChannelNorms, OverImages, profile
 from hardener.scanning.inversion import InversionSettings, invert_triggers
 from hardener.scanning.saved import SCAN_FILE, save_scan, trigger_digest, trigger_path
 from hardener.scanning.verdict import anomaly_indices, judge, relative_sizes
@@ -220,15 +220,14 @@ def _success_rates(
 
 
 def _summary(norms: ChannelNorms) -> NormSummary:
-    def of(values: FloatArray) -> MaxMean:
-        return MaxMean(max=float(values.max()), mean=float(values.mean(dtype=np.float64)))
+    def of(values: OverImages) -> MaxMean:
+        return MaxMean(max=float(values.max.max()), mean=float(values.mean.mean()))
 
     return NormSummary(l1=of(norms.l1), l2=of(norms.l2), linf=of(norms.linf))
 
 
 def _ranked(clean: ChannelNorms, triggered: ChannelNorms) -> tuple[ChannelEvidence, ...]:
-    before = clean.linf.mean(axis=0, dtype=np.float64)
-    after = triggered.linf.mean(axis=0, dtype=np.float64)
+    before, after = clean.linf.mean, triggered.linf.mean
     gap = after - before
     return tuple(
         ChannelEvidence(

@@ -6,7 +6,7 @@ from hardener.scanning.activations import ChannelNorms
 
 def _norms(linf: list[list[float]]) -> ChannelNorms:
     values = np.array(linf, np.float32)
-    return ChannelNorms(l1=values * 10, l2=values * 3, linf=values)
+    return ChannelNorms.of(l1=values * 10, l2=values * 3, linf=values)
 
 
 CLEAN = _norms([[1, 5, 2], [1, 7, 2]])

@@ -32,7 +32,7 @@ def test_many_channels_are_sampled_evenly() -> None:
 
 
 def test_guard_thresholds_go_down_from_the_clean_maximum() -> None:
-    thresholds = guard_thresholds(np.array([[1, 12], [3, 2]], np.float32))
+    thresholds = guard_thresholds(12.0)
     assert thresholds[0] == 12
     assert (np.diff(thresholds) < 0).all()
     assert thresholds[-1] > 0
@@ -40,7 +40,7 @@ def test_guard_thresholds_go_down_from_the_clean_maximum() -> None:
 
 def _norms(linf: list[list[float]]) -> ChannelNorms:
     values = np.array(linf, np.float32)
-    return ChannelNorms(values, values, values)
+    return ChannelNorms.of(values, values, values)
 
 
 def test_a_channel_scores_its_worst_attack() -> None:
