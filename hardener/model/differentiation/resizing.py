@@ -105,7 +105,7 @@ def _weights(node: Node, mode: str, sources: FloatArray, size: int, scale: float
     else:
         weights = _cubic(distance, node.number("cubic_coeff_a", -0.75))
     outside = (places < 0) | (places >= size)
-    if node.integer("exclude_outside", 0) or shrink < 1:
+    if node.integer("exclude_outside", 0):
         weights = np.where(outside, 0, weights)
     weights = weights / weights.sum(1, keepdims=True)
     matrix = np.zeros((len(sources), size))
