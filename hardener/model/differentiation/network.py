@@ -1,0 +1,141 @@
+"""A plan as a torch module."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hardener.errors import ModelError
+from hardener.model.differentiation.building import Plan
+from hardener.model.differentiation.nodes import Node, Step
+from hardener.model.differentiation.table import host_inputs
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """One step with its tensors' places; place 0 always holds None."""
+
+    node: Node
+    run: Step
+    reads: tuple[int, ...]
+    host: frozenset[int]
+    writes: tuple[int, ...]
+    done: tuple[int, ...]
+
+
+class GraphNetwork(nn.Module):
+    """Runs an ONNX graph node by node, with frozen weights and a gradient for the images.
+
+    A tensor is let go as soon as no later node reads it.
+    """
+
+    def __init__(self, plan: Plan, channels_last: bool) -> None:
+        """Lays out a plan.
+
+        Args:
+            plan: the graph.
+            channels_last: whether the graph takes images as (N, H, W, C); the module itself
+                takes them as (N, C, H, W).
+        """
+        super().__init__()
+        self._channels_last = channels_last
+        places: dict[str, int] = {"": 0, plan.image: 1}
+        self._start: list[Tensor | None] = [None, None]
+        self._weights: list[tuple[int, str]] = []
+        weights = _weight_names(plan)
+        convolved = {n.inputs[1] for n in plan.nodes if n.op == "Conv"}
+        for name, value in plan.constants.items():
+            places[name] = len(self._start)
+            if name in weights:
+                last = name in convolved and value.dim() == 4
+                layout = torch.channels_last if last else torch.contiguous_format
+                buffer = f"weight_{len(self._weights)}"
+                self.register_buffer(
+                    buffer, value.contiguous(memory_format=layout), persistent=False
+                )
+                self._weights.append((places[name], buffer))
+            self._start.append(None if name in weights else value)
+        for node in plan.nodes:
+            for name in node.outputs:
+                places.setdefault(name, len(places))
+        self._start += [None] * (len(places) - len(self._start))
+        self._result = places[plan.result]
+        self._stages = _stages(plan, places)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes) of normalised images (N, C, H, W).
+
+        Raises:
+            ModelError: torch could not run a node.
+        """
+        values = list(self._start)
+        for place, buffer in self._weights:
+            values[place] = self._buffers[buffer]
+        values[1] = images.permute(0, 2, 3, 1) if self._channels_last else images
+        elsewhere = images.device.type != "cpu"
+        node = None
+        try:
+            for stage in self._stages:
+                node = stage.node
+                inputs = [values[place] for place in stage.reads]
+                if elsewhere:
+                    inputs = _together(inputs, stage.host, images.device)
+                found = stage.run(*inputs)
+                if isinstance(found, tuple):
+                    for place, value in zip(stage.writes, found):  # noqa: B905  the last outputs may be left out
+                        values[place] = value
+                else:
+                    values[stage.writes[0]] = found
+                for place in stage.done:
+                    values[place] = None
+        except ModelError:
+            raise
+        except Exception as error:  # torch raises whatever does not fit a node
+            name = f"node {node.name!r} ({node.op})" if node else "the model"
+            raise ModelError(
+                f"{name} cannot be run by torch: {' '.join(str(error).split())[:200]}"
+            ) from error
+        logits = values[self._result]
+        if logits is None:
+            raise ModelError("the model gives no logits")
+        return logits
+
+
+def _weight_names(plan: Plan) -> set[str]:
+    """Constants that are computed with, not numbers that steer a node."""
+    return {
+        name
+        for node in plan.nodes
+        for index, name in enumerate(node.inputs)
+        if name in plan.constants
+        and index not in host_inputs(node)
+        and plan.constants[name].is_floating_point()
+        and plan.constants[name].dim()
+    }
+
+
+def _stages(plan: Plan, places: dict[str, int]) -> tuple[_Stage, ...]:
+    last = {name: i for i, node in enumerate(plan.nodes) for name in node.inputs}
+    stages = []
+    for i, (node, run) in enumerate(zip(plan.nodes, plan.steps, strict=True)):
+        done = {
+            places[name]
+            for name in (*node.inputs, *node.outputs)
+            if name and last.get(name, i) == i and name not in (*plan.constants, plan.result)
+        }
+        reads = tuple(places[name] for name in node.inputs)
+        writes = tuple(places[name] for name in node.outputs)
+        stages.append(_Stage(node, run, reads, host_inputs(node), writes, tuple(done)))
+    return tuple(stages)
+
+
+def _together(
+    inputs: list[Tensor | None], host: frozenset[int], device: torch.device
+) -> list[Tensor | None]:
+    """Moves small constants to the device where others already are."""
+    if not any(x is not None and x.device.type != "cpu" for x in inputs):
+        return inputs
+    return [
+        x.to(device) if x is not None and i not in host and x.dim() else x
+        for i, x in enumerate(inputs)
+    ]
