@@ -128,7 +128,6 @@ def _curve(
         for name, setting in input_settings(original, synthetic).items()
     }
     trials = sweep(
-        layer,
         make_head(classifier.proto, layer, classifier.signature),
         [option.feed for option in options],
         feature_batches(classifier, layer, test, probes, provider="cpu"),

@@ -204,12 +204,13 @@ def prune(
         float, typer.Option(help="Accuracy that may be lost, as a fraction of all images.")
     ] = 0.02,
     rewrite: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="fold (into weights, no node added), mask (one Mul) or guard (zero a channel "
-            "only on images where it passes the threshold)."
+            help="fold (into weights, no node added), mask (one node) or guard (zero a channel "
+            "only on images where it passes the threshold); by default fold, or mask where the "
+            "graph cannot take a fold."
         ),
-    ] = "fold",
+    ] = None,
     layer: LayerOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")] = (
         False

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import singledispatch
 
@@ -37,6 +37,7 @@ _LABELS_SHOWN = 5
 _SECONDS_BETWEEN_LINES = 30
 _CHANNELS_SHOWN = 10
 _THRESHOLDS_SHOWN = 16
+_OPERATORS_SHOWN = 8
 
 
 class _Console(Console):
@@ -244,21 +245,38 @@ def _bench_summary(result: BenchResult) -> list[Table | str]:
 def _inspect_summary(result: Inspection) -> list[Table | str]:
     """One line a fact."""
     height, width = result.size or ("any", "any")
-    layer = result.layer
+    axes = {"N": result.batch or "N", "C": result.channels, "H": height, "W": width}
+    form = ", ".join(str(axes[axis]) for axis in result.layout)
+    layer, beside = result.layer, [name for name in result.outputs if name != result.output]
     return [
         f"model           {result.model.path}",
         f"sha256          {result.model.sha256}",
-        f"input           {result.input} (N, {result.channels}, {height}, {width})",
+        f"input           {result.input} ({form}) {result.layout} {result.element_type}",
         f"output          {result.output} (N, {result.classes})",
+        *([f"other outputs   {', '.join(beside)}"] if beside else []),
         "preprocessing   "
         + (", ".join(_values(*field) for field in result.preprocessing.items()) or "unknown"),
-        f"feature layer   {f'{layer.name}, {layer.channels} channels' if layer else 'not found'}",
+        "feature layer   "
+        + (
+            f"{layer.name}, {layer.channels} channels on axis {layer.axis} of "
+            f"(N, {', '.join(map(str, result.layer_shape[1:]))})"
+            if layer and result.layer_shape
+            else "not found"
+        ),
+        f"head            {_head(result.head)}",
         f"opset           {result.opset}",
         f"nodes           {result.nodes}",
         f"parameters      {result.parameters:,}",
         *([f"hardened        {result.plan}"] if result.plan else []),
+        *(f"note: {said}" for said in result.notes),
         *(f"cannot {what}: {why}" for what, why in result.refusals.items()),
     ]
+
+
+def _head(operators: Sequence[str]) -> str:
+    shown = " → ".join(operators[:_OPERATORS_SHOWN]) or "none"
+    left = len(operators) - _OPERATORS_SHOWN
+    return f"{shown} and {left} more" if left > 0 else shown
 
 
 def _values(name: str, numbers: tuple[float, ...]) -> str:

@@ -309,15 +309,20 @@ class ExportResult(Document):
 class Inspection(Document):
     """What `harden inspect` understood.
 
-    `plan` is how the model was hardened, where it was; `refusals` names what cannot be done, and
-    why.
+    `layer_shape` is the feature layer's for one image, `head` the operators behind it, `plan` how
+    the model was hardened, where it was; `notes` says what was chosen or assumed, `refusals` what
+    cannot be done, and why.
     """
 
     model: ModelIdentity
     input: str
     channels: int
     size: tuple[int, int] | None
+    layout: str
+    element_type: str
+    batch: int | None
     output: str
+    outputs: tuple[str, ...]
     classes: int
     class_names: tuple[str, ...] | None
     preprocessing: dict[str, tuple[float, ...]]
@@ -325,7 +330,10 @@ class Inspection(Document):
     nodes: int
     parameters: int
     layer: Layer | None
+    layer_shape: tuple[int, ...] | None
+    head: tuple[str, ...]
     plan: str | None
+    notes: tuple[str, ...]
     refusals: dict[str, str]
 
 

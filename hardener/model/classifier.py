@@ -42,7 +42,9 @@ class Classifier:
 
     @property
     def batch_size(self) -> int:
-        """Images a run: 256 of 32×32, fewer larger ones."""
+        """Images a run: what the graph fixes, else 256 of 32×32 and fewer larger ones."""
+        if self.signature.batch is not None:
+            return self.signature.batch
         height, width = self.preprocessing.size
         values = self.preprocessing.channels * height * width
         return max(1, min(_LARGEST_BATCH, _VALUES_PER_BATCH // values))
@@ -54,7 +56,8 @@ class Classifier:
 
     def feeds(self, images: FloatArray, setting: Setting = ()) -> dict[str, AnyArray]:
         """Network input for images (N, C, H, W) in [0, 1] with a setting's triggers stamped."""
-        return {self.signature.input: self.preprocessing.apply(stamp_all(images, setting))}
+        normalised = self.preprocessing.apply(stamp_all(images, setting))
+        return {self.signature.input: self.signature.network_input(normalised)}
 
     def require_class_scores(self, scores: AnyArray, images: int) -> None:
         """Raises ModelError where the output is not what the graph declares, (N, classes)."""
@@ -100,11 +103,6 @@ def open_classifier(
     """
     model = load_untrusted(path, _size_wanted(overrides))
     signature = read_signature(model.proto)
-    if signature.batch is not None:
-        raise ModelError(
-            f"{path} takes exactly {signature.batch} images at a time: export it with a dynamic "
-            "batch axis"
-        )
     preprocessing = combine_preprocessing(
         model.preprocessing_fields,
         *map(dict, overrides),
@@ -137,4 +135,4 @@ def open_full(proto: onnx.ModelProto, signature: Signature, provider: str) -> Ru
     wanted = [value for value in proto.graph.output if value.name == signature.output]
     del narrowed.graph.output[:]
     narrowed.graph.output.extend(wanted)
-    return open_runner(narrowed, provider)
+    return open_runner(narrowed, provider, batch=signature.batch)

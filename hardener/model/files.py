@@ -1,5 +1,6 @@
 """ONNX files: read with suspicion, written whole."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -48,12 +49,14 @@ class OnnxModel:
         proto: the model, weights included; never changed in place.
         sha256: digest of the file, together with its external data where it has any.
         external: the files of that external data.
+        shapes: of every tensor, as observed in one run (`quarantine`); empty before that.
     """
 
     path: Path
     proto: onnx.ModelProto
     sha256: str
     external: tuple[Path, ...] = ()
+    shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -82,6 +85,12 @@ class OnnxModel:
             return preprocessing_fields(json.loads(self.metadata[PREPROCESSING_KEY]))
         except (ValueError, OverflowError, RecursionError, DataError) as error:
             raise ModelError(f"{self.path}: metadata {PREPROCESSING_KEY}: {error}") from error
+
+    @property
+    def preferred_size(self) -> tuple[int, int] | None:
+        """Height and width that the metadata asks for, where it does."""
+        size = self.preprocessing_fields.get("size")
+        return None if size is None else (int(size[0]), int(size[-1]))
 
 
 def load_model(path: Path) -> OnnxModel:

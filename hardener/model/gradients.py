@@ -45,11 +45,14 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
     """
     torch.set_num_threads(available_cores())
     plan = fused(read_plan(proto, signature.input, signature.logits))
-    channels_last = getattr(signature, "layout", "NCHW") == "NHWC"
-    network = GraphNetwork(plan, channels_last).eval()
+    network: nn.Module = GraphNetwork(plan, signature.layout == "NHWC").eval()
+    if signature.batch is not None:
+        network, examples = InParts(network, signature.batch), examples[: signature.batch]
     with torch.no_grad():
         logits = network(torch.from_numpy(examples)).numpy()
-    expected = _by_onnxruntime(proto, signature, examples, channels_last)
+    ending = open_runner(_ending_at_logits(proto, signature), "cpu", batch=signature.batch)
+    (found,) = ending.run({signature.input: signature.network_input(examples)})
+    expected = found.astype(np.float32)
     if not np.isfinite(expected).all():
         raise InconclusiveError("the model gives values that are not finite: nothing can be said")
     if logits.shape != expected.shape or not _agree(logits, expected, proto, plan):
@@ -66,15 +69,20 @@ def _agree(logits: FloatArray, expected: FloatArray, proto: onnx.ModelProto, pla
     return difference <= (_HALF_TOLERANCE if half else _TOLERANCE) * scale
 
 
-def _by_onnxruntime(
-    proto: onnx.ModelProto, signature: Signature, examples: FloatArray, channels_last: bool
-) -> FloatArray:
-    runner = open_runner(_ending_at_logits(proto, signature), "cpu")
-    (image,) = (value for value in proto.graph.input if value.name == signature.input)
-    feed = examples.transpose(0, 2, 3, 1) if channels_last else examples
-    kind = onnx.helper.tensor_dtype_to_np_dtype(image.type.tensor_type.elem_type)
-    (expected,) = runner.run({signature.input: np.ascontiguousarray(feed, dtype=kind)})
-    return np.asarray(expected, np.float32)
+class InParts(nn.Module):
+    """A network of fixed batch size, for any number of images."""
+
+    def __init__(self, network: nn.Module, batch: int) -> None:
+        super().__init__()
+        self.network = network
+        self.batch = batch
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Runs part by part; the last one is filled up with its last image."""
+        lacking = -len(images) % self.batch
+        filled = torch.cat([images, images[-1:].expand(lacking, -1, -1, -1)])
+        logits = torch.cat([self.network(part) for part in torch.split(filled, self.batch)])
+        return logits[: len(images)]
 
 
 def fast_autocast() -> torch.autocast:

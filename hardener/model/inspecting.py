@@ -5,15 +5,22 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from hardener.arrays import FloatArray
 from hardener.errors import HardenError
-from hardener.model.files import PLAN_KEY
+from hardener.model.files import PLAN_KEY, OnnxModel
 from hardener.model.gradients import differentiable
+from hardener.model.operators import operator
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import REWRITES, PruningPlan, rewritten
-from hardener.model.signature import read_signature
+from hardener.model.runtime import open_runner
+from hardener.model.signature import Signature, read_signature
+from hardener.model.splitting import split
+from hardener.model.surgery import opset_of
 from hardener.model.switching import maskable_head
-from hardener.model.topology import find_feature_layer
+from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.results import Inspection, Layer, ModelIdentity
+
+_EXAMPLE_SIZE = (224, 224)
 
 
 def inspect(model: Path) -> Inspection:
@@ -24,31 +31,27 @@ def inspect(model: Path) -> Inspection:
     """
     loaded = load_untrusted(model)
     signature = read_signature(loaded.proto)
+    notes = list(signature.notes)
     refusals: dict[str, str] = {}
-    layer = None
-    if signature.batch is not None:
-        refusals["scan, bench"] = f"the batch is fixed at {signature.batch}: export it dynamic"
+    layer: FeatureLayer | None = None
+    head: tuple[str, ...] = ()
     try:
-        layer = find_feature_layer(loaded.proto, signature)
-        maskable_head(loaded.proto, layer, signature)
-        for rewrite in REWRITES:
-            try:
-                plan = PruningPlan(layer, rewrite, channels=(0,), threshold=1.0)
-                rewritten(loaded.proto, signature, plan)
-            except HardenError as error:
-                refusals[rewrite] = str(error)
+        layer = find_feature_layer(loaded.proto, signature, loaded.shapes)
+        head = tuple(map(operator, split(loaded.proto, layer, signature).head.nodes))
+        open_runner(maskable_head(loaded.proto, layer, signature), "cpu")
+        notes += _notes_on(layer)
+        refusals |= _refused_rewrites(loaded, layer)
     except HardenError as error:
         refusals["prune"] = str(error)
-    if signature.batch is None:
-        size = signature.size or (224, 224)
-        noise = np.random.default_rng(0).normal(size=(2, signature.channels, *size))
-        try:
-            differentiable(loaded.proto, signature, noise.astype(np.float32))
-        except HardenError as error:
-            refusals["scan"] = str(error)
+    try:
+        differentiable(loaded.proto, signature, _images(loaded, signature))
+    except HardenError as error:
+        refusals["scan"] = str(error)
     fields = loaded.preprocessing_fields
     if not {"mean", "std"} <= set(fields):
         refusals["scan, bench without --mean and --std"] = "no preprocessing in the metadata"
+    if signature.element_type == "bfloat16":
+        notes.append("runs in float32 here: onnxruntime's CPU provider has no bfloat16 kernels")
     return Inspection(
         seed=0,
         provider="cpu",
@@ -56,19 +59,55 @@ def inspect(model: Path) -> Inspection:
         input=signature.input,
         channels=signature.channels,
         size=signature.size,
+        layout=signature.layout,
+        element_type=signature.element_type,
+        batch=signature.batch,
         output=signature.output,
+        outputs=tuple(value.name for value in loaded.proto.graph.output),
         classes=signature.classes,
         class_names=loaded.class_names,
         preprocessing=fields,
-        opset=next(o.version for o in loaded.proto.opset_import if o.domain in ("", "ai.onnx")),
+        opset=opset_of(loaded.proto),
         nodes=len(loaded.proto.graph.node),
         parameters=sum(_elements(tensor) for tensor in loaded.proto.graph.initializer),
         layer=None
         if layer is None
         else Layer(name=layer.name, channels=layer.channels, axis=layer.axis),
+        layer_shape=None if layer is None else (1, *loaded.shapes[layer.name][1:]),
+        head=head,
         plan=loaded.metadata.get(PLAN_KEY),
+        notes=tuple(notes),
         refusals=refusals,
     )
+
+
+def _refused_rewrites(loaded: OnnxModel, layer: FeatureLayer) -> dict[str, str]:
+    refused: dict[str, str] = {}
+    for rewrite in REWRITES:
+        plan = PruningPlan(layer, rewrite, channels=(0,), threshold=1.0)
+        try:
+            rewritten(loaded.proto, plan, loaded.shapes)
+        except HardenError as error:
+            refused[rewrite] = str(error)
+    return refused
+
+
+def _notes_on(layer: FeatureLayer) -> list[str]:
+    notes: list[str] = []
+    if layer.bypassed:
+        notes.append(
+            f"values also lead around the feature layer {layer.name!r}: pruning it cannot stop "
+            "what they carry"
+        )
+    if layer.scale is not None:
+        notes.append(f"the feature layer holds integers of scale {layer.scale:.4g}")
+    return notes
+
+
+def _images(loaded: OnnxModel, signature: Signature) -> FloatArray:
+    size = signature.size or loaded.preferred_size or _EXAMPLE_SIZE
+    shape = (signature.batch or 2, signature.channels, *size)
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
 def _elements(tensor: onnx.TensorProto) -> int:

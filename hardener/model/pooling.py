@@ -10,7 +10,9 @@ from dataclasses import replace
 import onnx
 import onnx_graphsurgeon as gs
 
-from hardener.model.topology import FeatureLayer, constant_of
+from hardener.model.operators import operator
+from hardener.model.topology import FeatureLayer
+from hardener.model.weights import constant_of
 
 _POOLS = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"})
 _REDUCTIONS = frozenset({"ReduceMax", "ReduceMean", "ReduceSum"})
@@ -42,7 +44,7 @@ def behind_pooling(proto: onnx.ModelProto, layer: FeatureLayer) -> FeatureLayer:
 
 
 def _pools(node: gs.Node) -> bool:
-    if node.op in _REDUCTIONS:
+    if operator(node) in _REDUCTIONS:
         axes = node.attrs.get("axes")
         if len(node.inputs) > 1:
             axes = constant_of(node.inputs[1])
@@ -51,4 +53,4 @@ def _pools(node: gs.Node) -> bool:
         # Negative axes count from a rank that a graph need not state: -1 and -2 lie behind
         # the channels of (N, C, H, W).
         return all(int(axis) in (2, 3, -1, -2) for axis in axes)
-    return node.op in _POOLS | _COPIES
+    return operator(node) in _POOLS | _COPIES

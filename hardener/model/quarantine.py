@@ -14,20 +14,20 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import hardener.errors
-from hardener.arrays import FloatArray
+from hardener.arrays import AnyArray
 from hardener.data.preprocessing import LARGEST_SIDE
 from hardener.errors import HardenError, ModelError
 from hardener.model.files import OnnxModel, external_files, load_model
 from hardener.model.fixed_sizes import require_fixed_sizes
 from hardener.model.observing import observed_shapes
+from hardener.model.runtime import open_runner
 from hardener.model.signature import Signature, read_signature
+from hardener.model.widening import widened
 
 _BASE_BYTES = 4 << 30
 _BYTES_PER_MODEL_BYTE = 10
@@ -57,7 +57,7 @@ class Examination:
 
 
 def load_untrusted(path: Path, size: Sequence[float] | None = None) -> OnnxModel:
-    """Reads a model that a child process has read, checked and run before.
+    """Reads a model that a child process has read, checked and run before, with its shapes.
 
     Args:
         path: an ONNX file.
@@ -72,7 +72,7 @@ def load_untrusted(path: Path, size: Sequence[float] | None = None) -> OnnxModel
     model = load_model(path)
     if model.sha256 != examination.sha256:
         raise ModelError(f"{path} changed while it was read: run again when nothing writes it")
-    return model
+    return replace(model, shapes=examination.shapes)
 
 
 def examine(path: Path, size: Sequence[float] | None = None) -> Examination:
@@ -118,8 +118,10 @@ def examine_here(path: Path, size: Sequence[float] | None = None) -> Examination
     signature = read_signature(model.proto)
     require_fixed_sizes(model.proto)
     images = _images(model, signature, size)
-    shapes = observed_shapes(model.proto, {signature.input: images})
+    shapes = observed_shapes(widened(model.proto), {signature.input: images})
     _require_bounded(shapes, len(images))
+    # Once more as the commands run it, whose optimisations are native code too.
+    open_runner(model.proto, "cpu", threads=1, batch=signature.batch).run({signature.input: images})
     return Examination(model.sha256, shapes)
 
 
@@ -174,7 +176,7 @@ def _limit_to(model_bytes: int) -> None:
     signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
 
 
-def _images(model: OnnxModel, signature: Signature, size: Sequence[float] | None) -> FloatArray:
+def _images(model: OnnxModel, signature: Signature, size: Sequence[float] | None) -> AnyArray:
     wanted = size or model.preprocessing_fields.get("size") or _ANY_SIZE
     height, width = signature.size or (int(wanted[0]), int(wanted[-1]))
     if not 0 < min(height, width) <= max(height, width) <= LARGEST_SIDE:
@@ -182,7 +184,7 @@ def _images(model: OnnxModel, signature: Signature, size: Sequence[float] | None
             f"images of {height}×{width} pixels: at most {LARGEST_SIDE}×{LARGEST_SIDE} are "
             "supported"
         )
-    return np.zeros((signature.batch or 2, signature.channels, height, width), np.float32)
+    return signature.example((height, width))
 
 
 def _require_bounded(shapes: dict[str, tuple[int, ...]], images: int) -> None:

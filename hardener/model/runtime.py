@@ -12,8 +12,12 @@ import onnxruntime as ort
 
 from hardener.arrays import AnyArray
 from hardener.errors import ModelError, ProviderError
+from hardener.model.widening import widened
 
 ort.set_default_logger_severity(3)
+
+PARAMETER_PREFIX = "hardener_"
+"""Inputs so named are parameters of a pruning: one a run, not one an image."""
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -55,38 +59,68 @@ class Runner:
         session: the onnxruntime session.
         provider: what runs it: cpu, cuda or tensorrt.
         threads: threads of one operator on the CPU.
+        batch: how many images every run takes, None where any number.
     """
 
     session: ort.InferenceSession
     provider: str
     threads: int
+    batch: int | None = None
 
     def run(self, feeds: Mapping[str, AnyArray]) -> list[AnyArray]:
         """Runs one batch and returns every output as a numpy array.
 
+        A model of fixed batch size is given its last image again where there are fewer, and what
+        it says of those is left out.
+
         Raises:
             ModelError: onnxruntime could not run the model on this input.
         """
+        images = next(len(v) for key, v in feeds.items() if not key.startswith(PARAMETER_PREFIX))
+        lacking = 0 if self.batch is None else self.batch - images
+        if lacking:
+            feeds = {key: _padded(key, values, lacking) for key, values in feeds.items()}
         try:
             outputs: list[AnyArray] = self.session.run(None, dict(feeds))
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelError(f"onnxruntime stopped: {_one_line(error)}") from error
+        if lacking:
+            return [values[:images] if values.ndim > 1 else values for values in outputs]
         return outputs
 
 
-def open_runner(proto: onnx.ModelProto, provider: str, threads: int | None = None) -> Runner:
+def _padded(name: str, values: AnyArray, lacking: int) -> AnyArray:
+    if name.startswith(PARAMETER_PREFIX) or values.ndim < 2:
+        return values
+    return np.concatenate([values, np.repeat(values[-1:], lacking, axis=0)])
+
+
+def open_runner(
+    proto: onnx.ModelProto, provider: str, threads: int | None = None, batch: int | None = None
+) -> Runner:
     """Loads a model into onnxruntime on one execution provider.
 
-    onnxruntime falls back to the CPU without an error; here that is an error.
+    onnxruntime falls back to the CPU without an error; here that is an error. A bfloat16 model
+    is run in float32.
+
+    Args:
+        proto: the model.
+        provider: cpu, cuda or tensorrt.
+        threads: of one operator on the CPU; by default one for each core.
+        batch: how many images every run takes, where the graph fixes that.
 
     Raises:
         ModelError: onnxruntime refuses the model.
         ProviderError: the provider did not take it.
     """
+    proto = widened(proto)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or available_cores()
     # Idle threads of one session must not take the cores from another that is being timed.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider == "cpu" and _has_float16(proto):
+        # onnxruntime 1.31 crashes on some float16 transformers at its highest level.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     names = [PROVIDERS[provider]]
     if provider != "cpu":
         names.append(PROVIDERS["cpu"])
@@ -96,7 +130,11 @@ def open_runner(proto: onnx.ModelProto, provider: str, threads: int | None = Non
         raise ModelError(f"onnxruntime refuses the model: {_one_line(error)}") from error
     if session.get_providers()[0] != PROVIDERS[provider]:
         raise ProviderError(f"provider {provider} did not take the model: use --provider cpu")
-    return Runner(session, provider, options.intra_op_num_threads)
+    return Runner(session, provider, options.intra_op_num_threads, batch)
+
+
+def _has_float16(proto: onnx.ModelProto) -> bool:
+    return any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in proto.graph.initializer)
 
 
 def _works(provider: str) -> bool:

@@ -1,15 +1,29 @@
 """What goes into a classifier and what comes out."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import onnx
 
+from hardener.arrays import AnyArray, FloatArray
 from hardener.errors import ModelError
+from hardener.model.outputs import choose_output
+from hardener.model.skeleton import skeleton
+
+Layout = Literal["NCHW", "NHWC"]
 
 _MOST_CLASSES = 100_000
 _LARGEST_SIDE = 8192
 _LARGEST_BATCH = 1024
-_MONOTONE_ENDINGS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "Identity"})
+_OLDEST_OPSET = 9
+_ELEMENT_TYPES: dict[int, str] = {
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.FLOAT16: "float16",
+    onnx.TensorProto.BFLOAT16: "bfloat16",
+}
+_TRUSTED_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
+_EXAMPLE_SIZE = (224, 224)
 
 
 @dataclass(frozen=True)
@@ -17,13 +31,16 @@ class Signature:
     """A classifier's input and output.
 
     Attributes:
-        input: name of the image input, (N, C, H, W) float32.
+        input: name of the image input.
         channels: 1 or 3.
         size: height and width where the graph fixes them.
         output: name of the output with one value a class, (N, K).
         logits: name of the tensor before a closing softmax or sigmoid; else the output.
         classes: K.
         batch: N where the graph fixes it, None where any number of images may come.
+        layout: order of the input's axes.
+        element_type: of the input: float32, float16 or bfloat16.
+        notes: sentences on what was chosen among several outputs.
     """
 
     input: str
@@ -33,14 +50,34 @@ class Signature:
     logits: str
     classes: int
     batch: int | None
+    layout: Layout = "NCHW"
+    element_type: str = "float32"
+    notes: tuple[str, ...] = ()
+
+    def network_input(self, images: FloatArray) -> AnyArray:
+        """Normalised images (N, C, H, W) in the layout and type that the model takes.
+
+        A bfloat16 model is run in float32, see `runtime.open_runner`.
+        """
+        if self.layout == "NHWC":
+            images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        return images.astype(np.float16) if self.element_type == "float16" else images
+
+    def example(self, size: tuple[int, int] | None = None, seed: int = 0) -> AnyArray:
+        """Noise as network input: two images, or as many as the graph asks for."""
+        height, width = self.size or size or _EXAMPLE_SIZE
+        shape = (self.batch or 2, self.channels, height, width)
+        noise = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+        return self.network_input(noise)
 
 
 def read_signature(proto: onnx.ModelProto) -> Signature:
     """Reads input and output of an image classifier from its graph.
 
     Raises:
-        ModelError: the model does not take one batch of float32 images with channels first, or
-            gives no output of shape (N, classes).
+        ModelError: the model does not take one batch of images, has no output of shape
+            (N, classes) or several between which cannot be chosen, or is not written with known
+            operators.
     """
     weights = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in weights]
@@ -50,49 +87,63 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
     shape = _shape(image)
     if len(shape) != 4:
         raise ModelError(f"input {image.name!r} has shape {_said(shape)}, not (N, C, H, W)")
-    if image.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+    element_type = _ELEMENT_TYPES.get(image.type.tensor_type.elem_type)
+    if element_type is None:
         kind = onnx.TensorProto.DataType.Name(image.type.tensor_type.elem_type)
-        raise ModelError(f"input {image.name!r} is {kind}; only float32 images are supported")
-    channels = shape[1]
+        raise ModelError(
+            f"input {image.name!r} is {kind}; only float32, float16 and bfloat16 images are "
+            "supported"
+        )
+    layout: Layout = "NCHW" if shape[1] in (1, 3) else "NHWC"
+    channels = shape[1] if layout == "NCHW" else shape[3]
+    height, width = shape[2:] if layout == "NCHW" else shape[1:3]
     if channels not in (1, 3):
-        mend = "channels-last input is not supported: export with channels first"
         raise ModelError(
-            f"input {image.name!r} has shape {_said(shape)}: the second axis is not 1 or 3 "
-            f"channels{'; ' + mend if shape[3] in (1, 3) else ''}"
+            f"input {image.name!r} has shape {_said(shape)}: neither the second nor the last axis "
+            "is 1 or 3 channels"
         )
-    _refuse_foreign_operators(proto)
-    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    candidates = [
-        (value.name, found[1])
-        for value in inferred.graph.output
-        if len(found := _shape(value)) == 2 and isinstance(found[1], int) and found[1] > 1
-    ]
-    if not candidates:
-        said = ", ".join(f"{v.name!r} {_said(_shape(v))}" for v in inferred.graph.output)
-        raise ModelError(f"no output has shape (N, classes): found {said}")
-    if len(candidates) > 1:
-        said = ", ".join(repr(name) for name, _ in candidates)
-        raise ModelError(
-            f"several outputs could be the class scores ({said}): export the model with one"
-        )
-    output, classes = candidates[0]
-    if classes > _MOST_CLASSES:
-        raise ModelError(f"{classes} classes are more than the {_MOST_CLASSES} that are supported")
-    height, width = shape[2], shape[3]
+    _refuse_unknown_operators(proto)
     if max(height or 1, width or 1) > _LARGEST_SIDE or (shape[0] or 1) > _LARGEST_BATCH:
         raise ModelError(
             f"input {image.name!r} has shape {_said(shape)}: at most {_LARGEST_BATCH} images of "
             f"{_LARGEST_SIDE}×{_LARGEST_SIDE} pixels are supported"
         )
+    candidates = _class_scores(proto)
+    logits = {name: _before_monotone_ending(proto, name) for name in candidates}
+    output, notes = choose_output(proto, image.name, logits)
+    classes = candidates[output]
+    if classes > _MOST_CLASSES:
+        raise ModelError(f"{classes} classes are more than the {_MOST_CLASSES} that are supported")
     return Signature(
         input=image.name,
         channels=channels,
-        size=(height, width) if isinstance(height, int) and isinstance(width, int) else None,
+        size=(height, width) if height is not None and width is not None else None,
         output=output,
-        logits=_before_monotone_ending(proto, output),
+        logits=logits[output],
         classes=classes,
-        batch=shape[0] if isinstance(shape[0], int) else None,
+        batch=shape[0],
+        layout=layout,
+        element_type=element_type,
+        notes=notes,
     )
+
+
+def _class_scores(proto: onnx.ModelProto) -> dict[str, int]:
+    """Outputs of shape (N, K) with their K, where K is declared or can be inferred."""
+    inferred = onnx.shape_inference.infer_shapes(skeleton(proto), data_prop=True).graph.output
+    found: dict[str, int] = {}
+    for declared, value in zip(proto.graph.output, inferred, strict=True):
+        shape = _shape(value) if len(_shape(value)) == 2 else _shape(declared)
+        classes = shape[1] if len(shape) == 2 else None
+        if classes is not None and classes > 1:
+            found[value.name] = classes
+    if not found:
+        said = ", ".join(f"{v.name!r} {_said(_shape(v))}" for v in inferred)
+        raise ModelError(f"no output has shape (N, classes): found {said}")
+    return found
+
+
+_MONOTONE_ENDINGS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast"})
 
 
 def _before_monotone_ending(proto: onnx.ModelProto, output: str) -> str:
@@ -106,13 +157,29 @@ def _before_monotone_ending(proto: onnx.ModelProto, output: str) -> str:
 def _keeps_order(node: onnx.NodeProto) -> bool:
     """Whether the largest class score stays the largest through this node."""
     axis = next((item.i for item in node.attribute if item.name == "axis"), -1)
-    return node.op_type in _MONOTONE_ENDINGS and len(node.input) == 1 and axis in (1, -1)
+    return (
+        node.domain in ("", "ai.onnx")
+        and node.op_type in _MONOTONE_ENDINGS
+        and len(node.input) == 1
+        and axis in (1, -1)
+    )
 
 
-def _refuse_foreign_operators(proto: onnx.ModelProto) -> None:
-    """What an operator of another domain or a local function does cannot be told by its name."""
+def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
+    """What an operator of a foreign domain or a local function does cannot be told by its name."""
+    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0)
+    if opset < _OLDEST_OPSET:
+        raise ModelError(
+            f"the model is of opset {opset}: convert it to {_OLDEST_OPSET} or newer "
+            "(onnx.version_converter)"
+        )
     for node in proto.graph.node:
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain == "com.microsoft.nchwc":
+            raise ModelError(
+                f"node {node.name!r} ({node.op_type}) is laid out for one processor: save the "
+                "model with onnxruntime's extended optimisations, not all of them"
+            )
+        if node.domain not in _TRUSTED_DOMAINS:
             raise ModelError(
                 f"node {node.name!r} ({node.op_type}) is no standard ONNX operator but of domain "
                 f"{node.domain!r}: export the model with standard operators"

@@ -1,4 +1,4 @@
-"""Small cuts in an ONNX graph that rewrites and measurements are made of.
+"""Small additions to an ONNX graph that rewrites and measurements are made of.
 
 Weights are never written in place: graph-surgeon's copies share them with their original.
 """
@@ -10,6 +10,8 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from hardener.errors import ModelError
+from hardener.model.element_types import ElementType
+from hardener.model.topology import FeatureLayer
 
 
 def rebuilt(original: onnx.ModelProto, graph: gs.Graph) -> onnx.ModelProto:
@@ -53,15 +55,44 @@ def redirect_readers(
                 node.inputs[position] = new
 
 
-def append_mask(graph: gs.Graph, feature: gs.Variable, keep: gs.Tensor) -> None:
-    """Multiplies the feature layer by `keep`, one factor a channel (1, C, 1, 1)."""
-    masked = gs.Variable(f"{feature.name}/hardener_masked", dtype=feature.dtype)
-    node = gs.Node("Mul", f"{feature.name}/hardener_mask", inputs=[feature, keep], outputs=[masked])
+def append_mask(
+    graph: gs.Graph,
+    layer: FeatureLayer,
+    element_type: ElementType,
+    keep: gs.Tensor,
+    pruned: gs.Tensor,
+) -> None:
+    """Zeroes channels of the feature layer.
+
+    A floating-point layer is multiplied by `keep`; of an integer one the pruned channels become
+    what dequantises to zero.
+
+    Args:
+        graph: the graph to change.
+        layer: the feature layer.
+        element_type: of its activations.
+        keep: 1 or 0 of that type for each channel, in a shape that broadcasts over the layer.
+        pruned: the same as truth values, true where `keep` is 0; either is used.
+    """
+    feature = graph.tensors()[layer.name]
+    masked = gs.Variable(f"{feature.name}/hardener_masked", dtype=element_type)
+    name = f"{feature.name}/hardener_mask"
+    if np.issubdtype(element_type, np.integer):
+        inputs = [pruned, zero_of(layer, element_type), feature]
+        node = gs.Node("Where", name, inputs=inputs, outputs=[masked])
+    else:
+        node = gs.Node("Mul", name, inputs=[feature, keep], outputs=[masked])
     _insert_behind(graph, feature, [node])
     redirect_readers(graph, feature, masked, but=[node])
 
 
-def append_guard(graph: gs.Graph, feature: gs.Variable, threshold: gs.Tensor, opset: int) -> None:
+def append_guard(
+    graph: gs.Graph,
+    layer: FeatureLayer,
+    element_type: ElementType,
+    threshold: gs.Tensor,
+    opset: int,
+) -> None:
     """Zeroes a channel of one image where its ℓ∞ norm on that image exceeds the threshold.
 
     `Where` picks the untouched value below the threshold, so that those images keep their
@@ -69,40 +100,69 @@ def append_guard(graph: gs.Graph, feature: gs.Variable, threshold: gs.Tensor, op
 
     Args:
         graph: the graph to change.
-        feature: the feature layer, (N, C, H, W).
-        threshold: a scalar or (1, C, 1, 1), in activation units.
+        layer: the feature layer.
+        element_type: of its activations.
+        threshold: a float32 scalar, in activation units.
         opset: of the model; `ReduceMax` takes its axes as an input since 18.
     """
+    feature = graph.tensors()[layer.name]
     name = f"{feature.name}/hardener_guard"
-    dtype = feature.dtype or graph.inputs[0].dtype
-    absolute = gs.Variable(f"{name}_abs", dtype)
-    peak = gs.Variable(f"{name}_peak", dtype)
     fires = gs.Variable(f"{name}_fires", np.bool_)
-    guarded = gs.Variable(f"{name}_out", dtype)
-    zero = gs.Constant(f"{name}_zero", np.zeros((), dtype))
-    first = gs.Node("Abs", f"{name}_abs", inputs=[feature], outputs=[absolute])
-    last = gs.Node("Where", name, inputs=[fires, zero, feature], outputs=[guarded])
-    nodes = [
-        first,
-        spatial_reduction("ReduceMax", absolute, peak, opset, f"{name}_peak", keep=True),
+    guarded = gs.Variable(f"{name}_out", element_type)
+    nodes, values = as_float32(graph, layer, element_type, name)
+    absolute, peak = gs.Variable(f"{name}_abs", np.float32), gs.Variable(f"{name}_peak", np.float32)
+    last = gs.Node(
+        "Where", name, inputs=[fires, zero_of(layer, element_type), feature], outputs=[guarded]
+    )
+    nodes += [
+        gs.Node("Abs", f"{name}_abs", inputs=[values], outputs=[absolute]),
+        reduction("ReduceMax", absolute, peak, layer.positions, opset, f"{name}_peak", keep=True),
         gs.Node("Greater", f"{name}_fires", inputs=[peak, threshold], outputs=[fires]),
         last,
     ]
     _insert_behind(graph, feature, nodes)
-    redirect_readers(graph, feature, guarded, but=[first, last])
+    redirect_readers(graph, feature, guarded, but=nodes)
 
 
-def spatial_reduction(
-    op: str, source: gs.Variable, target: gs.Variable, opset: int, name: str, *, keep: bool = False
+def as_float32(
+    graph: gs.Graph, layer: FeatureLayer, element_type: ElementType, name: str
+) -> tuple[list[gs.Node], gs.Variable]:
+    """Nodes that turn the feature layer into float32 in its own units, and what they give."""
+    feature = graph.tensors()[layer.name]
+    if element_type == np.float32:
+        return [], feature
+    values = gs.Variable(f"{name}_float32", np.float32)
+    if np.issubdtype(element_type, np.integer):
+        scale = gs.Constant(f"{name}_scale", np.array(layer.scale, np.float32))
+        inputs = [feature, scale, zero_of(layer, element_type)]
+        return [gs.Node("DequantizeLinear", f"{name}_float32", {}, inputs, [values])], values
+    to = {"to": int(onnx.TensorProto.FLOAT)}
+    return [gs.Node("Cast", f"{name}_float32", to, [feature], [values])], values
+
+
+def zero_of(layer: FeatureLayer, element_type: ElementType) -> gs.Constant:
+    """What stands for zero among the feature layer's values."""
+    return gs.Constant(f"{layer.name}/hardener_zero", np.array(layer.zero_point or 0, element_type))
+
+
+def reduction(
+    op: str,
+    source: gs.Variable,
+    target: gs.Variable,
+    axes: Sequence[int],
+    opset: int,
+    name: str,
+    *,
+    keep: bool = False,
 ) -> gs.Node:
-    """A reduction over height and width in the form that the opset asks for."""
+    """A reduction over some axes in the form that the opset asks for."""
     axes_are_input = opset >= (13 if op == "ReduceSum" else 18)
     inputs: list[gs.Tensor] = [source]
     attrs: dict[str, int | list[int]] = {"keepdims": int(keep)}
     if axes_are_input:
-        inputs.append(gs.Constant(f"{name}_axes", np.array([2, 3], np.int64)))
+        inputs.append(gs.Constant(f"{name}_axes", np.array(axes, np.int64)))
     else:
-        attrs["axes"] = [2, 3]
+        attrs["axes"] = list(axes)
     return gs.Node(op, name, attrs=attrs, inputs=inputs, outputs=[target])
 
 

@@ -1,30 +1,40 @@
-"""Where the feature layer lies, read from the graph alone.
+"""Where the feature layer lies, read from the graph and the shapes observed in one run.
 
-The feature layer is the last spatial tensor before the classifier head: the activation that
-pooling and flattening read, the one that Grad-CAM would use. Everything before it is the trunk,
-everything after it the head.
+In a convolutional network the feature layer is the last feature map before pooling and the
+classifier head: the activation that Grad-CAM would use. Every way from the images to the output
+leads through it. In a transformer it is the hidden units of the last block, between the two
+layers of its perceptron; the residual stream leads around them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from hardener.arrays import AnyArray
 from hardener.errors import ModelError, UsageError
+from hardener.model.channel_axis import channel_axis
+from hardener.model.operators import (
+    ATTENTION,
+    COPIES,
+    MOVES,
+    OUTPUT_QUANTISATION,
+    POOLS,
+    REDUCTIONS,
+    WEIGHTED,
+    operator,
+    present,
+    said,
+)
+from hardener.model.paths import DataPaths, data_paths
 from hardener.model.signature import Signature
+from hardener.model.weights import constant_of
 
-_PASSED_THROUGH = frozenset(
-    {
-        "AveragePool", "Cast", "Dropout", "Flatten", "GlobalAveragePool", "GlobalLpPool",
-        "GlobalMaxPool", "Identity", "LpPool", "MaxPool", "Pad", "ReduceL2", "ReduceMax",
-        "ReduceMean", "ReduceSum", "Reshape", "Squeeze", "Transpose", "Unsqueeze",
-    }
-)  # fmt: skip
-_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
-_ATTENTION = frozenset({"Attention", "Einsum", "MultiHeadAttention", "Softmax"})
+Shapes = Mapping[str, tuple[int, ...]]
+
+_PASSED_THROUGH = COPIES | MOVES | POOLS | REDUCTIONS
+_KEEPS_SCALE = MOVES | {"Clip", "Identity", "MaxPool", "Relu"}
+_PER_TOKEN = frozenset({"gemm", "matmul"})
 
 
 @dataclass(frozen=True)
@@ -34,174 +44,191 @@ class FeatureLayer:
     Attributes:
         name: the ONNX tensor's name.
         channels: C.
-        axis: which axis holds the channels; 1.
+        axis: which axis holds the channels.
+        rank: how many axes the tensor has; the first one counts images.
+        bypassed: whether values also lead around it to the output, as a transformer's residual
+            stream does.
+        scale: activation units of one step, where the tensor holds integers.
+        zero_point: the integer that stands for zero there.
     """
 
     name: str
     channels: int
     axis: int = 1
+    rank: int = 4
+    bypassed: bool = False
+    scale: float | None = None
+    zero_point: int | None = None
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Axes that count neither images nor channels: height and width, or tokens."""
+        return tuple(axis for axis in range(1, self.rank) if axis != self.axis)
+
+    def along_channels(self, length: int) -> list[int]:
+        """A shape that broadcasts `length` values, one a channel, over the tensor."""
+        return [length if axis == self.axis else 1 for axis in range(self.rank)]
 
 
 def find_feature_layer(
-    proto: onnx.ModelProto, signature: Signature, name: str | None = None
+    proto: onnx.ModelProto, signature: Signature, shapes: Shapes, name: str | None = None
 ) -> FeatureLayer:
-    """Finds the last spatial tensor before the classifier head.
+    """Finds the last feature map, or the last block's hidden units.
 
     Args:
         proto: the model.
         signature: its input and output.
+        shapes: of every tensor, as observed in one run.
         name: a tensor's name that overrides the search.
 
     Raises:
         ModelError: no such tensor can be told from the graph; the message says why.
-        UsageError: the named tensor does not exist or has no (N, C, H, W) shape.
+        UsageError: the named tensor does not exist or is no activation with channels.
     """
-    graph = gs.import_onnx(shaped(proto, signature))
-    tensors = graph.tensors()
+    graph = gs.import_onnx(proto)
+    paths = data_paths(graph, signature.input, signature.logits)
+    if not paths.nodes:
+        raise ModelError(f"output {signature.output!r} does not depend on the images")
     if name is not None:
-        if name not in tensors:
-            near = ", ".join(sorted(key for key in tensors if name.lower() in key.lower())[:5])
-            hint = f" (did you mean {near}?)" if near else ""
-            raise UsageError(f"the graph has no tensor {name!r}{hint}")
-        chosen = tensors[name]
-        if isinstance(chosen, gs.Constant) or not chosen.inputs or not _spatial_shape(chosen):
-            raise UsageError(f"tensor {name!r} is no (N, C, H, W) activation")
-        return FeatureLayer(name, int(chosen.shape[1]))
-    if signature.logits not in tensors:
-        raise ModelError(f"output {signature.output!r} is not computed by the graph")
-    found = list(_candidates(tensors[signature.logits]))
-    large = [tensor for tensor in found if tensor.shape[2] * tensor.shape[3] > 1]
-    candidates = {tensor.name: tensor for tensor in large or found}
-    if not candidates:
-        raise ModelError(
-            "no spatial tensor lies before the classifier head: name the feature layer with --layer"
-        )
-    if len(candidates) > 1:
-        listed = ", ".join(sorted(candidates))
-        raise ModelError(
-            f"several branches meet in the classifier head ({listed}): name the feature layer "
-            "with --layer"
-        )
-    layer = next(iter(candidates.values()))
-    return FeatureLayer(layer.name, int(layer.shape[1]))
+        return _named(graph, paths, shapes, name)
+    last = _last_map(graph, paths, shapes)
+    before = paths.before(last)
+    weighted = [node for node in before if _has_weights(node, paths)]
+    deepest = _deepest(weighted, paths)
+    tokens = len(shapes[last.name]) == 3 or any(_is_attention(node, paths) for node in before)
+    if deepest and tokens and all(WEIGHTED[operator(n)].kind in _PER_TOKEN for n in deepest):
+        if len(deepest) > 1:
+            raise ModelError(
+                f"several layers end the last block ({', '.join(map(said, deepest))}): name the "
+                "feature layer with --layer"
+            )
+        last = _past_copies(_data_inputs(deepest[0], paths)[0], paths, shapes)
+    return _layer(last, paths, shapes)
 
 
-def trunk_of(proto: onnx.ModelProto, layer: FeatureLayer) -> gs.Graph:
-    """The part of the graph from the images to the feature layer."""
-    graph = gs.import_onnx(proto)
-    graph.outputs = [typed_activation(graph, layer)]
-    return graph.cleanup()
-
-
-def head_of(proto: onnx.ModelProto, layer: FeatureLayer, signature: Signature) -> gs.Graph:
-    """The part of the graph from the feature layer to the output.
-
-    Raises:
-        ModelError: another path leads around the feature layer.
-    """
-    graph = gs.import_onnx(proto)
+def _named(graph: gs.Graph, paths: DataPaths, shapes: Shapes, name: str) -> FeatureLayer:
     tensors = graph.tensors()
-    graph.outputs = [tensors[signature.output]]
-    feature = typed_activation(graph, layer)
-    feature.inputs.clear()
-    image_inputs = list(graph.inputs)
-    for image in image_inputs:
-        for node in list(image.outputs):
-            if _reads_batch_size(node):
-                node.inputs = [feature]
-    graph.inputs = [feature]
-    graph.cleanup(remove_unused_graph_inputs=False)
-    if any(image.outputs for image in image_inputs):
-        raise ModelError(
-            f"part of the model leads around the feature layer {layer.name!r}: "
-            "name a later layer with --layer"
+    if name not in tensors:
+        near = ", ".join(sorted(key for key in tensors if name.lower() in key.lower())[:5])
+        hint = f" (did you mean {near}?)" if near else ""
+        raise UsageError(f"the graph has no tensor {name!r}{hint}")
+    if name not in paths.tensors or name == paths.image or len(shapes.get(name, ())) < 3:
+        raise UsageError(
+            f"tensor {name!r} is no activation between the images and the class scores with "
+            "channels and positions"
         )
-    return graph
+    return _layer(tensors[name], paths, shapes)
 
 
-def _reads_batch_size(node: gs.Node) -> bool:
-    """Whether a `Shape` of the images serves only to learn how many there are."""
-    if node.op != "Shape":
-        return False
-    if int(node.attrs.get("start", 0)) == 0 and int(node.attrs.get("end", 4)) == 1:
-        return True
-    return all(
-        reader.op == "Gather" and not np.any(constant_of(reader.inputs[1]) != 0)
-        for reader in node.outputs[0].outputs
+def _layer(tensor: gs.Variable, paths: DataPaths, shapes: Shapes) -> FeatureLayer:
+    shape = shapes[tensor.name]
+    if len(shape) < 2 or shape[0] != shapes[paths.image][0]:
+        raise ModelError(
+            f"the feature layer {tensor.name!r} has shape {shape}, whose first axis does not "
+            "count images: name another one with --layer"
+        )
+    if tensor.name == paths.output:
+        raise ModelError(f"the feature layer {tensor.name!r} is itself the output of the model")
+    axis = channel_axis(tensor, shapes)
+    scale, zero_point = _quantisation(tensor)
+    return FeatureLayer(
+        tensor.name,
+        shape[axis],
+        axis,
+        len(shape),
+        bypassed=tensor.name not in paths.cuts(),
+        scale=scale,
+        zero_point=zero_point,
     )
 
 
-def constant_of(tensor: gs.Tensor) -> AnyArray | None:
-    """The values of an initializer or a Constant node's output; None for an activation."""
-    if isinstance(tensor, gs.Constant):
-        return np.asarray(tensor.values)
-    if tensor.inputs and tensor.inputs[0].op == "Constant":
-        value = tensor.inputs[0].attrs.get("value")
-        return None if value is None else np.asarray(value.values)
-    return None
+def _quantisation(tensor: gs.Variable) -> tuple[float, int] | tuple[None, None]:
+    """Scale and zero point of a tensor of integers, told by the operator that made it."""
+    at = tensor
+    while at.inputs:
+        node = at.inputs[0]
+        positions = OUTPUT_QUANTISATION.get(operator(node))
+        if positions is not None and present(node, positions[1]):
+            scale, zero_point = (constant_of(node.inputs[position]) for position in positions)
+            if scale is None or zero_point is None or scale.size != 1:
+                raise ModelError(
+                    f"the feature layer {tensor.name!r} is quantised by more than one scale or a "
+                    "computed one: name another one with --layer"
+                )
+            return float(scale.item()), int(zero_point.item())
+        if operator(node) not in _KEEPS_SCALE:
+            break
+        at = node.inputs[0]
+    return None, None
 
 
-def typed_activation(graph: gs.Graph, layer: FeatureLayer) -> gs.Variable:
-    """The feature layer's tensor in `graph`, with the type and shape a graph border needs."""
-    tensor = graph.tensors()[layer.name]
-    tensor.dtype = graph.inputs[0].dtype
-    tensor.shape = ["N", layer.channels, "height", "width"]
+def _last_map(graph: gs.Graph, paths: DataPaths, shapes: Shapes) -> gs.Variable:
+    """The last tensor with positions that every way leads through, before layers with weights."""
+    tensors = graph.tensors()
+    weighted = [p for p, node in enumerate(paths.nodes) if _has_weights(node, paths)]
+    last_weights = max(weighted, default=-1)
+    single: gs.Variable | None = None
+    behind: gs.Variable | None = None
+    for name, position in reversed(paths.cuts().items()):
+        shape = shapes[name]
+        if len(shape) >= 3 and position < last_weights:
+            several = sum(size > 1 for size in shape[1:]) > 1
+            # A map of one position counts unless pooling made it, which begins the head.
+            if several and (single is None or _is_passage(behind, paths)):
+                return _past_copies(tensors[name], paths, shapes)
+            if several:
+                break
+            single = single or tensors[name]
+        behind = tensors[name]
+    if single is None:
+        raise ModelError(
+            "no feature map that all ways lead through lies before the classifier head: name the "
+            "feature layer with --layer"
+        )
+    return _past_copies(single, paths, shapes)
+
+
+def _past_copies(tensor: gs.Variable, paths: DataPaths, shapes: Shapes) -> gs.Variable:
+    """Back through what only moves, pools or dequantises, to the activation itself."""
+    while _is_passage(tensor, paths):
+        (source,) = paths.inputs(tensor.inputs[0])
+        if not source.inputs or len(shapes[source.name]) < 3:
+            break
+        tensor = source
     return tensor
 
 
-def shaped(proto: onnx.ModelProto, signature: Signature) -> onnx.ModelProto:
-    """A copy with one image as input, so that shape inference gives every tensor's shape."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(proto)
-    for value in fixed.graph.input:
-        if value.name == signature.input:
-            size = signature.size or (224, 224)
-            for dim, number in zip(
-                value.type.tensor_type.shape.dim,
-                (signature.batch or 1, signature.channels, *size),
-                strict=True,
-            ):
-                dim.Clear()
-                dim.dim_value = number
-    del fixed.graph.value_info[:]
-    for value in fixed.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+def _is_passage(tensor: gs.Variable | None, paths: DataPaths) -> bool:
+    """Whether a tensor is another one moved, pooled or copied."""
+    if tensor is None or not tensor.inputs:
+        return False
+    node = tensor.inputs[0]
+    return operator(node) in _PASSED_THROUGH and len(paths.inputs(node)) == 1
 
 
-def _candidates(logits: gs.Variable) -> Iterator[gs.Variable]:
-    """Spatial activations met first on each path from the logits back to the images."""
-    waiting: list[tuple[gs.Variable, bool]] = [(logits, False)]
-    seen: set[tuple[str, bool]] = set()
-    while waiting:
-        tensor, behind_weights = waiting.pop()
-        if (tensor.name, behind_weights) in seen or not tensor.inputs:
-            continue
-        seen.add((tensor.name, behind_weights))
-        node = tensor.inputs[0]
-        if behind_weights and node.op not in _PASSED_THROUGH and _spatial_shape(tensor):
-            yield tensor
-            continue
-        activations = [value for value in node.inputs if _is_activation(value)]
-        if node.op in _ATTENTION or (node.op == "MatMul" and len(activations) > 1):
-            raise ModelError(
-                f"node {node.name!r} ({node.op}) is attention: transformers have no spatial "
-                "feature layer that can be pruned; name a convolution's output with --layer"
-            )
-        weighted = behind_weights or node.op in _WEIGHTED
-        waiting.extend((value, weighted) for value in activations)
+def _deepest(nodes: list[gs.Node], paths: DataPaths) -> list[gs.Node]:
+    """Of these nodes the ones with most nodes between them and the images."""
+    depth = {paths.image: 0}
+    reached: dict[int, int] = {}
+    for node in paths.nodes:
+        own = 1 + max((depth[value.name] for value in paths.inputs(node)), default=0)
+        depth |= {value.name: own for value in node.outputs}
+        reached[id(node)] = own
+    deepest = max((reached[id(node)] for node in nodes), default=0)
+    return [node for node in nodes if reached[id(node)] == deepest]
 
 
-def _is_activation(value: gs.Tensor) -> bool:
-    return (
-        isinstance(value, gs.Variable) and bool(value.inputs) and value.inputs[0].op != "Constant"
-    )
+def _has_weights(node: gs.Node, paths: DataPaths) -> bool:
+    return operator(node) in WEIGHTED and len(_data_inputs(node, paths)) == 1
 
 
-def _spatial_shape(tensor: gs.Tensor) -> bool:
-    shape = tensor.shape
-    return (
-        shape is not None
-        and len(shape) == 4
-        and all(isinstance(size, int) and size > 0 for size in shape)
-    )
+def _data_inputs(node: gs.Node, paths: DataPaths) -> list[gs.Variable]:
+    """Of a layer's two factors those that depend on the images."""
+    kind = WEIGHTED[operator(node)]
+    factors = (node.inputs[kind.data], node.inputs[kind.weight])
+    return [value for value in factors if value.name in paths.tensors]
+
+
+def _is_attention(node: gs.Node, paths: DataPaths) -> bool:
+    products = operator(node) in ("MatMul", "Einsum", "com.microsoft::FusedMatMul")
+    return operator(node) in ATTENTION or (products and len(paths.inputs(node)) > 1)

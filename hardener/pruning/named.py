@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from hardener.errors import UsageError
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import (
     PruningPlan,
     check_channels,
     check_rewrite,
+    chosen_rewrite,
     require_same_logits,
     rewritten,
 )
@@ -27,7 +26,7 @@ def prune_channels(
     output: Path,
     *,
     layer: str | None = None,
-    rewrite: str = "fold",
+    rewrite: str | None = None,
     dry_run: bool = False,
     provider: str = "auto",
     seed: int = 0,
@@ -39,7 +38,7 @@ def prune_channels(
         channels: which ones.
         output: the hardened ONNX file; a JSON file is written beside it.
         layer: name of the feature layer's tensor, where the graph's own is not wanted.
-        rewrite: fold or mask.
+        rewrite: fold or mask; by default fold, or mask where the graph cannot take it.
         dry_run: checks everything, but writes nothing.
         provider: refused where it cannot run; the comparison itself runs on the CPU.
         seed: of the noise that original and result are compared on.
@@ -48,7 +47,8 @@ def prune_channels(
         HardenError: the model or an argument cannot be used.
     """
     check_outputs(output, model)
-    check_rewrite(rewrite)
+    if rewrite is not None:
+        check_rewrite(rewrite)
     if rewrite == "guard":
         raise UsageError("a guard watches every channel by a threshold: it goes with --scan")
     choose_provider(provider)
@@ -58,15 +58,13 @@ def prune_channels(
     loaded = load_untrusted(model)
     check_outputs(output, *loaded.external)
     signature = read_signature(loaded.proto)
-    feature = find_feature_layer(loaded.proto, signature, layer)
+    feature = find_feature_layer(loaded.proto, signature, loaded.shapes, layer)
     check_channels(pruned, feature)
+    rewrite = chosen_rewrite(rewrite, loaded.proto, feature, loaded.shapes)
     plan = PruningPlan(feature, rewrite, pruned)
-    hardened = rewritten(loaded.proto, signature, plan)
-    size = signature.size or (224, 224)
-    noise = np.random.default_rng(seed).normal(
-        size=(signature.batch or 4, signature.channels, *size)
-    )
-    require_same_logits(loaded.proto, hardened, signature, plan, noise.astype(np.float32))
+    hardened = rewritten(loaded.proto, plan, loaded.shapes)
+    noise = signature.example(loaded.preferred_size, seed)
+    require_same_logits(loaded.proto, hardened, signature, plan, noise)
     result = PruneResult(
         seed=seed,
         provider="cpu",

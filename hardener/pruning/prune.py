@@ -15,7 +15,13 @@ from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.pooling import behind_pooling
-from hardener.model.rewriting import PruningPlan, check_rewrite, require_same_logits, rewritten
+from hardener.model.rewriting import (
+    PruningPlan,
+    check_rewrite,
+    chosen_rewrite,
+    require_same_logits,
+    rewritten,
+)
 from hardener.model.runtime import choose_provider
 from hardener.model.switching import guardable_head, maskable_head
 from hardener.model.topology import find_feature_layer
@@ -46,7 +52,7 @@ def prune(
     criterion: str | None = None,
     threshold: float | None = None,
     max_accuracy_drop: float = 0.02,
-    rewrite: str = "fold",
+    rewrite: str | None = None,
     dry_run: bool = False,
     force: bool = False,
     preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
@@ -73,7 +79,7 @@ def prune(
         criterion: linf, linf-gap, l1 or l2; by default linf-gap, for a guard linf.
         threshold: fixes the threshold instead of choosing one.
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
-        rewrite: fold, mask or guard.
+        rewrite: fold, mask or guard; by default fold, or mask where the graph cannot take it.
         dry_run: measures and decides, but writes nothing.
         force: prunes although the scan's verdict is not backdoored, and writes although the
             budget does not hold.
@@ -88,17 +94,14 @@ def prune(
     Source: Cheng et al. 2020, section 5.
     """
     check_outputs(output, model, data, scan)
-    check_rewrite(rewrite)
-    criterion = _checked_criterion(criterion, rewrite)
-    if not 0 <= max_accuracy_drop <= 1:
-        raise UsageError(f"--max-accuracy-drop is a fraction from 0 to 1, not {max_accuracy_drop}")
-    if threshold is not None and not abs(threshold) < _LARGEST_THRESHOLD:
-        raise UsageError(f"--threshold is a finite number, not {threshold}")
+    criterion = _checked_arguments(criterion, rewrite, threshold, max_accuracy_drop)
     classifier = open_classifier(model, preprocessing)
     check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
     scanned = load_scan(scan)
     _require_same_model(scan, scanned, classifier)
-    layer = find_feature_layer(classifier.proto, classifier.signature, scanned.layer.name)
+    shapes = classifier.model.shapes
+    layer = find_feature_layer(classifier.proto, classifier.signature, shapes, scanned.layer.name)
+    rewrite = chosen_rewrite(rewrite, classifier.proto, layer, shapes)
     source = classifier.open_data(data)
     chosen_provider = choose_provider(provider)
     chosen_on, reported_on = stratified_halves(source.labels, seed)
@@ -140,12 +143,12 @@ def prune(
     options = pruning_options(criterion, rewrite, norms, threshold)
     make_head = guardable_head if rewrite == "guard" else maskable_head
     trials = sweep(
-        cut,
         make_head(classifier.proto, cut, classifier.signature),
         [option.feed for option in options],
         batches,
         probes,
         provider=chosen_provider,
+        batch_size=classifier.signature.batch,
         on_batch=counting(progress, "sweeping thresholds", norms[CLEAN].linf.count),
     )
     del batches
@@ -172,7 +175,7 @@ def prune(
         () if rewrite == "guard" else option.channels,
         option.threshold if rewrite == "guard" else None,
     )
-    hardened = rewritten(classifier.proto, classifier.signature, plan)
+    hardened = rewritten(classifier.proto, plan, shapes)
     _check_on_images(classifier, hardened, plan, source, chosen_on, settings)
     before, after = (
         measure(
@@ -234,7 +237,16 @@ def _affordable(
     return indices[stratified_sample(chosen, allowed, seed)]
 
 
-def _checked_criterion(criterion: str | None, rewrite: str) -> str:
+def _checked_arguments(
+    criterion: str | None, rewrite: str | None, threshold: float | None, max_accuracy_drop: float
+) -> str:
+    """The criterion, where all arguments fit together."""
+    if rewrite is not None:
+        check_rewrite(rewrite)
+    if not 0 <= max_accuracy_drop <= 1:
+        raise UsageError(f"--max-accuracy-drop is a fraction from 0 to 1, not {max_accuracy_drop}")
+    if threshold is not None and not abs(threshold) < _LARGEST_THRESHOLD:
+        raise UsageError(f"--threshold is a finite number, not {threshold}")
     if criterion is None:
         return "linf" if rewrite == "guard" else DEFAULT_CRITERION
     if criterion not in CRITERIA:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from hardener.arrays import AnyArray, FloatArray, IntArray
+from hardener.arrays import AnyArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
 from hardener.model.runtime import open_runner
+from hardener.model.splitting import split
 from hardener.model.switching import KEEP_INPUT, THRESHOLD_INPUT
 from hardener.model.topology import FeatureLayer
 from hardener.scanning.activations import ChannelNorms, norms_graph
@@ -22,19 +23,19 @@ class FeatureBatch:
 
     Attributes:
         labels: (B,) true labels.
-        features: (B, C, h, w) maps where the model is cut: the feature layer's or, smaller,
-            what poolings make of them.
+        features: what passes from trunk to head where the model is cut, by the tensors' names:
+            the feature layer or, smaller, what poolings make of it, and what leads around it.
         norms: of the feature layer's maps.
     """
 
     labels: IntArray
-    features: Mapping[str, FloatArray]
+    features: Mapping[str, Mapping[str, AnyArray]]
     norms: Mapping[str, ChannelNorms]
 
     @property
     def nbytes(self) -> int:
-        """Memory that the feature maps take."""
-        return sum(features.nbytes for features in self.features.values())
+        """Memory that the features take."""
+        return sum(v.nbytes for features in self.features.values() for v in features.values())
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Trial:
 
 def keep_feed(channels_kept: AnyArray) -> dict[str, AnyArray]:
     """The head's extra input for a static pruning, from (C,) true where a channel stays."""
-    return {KEEP_INPUT: channels_kept.astype(np.float32).reshape(1, -1, 1, 1)}
+    return {KEEP_INPUT: channels_kept.astype(np.float32)}
 
 
 def guard_feed(threshold: float) -> dict[str, AnyArray]:
@@ -85,44 +86,47 @@ def feature_batches(
         indices: positions to use; all if None.
         on_batch: told the number of images of each finished batch.
     """
-    border = (cut or layer).name
-    runner = open_runner(norms_graph(classifier.proto, layer, border), provider)
+    signature = classifier.signature
+    border = split(classifier.proto, cut or layer, signature).border
+    graph = norms_graph(classifier.proto, layer, *border)
+    runner = open_runner(graph, provider, batch=signature.batch)
     for batch in classifier.batches(source, indices):
-        features: dict[str, FloatArray] = {}
+        features: dict[str, dict[str, AnyArray]] = {}
         norms: dict[str, ChannelNorms] = {}
         for name, probe in probes.items():
-            features[name], *rows = runner.run(classifier.feeds(batch.images, probe.setting))
-            norms[name] = ChannelNorms.of(*rows)
+            found = runner.run(classifier.feeds(batch.images, probe.setting))
+            features[name] = dict(zip(border, found, strict=False))
+            norms[name] = ChannelNorms.of(*found[len(border) :])
         yield FeatureBatch(batch.labels, features, norms)
         on_batch(len(batch.labels))
 
 
 def sweep(
-    cut: FeatureLayer,
     head: onnx.ModelProto,
     feeds: Sequence[Mapping[str, AnyArray]],
     batches: Iterable[FeatureBatch],
     probes: Mapping[str, Probe],
     *,
     provider: str,
+    batch_size: int | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> list[Trial]:
     """Tries every pruning under every probe.
 
     Args:
-        cut: where the model is cut in two.
         head: from `maskable_head` or `guardable_head`, of the same cut.
         feeds: one pruning each, as the head's extra input; the first one prunes nothing and is
             what `lost` and `gained` compare with.
         batches: from `feature_batches`, kept or streamed.
         probes: by name; the first one is clean.
         provider: what runs the head.
+        batch_size: how many images the head takes, where the graph fixes that.
         on_batch: told the number of images of each finished batch.
 
     Returns:
         One trial a pruning, in order.
     """
-    runner = open_runner(head, provider)
+    runner = open_runner(head, provider, batch=batch_size)
     clean = next(iter(probes))
     totals = [dict.fromkeys(probes, Counts()) for _ in feeds]
     lost, gained = np.zeros(len(feeds), np.int64), np.zeros(len(feeds), np.int64)
@@ -130,7 +134,7 @@ def sweep(
         for name, probe in probes.items():
             right_before = None
             for trial, feed in enumerate(feeds):
-                (scores,) = runner.run({cut.name: batch.features[name], **feed})
+                (scores,) = runner.run({**batch.features[name], **feed})
                 totals[trial][name] += count(scores, batch.labels, probe.target)
                 if name == clean:
                     right = scores.argmax(axis=1) == batch.labels

@@ -19,9 +19,12 @@ from hardener.data.images import ImageSource
 from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
+from hardener.model.element_types import element_types
+from hardener.model.operators import operator
 from hardener.model.runtime import open_runner
-from hardener.model.surgery import opset_of, spatial_reduction
-from hardener.model.topology import FeatureLayer, typed_activation
+from hardener.model.surgery import as_float32, opset_of, reduction
+from hardener.model.topology import FeatureLayer
+from hardener.model.widening import widened
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid"})
 
@@ -104,23 +107,23 @@ def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> on
         layer: its feature layer.
         beside: tensors of the model that are given too, before the norms.
     """
+    proto = widened(proto)
+    types = element_types(proto, [layer.name, *beside])
     graph = gs.import_onnx(proto)
     tensors = graph.tensors()
-    feature = typed_activation(graph, layer)
-    opset = opset_of(proto)
-    source = feature
-    if feature.dtype != np.float32:  # sums of half-precision numbers overflow and round
-        source = gs.Variable("hardener_float", np.float32)
-        attrs = {"to": onnx.TensorProto.FLOAT}
-        graph.nodes.append(gs.Node("Cast", source.name, attrs, inputs=[feature], outputs=[source]))
+    feature, opset = tensors[layer.name], opset_of(proto)
+    # In float32, since sums of half-precision numbers overflow and round.
+    nodes, source = as_float32(graph, layer, types[layer.name], "hardener_norms")
+    graph.nodes.extend(nodes)
 
     def reduced(op: str, name: str) -> gs.Variable:
         target = gs.Variable(f"hardener_{name}", np.float32, ["N", layer.channels])
-        graph.nodes.append(spatial_reduction(op, source, target, opset, target.name))
+        node = reduction(op, source, target, layer.positions, opset, target.name)
+        graph.nodes.append(node)
         return target
 
     norms = [reduced("ReduceL1", "l1"), reduced("ReduceL2", "l2")]
-    if feature.inputs and feature.inputs[0].op in _NEVER_NEGATIVE:
+    if feature.inputs and operator(feature.inputs[0]) in _NEVER_NEGATIVE:
         norms.append(reduced("ReduceMax", "linf"))
     else:
         highest, lowest = reduced("ReduceMax", "max"), reduced("ReduceMin", "min")
@@ -131,7 +134,7 @@ def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> on
             gs.Node("Max", "hardener_linf", inputs=[highest, negated], outputs=[norms[-1]])
         )
     for name in beside:  # what crosses a graph's border needs a type
-        tensors[name].dtype = tensors[name].dtype or feature.dtype
+        tensors[name].dtype = types[name]
     graph.outputs = [*(tensors[name] for name in beside), *norms]
     return gs.export_onnx(graph.cleanup(), do_type_check=False)
 
@@ -164,7 +167,7 @@ def profile(
         InconclusiveError: an activation or a logit is not finite.
     """
     graph = norms_graph(classifier.proto, layer, classifier.signature.output)
-    runner = open_runner(graph, provider)
+    runner = open_runner(graph, provider, batch=classifier.signature.batch)
     found: dict[str, ChannelNorms] = {}
     totals = dict.fromkeys(probes, Counts())
     for batch in classifier.batches(source):

@@ -16,7 +16,6 @@ from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.gradients import differentiable
 from hardener.model.runtime import Runner, choose_provider
-from hardener.model.switching import maskable_head
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, silent
 from hardener.results import (
@@ -78,8 +77,9 @@ def scan(
     check_writable(output / SCAN_FILE)
     classifier = open_classifier(model, preprocessing)
     wanted = _wanted_labels(labels, classifier.signature.classes)
-    feature = find_feature_layer(classifier.proto, classifier.signature, layer)
-    maskable_head(classifier.proto, feature, classifier.signature)  # refuses ways around it
+    feature = find_feature_layer(
+        classifier.proto, classifier.signature, classifier.model.shapes, layer
+    )
     original = None if known_trigger is None else _fitting_trigger(known_trigger, classifier)
     for label in wanted:
         check_writable(trigger_path(output, label))
@@ -158,7 +158,7 @@ def scan(
         ),
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
-        reasons=judgement.reasons,
+        reasons=(*judgement.reasons, *classifier.signature.notes),
     )
     save_scan(output, result, triggers)
     return result

@@ -39,3 +39,15 @@ def test_cuda_gives_the_cpus_logits() -> None:
     assert choose_provider("auto") == "cuda"
     found, expected = (open_runner(model, p).run({"x": images()})[0] for p in ("cuda", "cpu"))
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_fixed_batch_is_filled_up_and_cut_again() -> None:
+    text = PLAIN.replace("float[N,3,8,8] x", "float[4,3,8,8] x").replace(
+        "float[N,5] logits", "float[4,5] logits"
+    )
+    free, fixed = classifier(PLAIN, dict(PLAIN_SHAPES)), classifier(text, dict(PLAIN_SHAPES))
+    (expected,) = open_runner(free, "cpu").run({"x": images(4)})
+    runner = open_runner(fixed, "cpu", batch=4)
+    for count in (1, 3, 4):
+        (found,) = runner.run({"x": images(4)[:count]})
+        np.testing.assert_allclose(found, expected[:count], atol=1e-5)

@@ -1,19 +1,46 @@
+"""Feature layers of small graphs of every kind, told from the graph and one run."""
+
 import pytest
-from support.graphs import PLAIN, PLAIN_SHAPES, RESIDUAL, RESIDUAL_SHAPES, classifier
+from support.graphs import (
+    PLAIN,
+    PLAIN_SHAPES,
+    RESIDUAL,
+    RESIDUAL_SHAPES,
+    Shapes,
+    classifier,
+    shapes_of,
+)
 
 from hardener.errors import ModelError, UsageError
 from hardener.model.signature import read_signature
-from hardener.model.switching import maskable_head
 from hardener.model.topology import FeatureLayer, find_feature_layer
 
-ATTENTION = """
+TRANSFORMER = """
 classifier (float[N,3,8,8] x) => (float[N,5] logits) {
-  c = Conv<kernel_shape=[8,8]>(x, w1, b1)
-  t = Flatten(c)
-  u = Softmax(t)
-  m = Mul(u, t)
-  logits = Gemm<transB=1>(m, w2, b2)
+  c = Conv<kernel_shape=[4,4], strides=[4,4]>(x, patch, patch_bias)
+  f = Reshape(c, tokens)
+  t = Transpose<perm=[0,2,1]>(f)
+  q = MatMul(t, wq)
+  k = MatMul(t, wk)
+  kt = Transpose<perm=[0,2,1]>(k)
+  scores = MatMul(q, kt)
+  weights = Softmax<axis=-1>(scores)
+  mixed = MatMul(weights, t)
+  a = Add(t, mixed)
+  h = MatMul(a, w1)
+  hb = Add(h, b1)
+  feature = Relu(hb)
+  o = MatMul(feature, w2)
+  z = Add(a, o)
+  n = LayerNormalization(z, scale, shift)
+  token = ReduceMean<axes=[1], keepdims=0>(n)
+  logits = Gemm<transB=1>(token, w3, b3)
 }"""
+TRANSFORMER_SHAPES: Shapes = {
+    "patch": (6, 3, 4, 4), "patch_bias": (6,), "tokens": [0, 6, -1], "wq": (6, 6), "wk": (6, 6),
+    "w1": (6, 12), "b1": (12,), "w2": (12, 6), "scale": (6,), "shift": (6,),
+    "w3": (5, 6), "b3": (5,),
+}  # fmt: skip
 
 BRANCHES = """
 classifier (float[N,3,8,8] x) => (float[N,5] logits) {
@@ -27,38 +54,95 @@ classifier (float[N,3,8,8] x) => (float[N,5] logits) {
   both = Concat<axis=1>(fl, fr)
   logits = Gemm<transB=1>(both, w2, b2)
 }"""
+BRANCHES_SHAPES: Shapes = {"w1": (6, 3, 3, 3), "b1": (6,), "w2": (5, 12), "b2": (5,)}
+
+POOLED_TWICE = """
+classifier (float[N,3,8,8] x) => (float[N,5] logits) {
+  c = Conv<kernel_shape=[3,3]>(x, w1, b1)
+  feature = Relu(c)
+  g = GlobalAveragePool(feature)
+  e = Conv<kernel_shape=[1,1]>(g, w2, b1)
+  r = Relu(e)
+  d = Flatten(r)
+  logits = Gemm<transB=1>(d, w3, b3)
+}"""
+POOLED_TWICE_SHAPES: Shapes = {
+    "w1": (6, 3, 3, 3), "b1": (6,), "w2": (6, 6, 1, 1), "w3": (5, 6), "b3": (5,),
+}  # fmt: skip
+
+SHRUNK_TO_ONE = """
+classifier (float[N,3,8,8] x) => (float[N,5] logits) {
+  c = Conv<kernel_shape=[3,3]>(x, w1, b1)
+  r = Relu(c)
+  e = Conv<kernel_shape=[6,6]>(r, w2, b1)
+  feature = Relu(e)
+  d = Flatten(feature)
+  logits = Gemm<transB=1>(d, w3, b3)
+}"""
+SHRUNK_TO_ONE_SHAPES: Shapes = {**POOLED_TWICE_SHAPES, "w2": (6, 6, 6, 6)}
+
+NHWC = """
+classifier (float[N,8,8,3] x) => (float[N,5] logits) {
+  t = Transpose<perm=[0,3,1,2]>(x)
+  c = Conv<kernel_shape=[3,3]>(t, w1, b1)
+  u = Transpose<perm=[0,2,3,1]>(c)
+  feature = Relu(u)
+  g = ReduceMean<axes=[1,2], keepdims=0>(feature)
+  m = MatMul(g, w2)
+  logits = Add(m, b2)
+}"""
+NHWC_SHAPES: Shapes = {"w1": (6, 3, 3, 3), "b1": (6,), "w2": (6, 5), "b2": (5,)}
+
+
+def _found(text: str, shapes: Shapes, name: str | None = None) -> FeatureLayer:
+    model = classifier(text, dict(shapes))
+    return find_feature_layer(model, read_signature(model), shapes_of(model), name)
+
+
+def test_a_transformers_layer_is_the_hidden_units_of_its_last_block() -> None:
+    expected = FeatureLayer("feature", 12, axis=2, rank=3, bypassed=True)
+    assert _found(TRANSFORMER, TRANSFORMER_SHAPES) == expected
+    assert expected.positions == (1,)
+    assert expected.along_channels(-1) == [1, 1, -1]
+
+
+def test_branches_that_meet_in_the_head_give_what_they_branch_from() -> None:
+    assert _found(BRANCHES, BRANCHES_SHAPES) == FeatureLayer("a", 6)
+
+
+def test_a_head_with_convolutions_behind_the_pooling_is_a_head() -> None:
+    assert _found(POOLED_TWICE, POOLED_TWICE_SHAPES) == FeatureLayer("feature", 6)
+
+
+def test_a_map_that_shrank_to_one_position_is_still_the_last_one() -> None:
+    assert _found(SHRUNK_TO_ONE, SHRUNK_TO_ONE_SHAPES) == FeatureLayer("feature", 6)
+
+
+def test_channels_may_lie_on_the_last_axis() -> None:
+    assert _found(NHWC, NHWC_SHAPES) == FeatureLayer("feature", 6, axis=3)
 
 
 def test_a_named_layer_overrides_the_search() -> None:
-    model = classifier(RESIDUAL, dict(RESIDUAL_SHAPES))
-    assert find_feature_layer(model, read_signature(model), "c") == FeatureLayer("c", 6)
+    expected = FeatureLayer("c", 6, bypassed=True)
+    assert _found(RESIDUAL, RESIDUAL_SHAPES, "c") == expected
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("featur", "did you mean feature"), ("w1", "no .* activation"), ("d", "no .* activation")],
+    [
+        ("featur", "did you mean feature"),
+        ("w1", "no activation"),
+        ("d", "no activation"),
+        ("x", "no activation"),
+    ],
 )
-def test_a_name_that_is_no_spatial_tensor_is_refused(name: str, message: str) -> None:
-    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+def test_a_name_that_is_no_activation_is_refused(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        find_feature_layer(model, read_signature(model), name)
+        _found(PLAIN, PLAIN_SHAPES, name)
 
 
-def test_attention_is_refused_by_name() -> None:
-    shapes: dict[str, object] = {"w1": (6, 3, 8, 8), "b1": (6,), "w2": (5, 6), "b2": (5,)}
-    model = classifier(ATTENTION, shapes)
-    with pytest.raises(ModelError, match=r"Softmax\) is attention"):
-        find_feature_layer(model, read_signature(model))
-
-
-def test_branches_that_meet_in_the_head_are_not_guessed_between() -> None:
-    shapes: dict[str, object] = {"w1": (6, 3, 3, 3), "b1": (6,), "w2": (5, 12), "b2": (5,)}
-    model = classifier(BRANCHES, shapes)
-    with pytest.raises(ModelError, match=r"several branches .*left, right.*--layer"):
-        find_feature_layer(model, read_signature(model))
-
-
-def test_a_layer_with_a_way_around_it_cannot_be_cut_at() -> None:
-    model = classifier(RESIDUAL, dict(RESIDUAL_SHAPES))
-    with pytest.raises(ModelError, match="leads around"):
-        maskable_head(model, FeatureLayer("c", 6), read_signature(model))
+def test_a_model_without_a_map_that_all_ways_lead_through_is_refused() -> None:
+    text = PLAIN.replace("d = Flatten(p)", "i = Flatten(x)\n  j = Flatten(p)\n  d = Sub(j, i)")
+    shapes: Shapes = {**PLAIN_SHAPES, "w1": (12, 3, 3, 3), "b1": (12,), "w2": (5, 192)}
+    with pytest.raises(ModelError, match="no feature map that all ways lead through"):
+        _found(text, shapes)

@@ -12,7 +12,7 @@ def _batch(bytes_per_image: int) -> FeatureBatch:
     # A view that repeats one value: large in shape, small in memory.
     features = np.broadcast_to(np.float32(0), (1, bytes_per_image // 4, 1, 1))
     norms = {"clean": ChannelNorms.of(NOTHING, NOTHING, NOTHING)}
-    return FeatureBatch(LABELS[:1], {"clean": features}, norms)
+    return FeatureBatch(LABELS[:1], {"clean": {"feature": features}}, norms)
 
 
 def test_small_feature_maps_leave_every_choosing_image() -> None:

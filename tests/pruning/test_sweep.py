@@ -41,8 +41,8 @@ def test_a_sweep_counts_what_full_inference_counts(tmp_path: Path, name: str, re
 
     head = make_head(model.proto, layer, model.signature)
     batches = feature_batches(model, layer, source, probes, provider="cpu")
-    trials = sweep(layer, head, feeds, batches, probes, provider="cpu")
-    pruned = rewritten(model.proto, model.signature, plans[0])
+    trials = sweep(head, feeds, batches, probes, provider="cpu")
+    pruned = rewritten(model.proto, plans[0], model.model.shapes)
     for trial, proto in zip(trials, [model.proto, pruned], strict=True):
         runner = open_full(proto, model.signature, "cpu")
         assert trial.counts == measure(model, runner, source, probes)

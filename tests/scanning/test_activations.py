@@ -11,6 +11,7 @@ from hardener.data.triggers import Trigger
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import open_runner
+from hardener.model.signature import read_signature
 from hardener.model.switching import trunk_model
 from hardener.model.topology import FeatureLayer
 from hardener.scanning.activations import ChannelNorms, joined, norms_graph, profile
@@ -28,7 +29,7 @@ def test_norms_equal_numpys_on_the_feature_map(opset: int, activation: str) -> N
     model = classifier(text, shapes, opset=opset)
     layer = FeatureLayer("feature", channels)
     x = images()
-    (feature,) = open_runner(trunk_model(model, layer), "cpu").run({"x": x})
+    (feature,) = open_runner(trunk_model(model, layer, read_signature(model)), "cpu").run({"x": x})
     l1, l2, linf = open_runner(norms_graph(model, layer), "cpu").run({"x": x})
     assert (feature.min() < 0) == (activation != POSITIVE)
     np.testing.assert_allclose(l1, np.abs(feature).sum((2, 3)), rtol=1e-5)
@@ -52,7 +53,7 @@ def test_norms_and_counts_come_for_every_probe(tmp_path: Path) -> None:
     assert seen == [256, 256, 88]
     pixels_in = np.moveaxis(pixels, -1, 1).astype(np.float32) / np.float32(255)
     inputs = {"clean": pixels_in, "clean+syn": np.zeros_like(pixels_in)}
-    trunk = open_runner(trunk_model(opened.proto, layer), "cpu")
+    trunk = open_runner(trunk_model(opened.proto, layer, opened.signature), "cpu")
     for name, values in inputs.items():
         (maps,) = trunk.run({"x": opened.preprocessing.apply(values)})
         maps = np.abs(maps.astype(np.float64))

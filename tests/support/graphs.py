@@ -1,5 +1,6 @@
 """Ten-line classifiers written as ONNX text, with seeded random weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from onnx import parser
 
 from hardener.arrays import AnyArray, FloatArray
 from hardener.model.files import PREPROCESSING_KEY
+from hardener.model.observing import observed_shapes
+from hardener.model.signature import read_signature
 
 HEADER = '<ir_version: 10, opset_import: ["" : {opset}]>'
 
@@ -93,7 +96,7 @@ SHARED_SHAPES = {
     "w1": (6, 3, 3, 3), "b1": (6,), "w3": (6, 6, 3, 3), "w2": (5, 96), "b2": (5,),
 }  # fmt: skip
 
-Shapes = dict[str, object]
+Shapes = Mapping[str, object]
 
 ALL: dict[str, tuple[str, Shapes, int]] = {
     "plain": (PLAIN, dict(PLAIN_SHAPES), 6),
@@ -129,6 +132,12 @@ def classifier(text: str, shapes: Shapes, *, opset: int = 17, seed: int = 0) -> 
 def images(count: int = 4, seed: int = 1) -> FloatArray:
     """Network input for these classifiers."""
     return np.random.default_rng(seed).normal(size=(count, 3, 8, 8)).astype(np.float32)
+
+
+def shapes_of(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Shapes of every tensor on two images of noise."""
+    signature = read_signature(model)
+    return observed_shapes(model, {signature.input: signature.example((8, 8))})
 
 
 def saved(model: onnx.ModelProto, path: Path) -> Path:

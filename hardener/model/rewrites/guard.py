@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from hardener.model.element_types import element_types
 from hardener.model.surgery import append_guard, opset_of, rebuilt
 from hardener.model.topology import FeatureLayer
 
@@ -21,8 +22,8 @@ def guard(proto: onnx.ModelProto, layer: FeatureLayer, threshold: float) -> onnx
 
     Source: Cheng et al. 2020, section 5.1, read per input.
     """
+    element_type = element_types(proto, [layer.name])[layer.name]
     graph = gs.import_onnx(proto)
-    feature = graph.tensors()[layer.name]
     limit = gs.Constant(f"{layer.name}/hardener_threshold", np.array(threshold, np.float32))
-    append_guard(graph, feature, limit, opset_of(proto))
+    append_guard(graph, layer, element_type, limit, opset_of(proto))
     return rebuilt(proto, graph)

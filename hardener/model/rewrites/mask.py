@@ -1,4 +1,4 @@
-"""Mask: one `Mul` behind the feature layer.
+"""Mask: one `Mul` behind the feature layer, or one `Where` where it holds integers.
 
 y[n, c, i, j] = keep[c] · x[n, c, i, j],   keep[c] ∈ {0, 1}
 """
@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from hardener.model.element_types import element_types
 from hardener.model.surgery import append_mask, rebuilt
 from hardener.model.topology import FeatureLayer
 
@@ -19,9 +20,16 @@ def mask(proto: onnx.ModelProto, layer: FeatureLayer, channels: Collection[int])
     Raises:
         ModelError: the feature layer is an output of the model.
     """
+    element_type = element_types(proto, [layer.name])[layer.name]
+    pruned = np.zeros(layer.channels, np.bool_)
+    pruned[sorted(channels)] = True
+    pruned = pruned.reshape(layer.along_channels(-1))
     graph = gs.import_onnx(proto)
-    feature = graph.tensors()[layer.name]
-    keep = np.ones((1, layer.channels, 1, 1), np.float32)
-    keep[:, sorted(channels)] = 0
-    append_mask(graph, feature, gs.Constant(f"{layer.name}/hardener_keep", keep))
+    append_mask(
+        graph,
+        layer,
+        element_type,
+        gs.Constant(f"{layer.name}/hardener_keep", (~pruned).astype(element_type)),
+        gs.Constant(f"{layer.name}/hardener_pruned", pruned),
+    )
     return rebuilt(proto, graph)

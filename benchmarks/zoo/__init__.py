@@ -1,0 +1,1 @@
+"""Classifiers of many architectures, exporters, types and forms, with random weights."""

@@ -1,0 +1,215 @@
+"""Whether what is done to a classifier is what it is said to be, in numbers from onnxruntime.
+
+The reference is computed apart from the rewrites: the trunk runs, numpy zeroes channels of the
+feature layer it gives, and the head runs on the result.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from hardener.arrays import AnyArray, FloatArray
+from hardener.errors import HardenError
+from hardener.model.files import OnnxModel
+from hardener.model.gradients import differentiable
+from hardener.model.quarantine import load_untrusted
+from hardener.model.rewriting import PruningPlan, rewritten, tolerance
+from hardener.model.runtime import open_runner
+from hardener.model.signature import Signature, read_signature
+from hardener.model.switching import KEEP_INPUT, maskable_head, trunk_model
+from hardener.model.topology import FeatureLayer, find_feature_layer
+
+_LEAST_EFFECT = 20
+"""The pruning must change the logits at least so many times more than the rewrite misses it by."""
+
+Features = Mapping[str, AnyArray]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What came out for one classifier.
+
+    Attributes:
+        layer: the feature layer's name; empty where the model is refused.
+        shape: its shape for one image.
+        bypassed: whether values lead around it.
+        errors: for each rewrite that was written the largest difference of a logit, as a
+            fraction of the largest logit.
+        refusals: for each that was refused (or `all`, or `scan`) why.
+        failures: what is wrong; none where the proof holds.
+    """
+
+    layer: str = ""
+    shape: tuple[int, ...] = ()
+    bypassed: bool = False
+    errors: Mapping[str, float] | None = None
+    refusals: Mapping[str, str] | None = None
+    failures: tuple[str, ...] = ()
+
+
+def prove(path: Path, channels: int | None = None) -> Proof:
+    """Opens a model as the commands do, prunes it in every way, and compares.
+
+    Args:
+        path: an ONNX file.
+        channels: of the feature layer, where the architecture tells.
+    """
+    try:
+        model = load_untrusted(path)
+        signature = read_signature(model.proto)
+        layer = find_feature_layer(model.proto, signature, model.shapes)
+    except HardenError as error:
+        return Proof(refusals={"all": str(error)})
+    failures: list[str] = []
+    if channels is not None and layer.channels != channels:
+        failures.append(f"{layer.channels} channels, the architecture has {channels}")
+    pruned = np.zeros(layer.channels, np.bool_)
+    pruned[np.random.default_rng(1).permutation(layer.channels)[: layer.channels // 2]] = True
+    subject = _subject(model, signature, layer)
+    errors: dict[str, float] = {}
+    refusals: dict[str, str] = {}
+    for rewrite in ("fold", "mask", "guard"):
+        plan = PruningPlan(layer, rewrite, tuple(int(c) for c in np.flatnonzero(pruned)))
+        expected = subject.with_channels(lambda maps: np.broadcast_to(pruned, maps.shape))
+        if rewrite == "guard":
+            threshold = subject.middle_peak
+            plan = replace(plan, channels=(), threshold=threshold)
+            expected = subject.with_channels(partial(_peaking, threshold))
+        try:
+            changed = rewritten(model.proto, plan, model.shapes)
+        except HardenError as error:
+            refusals[rewrite] = str(error)
+            continue
+        found = subject.logits(changed)
+        errors[rewrite] = _relative(found, expected)
+        failures += [f"{rewrite}: {what}" for what in _wrong(subject, changed, found, expected)]
+        if rewrite != "guard":
+            failures += [f"{rewrite}: {what}" for what in _not_zero(subject, changed, pruned)]
+    try:
+        size = signature.size or (224, 224)
+        form = (signature.batch or 2, signature.channels, *size)
+        noise = np.random.default_rng(2).normal(size=form).astype(np.float32)
+        differentiable(model.proto, signature, noise)
+    except HardenError as error:
+        refusals["scan"] = str(error)
+    shape = (1, *model.shapes[layer.name][1:])
+    return Proof(layer.name, shape, layer.bypassed, errors, refusals, tuple(failures))
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model on some images: what its trunk gives, and how its head answers."""
+
+    proto: onnx.ModelProto
+    signature: Signature
+    layer: FeatureLayer
+    images: AnyArray
+    features: Features
+    head: Callable[[Features], FloatArray]
+
+    def logits(self, proto: onnx.ModelProto) -> FloatArray:
+        """Class scores of a whole model on the images."""
+        runner = open_runner(proto, "cpu", batch=self.signature.batch)
+        names = [value.name for value in runner.session.get_outputs()]
+        found = runner.run({self.signature.input: self.images})
+        return found[names.index(self.signature.output)].astype(np.float32)
+
+    @property
+    def maps(self) -> FloatArray:
+        """The feature layer in activation units with the channels last, (N, positions, C)."""
+        values = self.features[self.layer.name].astype(np.float32)
+        if self.layer.scale is not None:
+            values = (values - (self.layer.zero_point or 0)) * np.float32(self.layer.scale)
+        moved = np.moveaxis(values, self.layer.axis, -1)
+        return moved.reshape(len(moved), -1, self.layer.channels)
+
+    @property
+    def middle_peak(self) -> float:
+        """A threshold that about half of the channels' peaks exceed, between two of them."""
+        peaks = np.unique(_peaks(self.maps))
+        middle = len(peaks) // 2
+        return float((peaks[max(0, middle - 1)] + peaks[middle]) / 2)
+
+    def with_channels(self, zeroed: Callable[[FloatArray], AnyArray]) -> FloatArray:
+        """Class scores where numpy zeroed the channels that `zeroed` marks in (N, 1, C)."""
+        values = self.features[self.layer.name]
+        where = zeroed(self.maps)[:, :1]
+        form = [len(values), *[1] * (values.ndim - 1)]
+        form[self.layer.axis] = self.layer.channels
+        zero = np.array(self.layer.zero_point or 0, values.dtype)
+        changed = np.where(where.reshape(form), zero, values)
+        return self.head({**self.features, self.layer.name: changed})
+
+
+def _subject(model: OnnxModel, signature: Signature, layer: FeatureLayer) -> Subject:
+    images = signature.example(model.preferred_size, seed=3)
+    trunk = open_runner(trunk_model(model.proto, layer, signature), "cpu", batch=signature.batch)
+    names = [value.name for value in trunk.session.get_outputs()]
+    features = dict(zip(names, trunk.run({signature.input: images}), strict=True))
+    head = open_runner(maskable_head(model.proto, layer, signature), "cpu", batch=signature.batch)
+    ones = np.ones(layer.channels, np.float32)
+
+    def run(given: Features) -> FloatArray:
+        return head.run({**given, KEEP_INPUT: ones})[0].astype(np.float32)
+
+    return Subject(model.proto, signature, layer, images, features, run)
+
+
+def _peaks(maps: FloatArray) -> FloatArray:
+    return np.abs(maps).max(axis=1, keepdims=True)
+
+
+def _peaking(threshold: float, maps: FloatArray) -> AnyArray:
+    return _peaks(maps) > threshold
+
+
+def _relative(found: FloatArray, expected: FloatArray) -> float:
+    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-6))
+
+
+def _wrong(
+    subject: Subject, changed: onnx.ModelProto, found: FloatArray, expected: FloatArray
+) -> list[str]:
+    """What does not hold of a rewritten model."""
+    wrong: list[str] = []
+    error = _relative(found, expected)
+    allowed = tolerance(subject.proto)
+    if not error <= allowed:
+        wrong.append(f"logits differ by {error:.2g} of the largest, {allowed:g} allowed")
+    effect = _relative(subject.logits(subject.proto), expected)
+    if not effect >= _LEAST_EFFECT * error or effect < 1e-5:
+        wrong.append(f"the pruning changes logits by only {effect:.2g}: the case proves nothing")
+    try:
+        onnx.checker.check_model(changed, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error_:
+        wrong.append(f"checker: {str(error_).splitlines()[0]}")
+    for side in ("input", "output"):
+        before, after = getattr(subject.proto.graph, side), getattr(changed.graph, side)
+        if [v.SerializeToString() for v in before] != [v.SerializeToString() for v in after]:
+            wrong.append(f"{side}s changed")
+    return wrong
+
+
+def _not_zero(subject: Subject, changed: onnx.ModelProto, pruned: AnyArray) -> list[str]:
+    """Where integers are pruned, whether the channels dequantise to exactly zero."""
+    if subject.layer.scale is None:
+        return []
+    masked = f"{subject.layer.name}/hardener_masked"
+    made = {name for node in changed.graph.node for name in node.output}
+    shown = onnx.ModelProto()
+    shown.CopyFrom(changed)
+    name = masked if masked in made else subject.layer.name
+    shown.graph.output.append(onnx.ValueInfoProto(name=name))
+    runner = open_runner(shown, "cpu", batch=subject.signature.batch)
+    values = np.moveaxis(
+        runner.run({subject.signature.input: subject.images})[-1], subject.layer.axis, -1
+    )
+    zero = np.all(values[..., pruned] == (subject.layer.zero_point or 0))
+    # Folded into the layers that read it, the tensor itself stays as it was.
+    original = np.moveaxis(subject.features[subject.layer.name], subject.layer.axis, -1)
+    unread = masked not in made and np.array_equal(values, original)
+    return [] if zero or unread else ["pruned channels are not exactly zero"]

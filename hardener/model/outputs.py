@@ -1,0 +1,61 @@
+"""Which of several outputs gives the class scores."""
+
+from collections.abc import Mapping
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from hardener.errors import ModelError
+from hardener.model.operators import WEIGHTED, operator
+from hardener.model.paths import DataPaths, data_paths
+from hardener.model.skeleton import skeleton
+
+_TIMES_DEEPER = 4
+
+
+def choose_output(
+    proto: onnx.ModelProto, image: str, logits: Mapping[str, str]
+) -> tuple[str, tuple[str, ...]]:
+    """Chooses one output, where that can be done without guessing.
+
+    Outputs that are the same scores before and after a softmax count as one. What another output
+    is computed from is no class score but a feature vector. An auxiliary classifier, as GoogLeNet
+    and Inception have in training, leaves the trunk early: it has at most a quarter as many layers
+    of its own as the main one.
+
+    Args:
+        proto: the model.
+        image: name of its image input.
+        logits: for each output of shape (N, classes), the tensor before a closing softmax.
+
+    Returns:
+        The output's name, and sentences on what was chosen among several.
+
+    Raises:
+        ModelError: more than one output is left.
+    """
+    if len(set(logits.values())) == 1:
+        return next(iter(logits)), ()
+    graph = gs.import_onnx(skeleton(proto))
+    distinct = {tensor: name for name, tensor in reversed(list(logits.items()))}
+    paths = {name: data_paths(graph, image, tensor) for tensor, name in distinct.items()}
+    left = [
+        name
+        for name, own in paths.items()
+        if not any(logits[name] in other.tensors for key, other in paths.items() if key != name)
+    ]
+    layers = {name: _layers(paths[name]) for name in left}
+    main = max(left, key=lambda name: len(layers[name]))
+    for name in left:
+        own, others = layers[main] - layers[name], layers[name] - layers[main]
+        if name != main and len(own) < _TIMES_DEEPER * max(1, len(others)):
+            said = ", ".join(repr(key) for key in logits if key in left)
+            raise ModelError(
+                f"several outputs could be the class scores ({said}): export the model with one"
+            )
+    rest = ", ".join(repr(name) for name in logits if name != main)
+    return main, (f"{main!r} is taken as the class scores; {rest} beside it is not looked at",)
+
+
+def _layers(paths: DataPaths) -> set[str]:
+    return {node.outputs[0].name for node in paths.nodes if operator(node) in WEIGHTED}
