@@ -224,6 +224,7 @@ def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
 def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource:
     root = path.parent.resolve()
     names: list[str] = []
+    seen: set[str] = set()
     labels: list[int] = []
     by_name = {name: label for label, name in enumerate(class_names or ())}
     text = read_regular(path, _LARGEST_MANIFEST_BYTES).decode("utf-8-sig")
@@ -248,6 +249,9 @@ def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource
                     f"{path} line {number}: {label!r} is neither a number nor one of the "
                     "model's class names"
                 )
+            if name in seen:
+                raise DataError(f"{path} line {number}: {name} is named twice: name it once")
+            seen.add(name)
             names.append(name)
     if not names:
         raise DataError(f"{path} names no pictures: a row is path,label")

@@ -69,7 +69,7 @@ class OnnxModel:
             names = json.loads(self.metadata[CLASS_NAMES_KEY])
         except (ValueError, RecursionError):
             names = None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, list) or not all(_is_text(name) for name in names):
             raise ModelError(f"{self.path}: metadata {CLASS_NAMES_KEY} is not a list of names")
         return tuple(names)
 
@@ -275,6 +275,17 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         for attribute in node.attribute:
             for subgraph in (attribute.g, *attribute.graphs):
                 yield from _nodes(subgraph)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that can be printed: JSON allows lone surrogates."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_line(error: Exception) -> str:

@@ -87,6 +87,9 @@ def test_a_broken_model_is_not_saved(tmp_path: Path) -> None:
         ("hardener.preprocessing", '{"mean": "x", "std": 1}'),
         ("hardener.class_names", "[1]"),
         ("hardener.class_names", "{"),
+        ("hardener.class_names", '["\\ud800"]'),
+        ("hardener.preprocessing", '{"mean": NaN}'),
+        ("hardener.preprocessing", "[" * 100_000),
     ],
 )
 def test_metadata_that_makes_no_sense_is_named(tmp_path: Path, key: str, value: str) -> None:

@@ -1,0 +1,243 @@
+"""Thousands of mutated files through the calls that the commands make: none may do harm.
+
+    python -m benchmarks.fuzz [--models 10000] [--data 10000] [--seed 0]
+
+Each case runs in a forked child with limits of its own (30 s, 3 GiB over the empty process). What
+`harden` does in a child process of its own - reading, checking and running a model for the first
+time - is done there in the same process; where it crashes, hangs or starves, the case counts as
+contained once the real command has been run on the file and left with exit code 2 and one line.
+
+A case is *refused* (one of the tool's own errors), *passed* (and its result was checked: a pruned
+model's outputs equal a mask put into the original by this script; images, triggers and weights
+keep what their types promise), *contained*, or a *finding*: any other exception, a crash, a hang,
+too much memory, a file left behind by a refusal, a wrong success.
+
+    python -m benchmarks.fuzz --only models:1234 --keep FOLDER
+
+repeats one case and leaves its files in FOLDER.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx2pytorch
+
+import hardener.model.gradients
+import hardener.model.inspecting
+import hardener.pruning.named
+from benchmarks.fuzzing.data_cases import DataSeed, data_case, data_seeds, mutated_data
+from benchmarks.fuzzing.model_cases import model_case, mutated_files
+from benchmarks.fuzzing.model_seeds import MODEL, Files, model_seeds
+from benchmarks.fuzzing.trials import MEMORY_BYTES, SECONDS, Outcome, Stage, confirmed, tried
+from benchmarks.setting import machine, write_results
+
+_HEAVY = (onnx2pytorch, hardener.model.gradients, hardener.model.inspecting, hardener.pruning.named)
+_EVERY = 500
+_SHOWN_FINDINGS = 40
+
+
+@dataclass(frozen=True)
+class Case:
+    """One mutated file.
+
+    Attributes:
+        name: `models:N` or `data:N`.
+        start: the seed that was mutated.
+        mutation: how.
+        files: relative path to content.
+        prepare: makes what to do with them from their folder.
+        command: arguments of `harden` that read the model, to confirm what was contained.
+    """
+
+    name: str
+    start: str
+    mutation: str
+    files: dict[str, bytes]
+    prepare: Callable[[Path], Callable[[Stage], None]]
+    command: tuple[str, ...]
+
+
+def main() -> None:
+    """Runs the cases and writes benchmarks/results/fuzz.{json,md}; exit code 1 with findings."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--models", type=int, default=10_000)
+    parser.add_argument("--data", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", help="one case, models:N or data:N")
+    parser.add_argument("--keep", type=Path, help="folder for the files of that case")
+    asked = parser.parse_args()
+    started = time.monotonic()
+    outcomes: list[tuple[Case, Outcome]] = []
+    for case in _cases(asked.models, asked.data, asked.seed, asked.only):
+        outcome = _outcome(case, asked.keep)
+        outcomes.append((case, outcome))
+        if outcome.kind == "finding" or asked.only:
+            print(f"{case.name} {case.start} ({case.mutation}): {outcome}", flush=True)
+        if len(outcomes) % _EVERY == 0:
+            print(f"{len(outcomes)} cases, {time.monotonic() - started:.0f} s", flush=True)
+    if not asked.only:
+        document = _document(outcomes, asked, time.monotonic() - started)
+        write_results("fuzz", document, _markdown(document))
+    sys.exit(any(outcome.kind == "finding" for _, outcome in outcomes))
+
+
+def _cases(models: int, data: int, seed: int, only: str | None) -> Iterator[Case]:
+    kind, _, number = (only or "").partition(":")
+    if kind in ("", "models"):
+        with tempfile.TemporaryDirectory() as folder:
+            starts = _made_elsewhere(Path(folder))
+        for index in [int(number)] if number else range(models):
+            yield _model_case(starts, seed, index)
+    if kind in ("", "data"):
+        seeds = data_seeds()
+        for index in [int(number)] if number else range(data):
+            yield _data_case(seeds, seed, index)
+
+
+def _made_elsewhere(folder: Path) -> dict[str, Files]:
+    """The seeds, made by a child: a fork of a process that has run a model may hang."""
+    child = os.fork()
+    if child == 0:
+        for name, files in model_seeds().items():
+            (folder / name).mkdir()
+            for file, content in files.items():
+                (folder / name / file).write_bytes(content)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] != 0:
+        sys.exit("the seeds could not be made")
+    return {
+        made.name: {file.name: file.read_bytes() for file in sorted(made.iterdir())}
+        for made in sorted(folder.iterdir())
+    }
+
+
+def _model_case(starts: dict[str, Files], seed: int, index: int) -> Case:
+    rng = np.random.default_rng([seed, 0, index])
+    start = sorted(starts)[int(rng.integers(len(starts)))]
+    mutation, files = mutated_files(rng, starts[start])
+    chooser = rng.spawn(1)[0]
+    return Case(
+        f"models:{index}",
+        start,
+        mutation,
+        files,
+        lambda folder: model_case(chooser, folder)[1],
+        ("inspect", MODEL),
+    )
+
+
+def _data_case(seeds: dict[str, DataSeed], seed: int, index: int) -> Case:
+    rng = np.random.default_rng([seed, 1, index])
+    start = sorted(seeds)[int(rng.integers(len(seeds)))]
+    chosen = seeds[start]
+    mutation, content = mutated_data(rng, chosen)
+    files = chosen.files | {chosen.mutated: content}
+    return Case(
+        f"data:{index}", start, mutation, files, lambda folder: data_case(chosen, folder), ()
+    )
+
+
+def _outcome(case: Case, keep: Path | None) -> Outcome:
+    folder = keep or Path(tempfile.mkdtemp(prefix="fuzz."))
+    for name, content in case.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    try:
+        outcome = tried(case.prepare(folder))
+        if outcome.kind == "contained":
+            program = "from hardener.cli import main; main()"
+            command = [sys.executable, "-c", program, *case.command]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            outcome = confirmed(outcome, done.returncode, len(done.stderr.splitlines()))
+        return outcome
+    finally:
+        if keep is None:
+            shutil.rmtree(folder)
+
+
+def _document(
+    outcomes: list[tuple[Case, Outcome]], asked: argparse.Namespace, seconds: float
+) -> dict[str, Any]:
+    groups: dict[str, Any] = {}
+    for group in ("models", "data"):
+        chosen = [(c, o) for c, o in outcomes if c.name.startswith(f"{group}:")]
+        groups[group] = {
+            "cases": len(chosen),
+            "outcomes": dict(Counter(o.kind for _, o in chosen).most_common()),
+            "details": dict(Counter(f"{o.kind}: {o.detail}" for _, o in chosen).most_common()),
+            "by_mutation": _table(chosen, lambda case: case.mutation),
+            "by_start": _table(chosen, lambda case: case.start),
+            "slowest_s": round(max((o.seconds for _, o in chosen), default=0), 2),
+            "findings": [
+                {"case": c.name, "start": c.start, "mutation": c.mutation, "what": o.detail}
+                | {"message": o.message}
+                for c, o in chosen
+                if o.kind == "finding"
+            ],
+        }
+    return {
+        "machine": machine(),
+        "seed": asked.seed,
+        "limits": {"seconds": SECONDS, "memory_bytes": MEMORY_BYTES},
+        "seconds": round(seconds),
+        **groups,
+    }
+
+
+def _table(
+    chosen: list[tuple[Case, Outcome]], key: Callable[[Case], str]
+) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {}
+    for case, outcome in chosen:
+        counts.setdefault(key(case), Counter())[outcome.kind] += 1
+    return {name: dict(counts[name]) for name in sorted(counts)}
+
+
+def _markdown(document: dict[str, Any]) -> str:
+    kinds = ("refused", "passed", "contained", "finding")
+    lines = [
+        "# Mutated files",
+        "",
+        f"`python -m benchmarks.fuzz --models {document['models']['cases']} --data "
+        f"{document['data']['cases']} --seed {document['seed']}`, {document['seconds']} s on "
+        f"{document['machine']['cores']} cores. Each case had {SECONDS} s and "
+        f"{MEMORY_BYTES >> 30} GiB.",
+        "",
+        "*Refused*: one of the tool's own errors. *Passed*: and the result was checked, a pruned",
+        "model against a mask put into the original independently. *Contained*: ended onnx or",
+        "onnxruntime where the tool has a child process for it, and the real command then left",
+        "with exit code 2 and one line; in this script the case's own process stands in for that",
+        "child. *Finding*: another exception, a crash, a hang, too much memory, a file left",
+        "behind, a wrong success.",
+    ]
+    for group in ("models", "data"):
+        found = document[group]
+        lines += ["", f"## {group.capitalize()}: {found['cases']} cases", ""]
+        for title, table in (("mutation", "by_mutation"), ("file", "by_start")):
+            lines.append(f"| {title} | " + " | ".join(kinds) + " |")
+            lines.append("| --- " * (1 + len(kinds)) + "|")
+            for name, counts in found[table].items():
+                shown = " | ".join(str(counts.get(kind, 0)) for kind in kinds)
+                lines.append(f"| {name} | {shown} |")
+            total = " | ".join(str(found["outcomes"].get(kind, 0)) for kind in kinds)
+            lines += [f"| **all** | {total} |", ""]
+        lines.append(f"The slowest case took {found['slowest_s']} s.")
+        for finding in found["findings"][:_SHOWN_FINDINGS]:
+            lines.append(f"- {finding['case']} ({finding['start']}, {finding['mutation']}): ")
+            lines[-1] += f"{finding['what']}: {finding['message'][:200]}"
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
