@@ -28,7 +28,7 @@ from hardener.data.pictures import (
 )
 from hardener.data.zips import open_zip
 from hardener.errors import DataError
-from hardener.files import read_regular, sha256_of
+from hardener.files import digest_when_unchanged, read_regular
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -199,6 +199,7 @@ def _open_folder(path: Path, class_names: Sequence[str] | None) -> ImageSource:
 
 
 def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
+    digest = digest_when_unchanged(path)
     archive = open_zip(path)
     names = sorted(
         member.filename
@@ -218,7 +219,7 @@ def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
             raise UnreadableError(f"damaged in the zip: {error}") from error
 
     decoder = picture_decoder(names, read)
-    return ImageSource(path, labels, names, decoder, lambda: sha256_of(path))
+    return ImageSource(path, labels, names, decoder, digest)
 
 
 def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource:
@@ -266,6 +267,7 @@ def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource
 
 
 def _open_npz(path: Path) -> ImageSource:
+    digest = digest_when_unchanged(path)
     shape, dtype = npy_header(path, "images.npy")
     if len(shape) != 4 or dtype != np.uint8 or shape[3] not in (1, 3):
         raise DataError(
@@ -288,7 +290,7 @@ def _open_npz(path: Path) -> ImageSource:
         raise DataError(f"{path}: a label is negative: labels count from 0")
     names = [f"image {index}" for index in range(shape[0])]
     decoder = npz_decoder(path, shape)
-    return ImageSource(path, labels, names, decoder, lambda: sha256_of(path))
+    return ImageSource(path, labels, names, decoder, digest)
 
 
 def _labels_from_folders(
