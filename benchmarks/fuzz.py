@@ -25,8 +25,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +55,6 @@ class Case:
     """One mutated file.
 
     Attributes:
-        name: `models:N` or `data:N`.
         start: the seed that was mutated.
         mutation: how.
         files: relative path to content.
@@ -60,12 +62,21 @@ class Case:
         command: arguments of `harden` that read the model, to confirm what was contained.
     """
 
-    name: str
     start: str
     mutation: str
     files: dict[str, bytes]
     prepare: Callable[[Path], Callable[[Stage], None]]
     command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of the case `models:N` or `data:N`."""
+
+    name: str
+    start: str
+    mutation: str
+    outcome: Outcome
 
 
 def main() -> None:
@@ -74,35 +85,51 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=10_000)
     parser.add_argument("--data", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", help="one case, models:N or data:N")
     parser.add_argument("--keep", type=Path, help="folder for the files of that case")
     asked = parser.parse_args()
     started = time.monotonic()
-    outcomes: list[tuple[Case, Outcome]] = []
-    for case in _cases(asked.models, asked.data, asked.seed, asked.only):
-        outcome = _outcome(case, asked.keep)
-        outcomes.append((case, outcome))
-        if outcome.kind == "finding" or asked.only:
-            print(f"{case.name} {case.start} ({case.mutation}): {outcome}", flush=True)
-        if len(outcomes) % _EVERY == 0:
-            print(f"{len(outcomes)} cases, {time.monotonic() - started:.0f} s", flush=True)
-    if not asked.only:
-        document = _document(outcomes, asked, time.monotonic() - started)
-        write_results("fuzz", document, _markdown(document))
-    sys.exit(any(outcome.kind == "finding" for _, outcome in outcomes))
+    with tempfile.TemporaryDirectory() as folder:
+        starts = _made_elsewhere(Path(folder))
+    run = partial(_result, starts, data_seeds(), asked.seed, asked.keep)
+    if asked.only:
+        print(run(asked.only).outcome)
+        return
+    names = [f"models:{number}" for number in range(asked.models)]
+    names += [f"data:{number}" for number in range(asked.data)]
+    results: list[Result] = []
+    # Forked while there are no threads: each worker forks once more for each case.
+    forking = get_context("fork")
+    queue = forking.SimpleQueue()
+    for job in range(asked.jobs):
+        share = names[job :: asked.jobs]
+        forking.Process(target=_work, args=(run, share, queue), daemon=True).start()
+    while len(results) < len(names):
+        result = queue.get()
+        results.append(result)
+        if result.outcome.kind == "finding":
+            print(result, flush=True)
+        if len(results) % _EVERY == 0:
+            print(f"{len(results)} cases, {time.monotonic() - started:.0f} s", flush=True)
+    results.sort(key=lambda result: result.name)
+    document = _document(results, asked, time.monotonic() - started)
+    write_results("fuzz", document, _markdown(document))
+    sys.exit(any(result.outcome.kind == "finding" for result in results))
 
 
-def _cases(models: int, data: int, seed: int, only: str | None) -> Iterator[Case]:
-    kind, _, number = (only or "").partition(":")
-    if kind in ("", "models"):
-        with tempfile.TemporaryDirectory() as folder:
-            starts = _made_elsewhere(Path(folder))
-        for index in [int(number)] if number else range(models):
-            yield _model_case(starts, seed, index)
-    if kind in ("", "data"):
-        seeds = data_seeds()
-        for index in [int(number)] if number else range(data):
-            yield _data_case(seeds, seed, index)
+def _work(run: Callable[[str], Result], names: Sequence[str], queue: "SimpleQueue[Result]") -> None:
+    for name in names:
+        queue.put(run(name))
+
+
+def _result(
+    starts: dict[str, Files], seeds: dict[str, DataSeed], seed: int, keep: Path | None, name: str
+) -> Result:
+    kind, _, number = name.partition(":")
+    index = int(number)
+    case = _model_case(starts, seed, index) if kind == "models" else _data_case(seeds, seed, index)
+    return Result(name, case.start, case.mutation, _outcome(case, keep))
 
 
 def _made_elsewhere(folder: Path) -> dict[str, Files]:
@@ -128,7 +155,6 @@ def _model_case(starts: dict[str, Files], seed: int, index: int) -> Case:
     mutation, files = mutated_files(rng, starts[start])
     chooser = rng.spawn(1)[0]
     return Case(
-        f"models:{index}",
         start,
         mutation,
         files,
@@ -143,9 +169,7 @@ def _data_case(seeds: dict[str, DataSeed], seed: int, index: int) -> Case:
     chosen = seeds[start]
     mutation, content = mutated_data(rng, chosen)
     files = chosen.files | {chosen.mutated: content}
-    return Case(
-        f"data:{index}", start, mutation, files, lambda folder: data_case(chosen, folder), ()
-    )
+    return Case(start, mutation, files, lambda folder: data_case(chosen, folder), ())
 
 
 def _outcome(case: Case, keep: Path | None) -> Outcome:
@@ -166,25 +190,19 @@ def _outcome(case: Case, keep: Path | None) -> Outcome:
             shutil.rmtree(folder)
 
 
-def _document(
-    outcomes: list[tuple[Case, Outcome]], asked: argparse.Namespace, seconds: float
-) -> dict[str, Any]:
+def _document(results: list[Result], asked: argparse.Namespace, seconds: float) -> dict[str, Any]:
     groups: dict[str, Any] = {}
     for group in ("models", "data"):
-        chosen = [(c, o) for c, o in outcomes if c.name.startswith(f"{group}:")]
+        chosen = [result for result in results if result.name.startswith(f"{group}:")]
+        outcomes = [result.outcome for result in chosen]
         groups[group] = {
             "cases": len(chosen),
-            "outcomes": dict(Counter(o.kind for _, o in chosen).most_common()),
-            "details": dict(Counter(f"{o.kind}: {o.detail}" for _, o in chosen).most_common()),
-            "by_mutation": _table(chosen, lambda case: case.mutation),
-            "by_start": _table(chosen, lambda case: case.start),
-            "slowest_s": round(max((o.seconds for _, o in chosen), default=0), 2),
-            "findings": [
-                {"case": c.name, "start": c.start, "mutation": c.mutation, "what": o.detail}
-                | {"message": o.message}
-                for c, o in chosen
-                if o.kind == "finding"
-            ],
+            "outcomes": dict(Counter(o.kind for o in outcomes).most_common()),
+            "details": dict(Counter(f"{o.kind}: {o.detail}" for o in outcomes).most_common()),
+            "by_mutation": _table((r.mutation, r.outcome.kind) for r in chosen),
+            "by_start": _table((r.start, r.outcome.kind) for r in chosen),
+            "slowest_s": round(max((o.seconds for o in outcomes), default=0), 2),
+            "findings": [asdict(result) for result in chosen if result.outcome.kind == "finding"],
         }
     return {
         "machine": machine(),
@@ -195,12 +213,10 @@ def _document(
     }
 
 
-def _table(
-    chosen: list[tuple[Case, Outcome]], key: Callable[[Case], str]
-) -> dict[str, dict[str, int]]:
+def _table(pairs: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = {}
-    for case, outcome in chosen:
-        counts.setdefault(key(case), Counter())[outcome.kind] += 1
+    for name, kind in pairs:
+        counts.setdefault(name, Counter())[kind] += 1
     return {name: dict(counts[name]) for name in sorted(counts)}
 
 
@@ -234,8 +250,9 @@ def _markdown(document: dict[str, Any]) -> str:
             lines += [f"| **all** | {total} |", ""]
         lines.append(f"The slowest case took {found['slowest_s']} s.")
         for finding in found["findings"][:_SHOWN_FINDINGS]:
-            lines.append(f"- {finding['case']} ({finding['start']}, {finding['mutation']}): ")
-            lines[-1] += f"{finding['what']}: {finding['message'][:200]}"
+            what, message = finding["outcome"]["detail"], finding["outcome"]["message"][:200]
+            where = f"{finding['name']} ({finding['start']}, {finding['mutation']})"
+            lines.append(f"- {where}: {what}: {message}")
     return "\n".join(lines) + "\n"
 
 

@@ -166,6 +166,7 @@ def _parsed(path: Path) -> tuple[onnx.ModelProto, "hashlib._Hash"]:
         ) from error
     try:
         proto = onnx.load_model_from_string(content)
+        _require_texts(proto)
     except (DecodeError, ValueError) as error:
         raise ModelError(f"{path} is no ONNX model: {_first_line(error)}") from error
     if not proto.graph.node or not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
@@ -256,6 +257,19 @@ def _require_whole(path: Path, tensor: onnx.TensorProto) -> None:
             f"{path}: weight {tensor.name!r} does not hold the {count} values that its "
             "dimensions say"
         )
+
+
+def _require_texts(message: Message) -> None:
+    """Raises ValueError where a name is no UTF-8: protobuf then gives bytes for a string."""
+    for field, value in message.ListFields():
+        parts = value if field.is_repeated else (value,)
+        if field.type == field.TYPE_MESSAGE:
+            for part in parts:
+                _require_texts(part)
+        elif field.type == field.TYPE_STRING:
+            for part in parts:
+                if not isinstance(part, str):
+                    raise ValueError(f"the {field.name} {part!r} is no UTF-8")
 
 
 def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
