@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 from torch import nn
 
 from hardener.cli import run
@@ -261,3 +262,29 @@ def test_a_file_of_a_terabyte_is_not_read(
             load_trigger(path)
     else:
         assert "d." in _refusal(path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export", "w.pt", "--arch", "torch.nn:Flatten", "--input-size", "3,100000,100000"),
+        ("scan", "m.onnx", "--data", "D", "--size", "4096"),
+        ("scan", "m.onnx", "--data", "D", "--size", "99999999999999999999"),
+        ("scan", "m.onnx", "--data", "D", "--size", "nan"),
+    ],
+)
+def test_huge_images_are_refused_before_they_are_made(
+    arguments: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({}, "w.pt")
+    model = classifier(PLAIN.replace("float[N,3,8,8]", "float[N,3,H,W]"), dict(PLAIN_SHAPES))
+    saved(model, tmp_path / "m.onnx")
+    assert run([*arguments, "-o", "out.onnx"]) == 2
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1
+    assert any(word in captured.err for word in ("2048", "whole number")), captured.err
+    assert not Path("out.onnx").exists()

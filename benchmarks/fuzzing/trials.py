@@ -64,8 +64,8 @@ def tried(case: Callable[["Stage"], None]) -> Outcome:
     os.close(read)
     _, status = os.waitpid(child, 0)
     seconds = time.monotonic() - started
-    _, _, document = answer.rpartition(b"\n")
-    if document:
+    _, finished, document = answer.rpartition(b"\n")
+    if finished:
         kind, detail, message = json.loads(document)
         return Outcome(kind, detail, message, seconds)
     contained = answer.count(_EXAMINING) > answer.count(_EXAMINED)

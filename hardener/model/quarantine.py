@@ -175,13 +175,13 @@ def _limit_to(model_bytes: int) -> None:
 
 
 def _images(model: OnnxModel, signature: Signature, size: Sequence[float] | None) -> FloatArray:
-    wanted = size or model.preprocessing_fields.get("size") or _ANY_SIZE
-    height, width = signature.size or (int(wanted[0]), int(wanted[-1]))
-    if not 0 < min(height, width) <= max(height, width) <= LARGEST_SIDE:
+    wanted = signature.size or size or model.preprocessing_fields.get("size") or _ANY_SIZE
+    if not all(1 <= side <= LARGEST_SIDE for side in wanted):
+        said = "×".join(f"{side:g}" for side in wanted)
         raise ModelError(
-            f"images of {height}×{width} pixels: at most {LARGEST_SIDE}×{LARGEST_SIDE} are "
-            "supported"
+            f"images of {said} pixels: at most {LARGEST_SIDE}×{LARGEST_SIDE} are supported"
         )
+    height, width = int(wanted[0]), int(wanted[-1])
     return np.zeros((signature.batch or 2, signature.channels, height, width), np.float32)
 
 
