@@ -14,18 +14,20 @@ too much memory, a file left behind by a refusal, a wrong success.
 
     python -m benchmarks.fuzz --only models:1234 --keep FOLDER
 
-repeats one case and leaves its files in FOLDER.
+repeats one case and leaves its files in FOLDER. Ctrl-C ends a run; what is done is written down.
 """
 
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -98,6 +100,7 @@ def main() -> None:
         return
     names = [f"models:{number}" for number in range(asked.models)]
     names += [f"data:{number}" for number in range(asked.data)]
+    names.sort(key=lambda name: int(name.partition(":")[2]))
     results: list[Result] = []
     # Forked while there are no threads: each worker forks once more for each case.
     forking = get_context("fork")
@@ -105,13 +108,14 @@ def main() -> None:
     for job in range(asked.jobs):
         share = names[job :: asked.jobs]
         forking.Process(target=_work, args=(run, share, queue), daemon=True).start()
-    while len(results) < len(names):
-        result = queue.get()
-        results.append(result)
-        if result.outcome.kind == "finding":
-            print(result, flush=True)
-        if len(results) % _EVERY == 0:
-            print(f"{len(results)} cases, {time.monotonic() - started:.0f} s", flush=True)
+    with suppress(KeyboardInterrupt):  # what is done by then is written down
+        while len(results) < len(names):
+            result = queue.get()
+            results.append(result)
+            if result.outcome.kind == "finding":
+                print(result, flush=True)
+            if len(results) % _EVERY == 0:
+                print(f"{len(results)} cases, {time.monotonic() - started:.0f} s", flush=True)
     results.sort(key=lambda result: result.name)
     document = _document(results, asked, time.monotonic() - started)
     write_results("fuzz", document, _markdown(document))
@@ -119,6 +123,7 @@ def main() -> None:
 
 
 def _work(run: Callable[[str], Result], names: Sequence[str], queue: "SimpleQueue[Result]") -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in names:
         queue.put(run(name))
 
