@@ -147,6 +147,34 @@ def test_the_child_can_neither_write_nor_outgrow_its_memory(
         examine(tmp_path / "m.onnx")
 
 
+def test_what_native_code_prints_does_not_disturb_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        "import json, os, sys; sys.path[:] = json.loads(sys.argv[1]); print('before')\n"
+        "import hardener.model.quarantine as q; real = q.load_model\n"
+        "def printing(path): os.write(1, b'within'); return real(path)\n"
+        "q.load_model = printing; q.serve(sys.argv[2])"
+    )
+    monkeypatch.setattr(quarantine, "_START", program)
+    assert examine(_plain(tmp_path / "m.onnx")).shapes["x"] == (2, 3, 8, 8)
+
+
+def test_large_weights_are_no_large_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "_LARGEST_TENSOR", 800)
+    path = _plain(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="holds 768 values"):
+        monkeypatch.setattr(quarantine, "_LARGEST_TENSOR", 767)
+        quarantine.examine_here(path)
+    model = classifier(PLAIN.replace("Gemm<transB=1>(d, w2, b2)", "Add(e, z)").replace(
+        "logits = Add", "e = MatMul(d, w3)\n  z = ReduceSum<keepdims=0>(w4)\n  logits = Add"),
+        {"w1": (6, 3, 3, 3), "b1": (6,), "w3": (96, 5), "w4": (769,)})  # fmt: skip
+    monkeypatch.setattr(quarantine, "_LARGEST_TENSOR", 768)
+    quarantine.examine_here(saved(model, tmp_path / "w.onnx"))
+
+
 def test_a_model_that_changes_after_the_examination_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
