@@ -2,7 +2,7 @@
 
     python -m benchmarks.fuzz [--models 10000] [--data 10000] [--seed 0]
 
-Each case runs in a forked child with limits of its own (30 s, 3 GiB over the empty process). What
+Cases run in forked children with limits (30 s for each, 3 GiB over the empty process). What
 `harden` does in a child process of its own - reading, checking and running a model for the first
 time - is done there in the same process; where it crashes, hangs or starves, the case counts as
 contained once the real command has been run on the file and left with exit code 2 and one line.
@@ -48,6 +48,7 @@ from benchmarks.fuzzing.trials import MEMORY_BYTES, SECONDS, Outcome, Stage, con
 from benchmarks.setting import machine, write_results
 
 _HEAVY = (onnx2pytorch, hardener.model.gradients, hardener.model.inspecting, hardener.pruning.named)
+_CASES_A_CHILD = 20
 _EVERY = 500
 _SHOWN_FINDINGS = 40
 
@@ -94,15 +95,15 @@ def main() -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         starts = _made_elsewhere(Path(folder))
-    run = partial(_result, starts, data_seeds(), asked.seed, asked.keep)
+    run = partial(_results, starts, data_seeds(), asked.seed, asked.keep)
     if asked.only:
-        print(run(asked.only).outcome)
+        print(run([asked.only])[0].outcome)
         return
     names = [f"models:{number}" for number in range(asked.models)]
     names += [f"data:{number}" for number in range(asked.data)]
     names.sort(key=lambda name: int(name.partition(":")[2]))
     results: list[Result] = []
-    # Forked while there are no threads: each worker forks once more for each case.
+    # Forked while there are no threads: each worker forks once more for the cases.
     forking = get_context("fork")
     queue = forking.SimpleQueue()
     for job in range(asked.jobs):
@@ -110,31 +111,52 @@ def main() -> None:
         forking.Process(target=_work, args=(run, share, queue), daemon=True).start()
     with suppress(KeyboardInterrupt):  # what is done by then is written down
         while len(results) < len(names):
-            result = queue.get()
-            results.append(result)
-            if result.outcome.kind == "finding":
-                print(result, flush=True)
-            if len(results) % _EVERY == 0:
-                print(f"{len(results)} cases, {time.monotonic() - started:.0f} s", flush=True)
+            for result in queue.get():
+                results.append(result)
+                if result.outcome.kind == "finding":
+                    print(result, flush=True)
+                if len(results) % _EVERY == 0:
+                    print(f"{len(results)} cases, {time.monotonic() - started:.0f} s", flush=True)
     results.sort(key=lambda result: result.name)
     document = _document(results, asked, time.monotonic() - started)
     write_results("fuzz", document, _markdown(document))
     sys.exit(any(result.outcome.kind == "finding" for result in results))
 
 
-def _work(run: Callable[[str], Result], names: Sequence[str], queue: "SimpleQueue[Result]") -> None:
+def _work(
+    run: Callable[[Sequence[str]], list[Result]],
+    names: Sequence[str],
+    queue: "SimpleQueue[list[Result]]",
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for start in range(0, len(names), _CASES_A_CHILD):
+        queue.put(run(names[start : start + _CASES_A_CHILD]))
+
+
+def _results(
+    starts: dict[str, Files],
+    seeds: dict[str, DataSeed],
+    seed: int,
+    keep: Path | None,
+    names: Sequence[str],
+) -> list[Result]:
+    cases: list[Case] = []
+    folder = keep or Path(tempfile.mkdtemp(prefix="fuzz."))
     for name in names:
-        queue.put(run(name))
-
-
-def _result(
-    starts: dict[str, Files], seeds: dict[str, DataSeed], seed: int, keep: Path | None, name: str
-) -> Result:
-    kind, _, number = name.partition(":")
-    index = int(number)
-    case = _model_case(starts, seed, index) if kind == "models" else _data_case(seeds, seed, index)
-    return Result(name, case.start, case.mutation, _outcome(case, keep))
+        kind, _, number = name.partition(":")
+        make = partial(_model_case, starts) if kind == "models" else partial(_data_case, seeds)
+        cases.append(make(seed, int(number)))
+        for file, content in cases[-1].files.items():
+            (folder / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name / file).write_bytes(content)
+    ready = [case.prepare(folder / name) for case, name in zip(cases, names, strict=True)]
+    found = [
+        Result(name, case.start, case.mutation, _confirmed(case, folder / name, outcome))
+        for name, case, outcome in zip(names, cases, tried(ready), strict=True)
+    ]
+    if keep is None:
+        shutil.rmtree(folder)
+    return found
 
 
 def _made_elsewhere(folder: Path) -> dict[str, Files]:
@@ -177,22 +199,14 @@ def _data_case(seeds: dict[str, DataSeed], seed: int, index: int) -> Case:
     return Case(start, mutation, files, lambda folder: data_case(chosen, folder), ())
 
 
-def _outcome(case: Case, keep: Path | None) -> Outcome:
-    folder = keep or Path(tempfile.mkdtemp(prefix="fuzz."))
-    for name, content in case.files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    try:
-        outcome = tried(case.prepare(folder))
-        if outcome.kind == "contained":
-            program = "from hardener.cli import main; main()"
-            command = [sys.executable, "-c", program, *case.command]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            outcome = confirmed(outcome, done.returncode, len(done.stderr.splitlines()))
+def _confirmed(case: Case, folder: Path, outcome: Outcome) -> Outcome:
+    """Runs the real command where a case ended inside what the tool has a child for."""
+    if outcome.kind != "contained":
         return outcome
-    finally:
-        if keep is None:
-            shutil.rmtree(folder)
+    program = "from hardener.cli import main; main()"
+    command = [sys.executable, "-c", program, *case.command]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return confirmed(outcome, done.returncode, len(done.stderr.splitlines()))
 
 
 def _document(results: list[Result], asked: argparse.Namespace, seconds: float) -> dict[str, Any]:

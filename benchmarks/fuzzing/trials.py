@@ -1,5 +1,6 @@
-"""One case in a forked child with limits: what came of it."""
+"""Cases in a forked child with limits: what came of each."""
 
+import faulthandler
 import json
 import os
 import resource
@@ -8,10 +9,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from hardener.errors import HardenError
 
@@ -39,39 +40,59 @@ class Outcome:
     seconds: float
 
 
+Case: TypeAlias = Callable[["Stage"], None]
+
+
 class WrongSuccessError(Exception):
     """A case passed although its result is wrong."""
 
 
-def tried(case: Callable[["Stage"], None]) -> Outcome:
-    """Runs a case in a forked child of this process, which must have started no threads."""
+def tried(cases: Sequence[Case]) -> list[Outcome]:
+    """Runs cases in forked children of this process, which must have started no threads.
+
+    A child takes the next case as long as it goes well; after a finding, a crash or a hang a new
+    one takes what is left.
+    """
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(cases):
+        outcomes += _in_one_child(cases[len(outcomes) :])
+    return outcomes
+
+
+def _in_one_child(cases: Sequence[Case]) -> list[Outcome]:
+    """Outcomes of the first cases, of one at least."""
     started = time.monotonic()
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(read)
-        _run(case, write)
+        _run(cases, write)
     os.close(write)
-    answer = b""
-    while (left := SECONDS - (time.monotonic() - started)) > 0:
+    outcomes: list[Outcome] = []
+    answer, hangs = b"", False
+    while not hangs:
+        left = max(0.0, SECONDS - (time.monotonic() - started))
         ready, _, _ = select.select([read], [], [], left)
         piece = os.read(read, 1 << 16) if ready else b""
         if ready and not piece:
             break
-        answer += piece
-    else:
+        *documents, answer = (answer + piece).split(b"\n")
+        for document in documents:
+            kind, detail, message = json.loads(document.lstrip(_EXAMINING + _EXAMINED))
+            outcomes.append(Outcome(kind, detail, message, time.monotonic() - started))
+            started = time.monotonic()
+        hangs = time.monotonic() - started >= SECONDS
+    if hangs:
         os.kill(child, signal.SIGKILL)
     os.close(read)
     _, status = os.waitpid(child, 0)
-    seconds = time.monotonic() - started
-    _, finished, document = answer.rpartition(b"\n")
-    if finished:
-        kind, detail, message = json.loads(document)
-        return Outcome(kind, detail, message, seconds)
-    contained = answer.count(_EXAMINING) > answer.count(_EXAMINED)
-    name = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "no answer"
-    what = f"hang over {SECONDS} s" if seconds >= SECONDS else f"crash ({name})"
-    return Outcome("contained" if contained else "finding", what, "", seconds)
+    if hangs or status != 0 or not outcomes:
+        seconds = time.monotonic() - started
+        name = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "no answer"
+        what = f"hang over {SECONDS} s" if hangs else f"crash ({name})"
+        contained = answer.count(_EXAMINING) > answer.count(_EXAMINED)
+        outcomes.append(Outcome("contained" if contained else "finding", what, "", seconds))
+    return outcomes
 
 
 class Stage:
@@ -87,23 +108,27 @@ class Stage:
         os.write(self._pipe, _EXAMINED)
 
 
-def _run(case: Callable[[Stage], None], pipe: int) -> NoReturn:
+def _run(cases: Sequence[Case], pipe: int) -> NoReturn:
+    faulthandler.disable()
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(quiet, stream)
     space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     for kind, limit in (
         (resource.RLIMIT_AS, space + MEMORY_BYTES),
-        (resource.RLIMIT_CPU, SECONDS),
         (resource.RLIMIT_FSIZE, _FILE_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (limit, limit))
-    os.write(pipe, b"\n" + json.dumps(_outcome(case, pipe)).encode())
+    for case in cases:
+        outcome = _outcome(case, pipe)
+        os.write(pipe, json.dumps(outcome).encode() + b"\n")
+        if outcome[0] == "finding":
+            break
     os._exit(0)
 
 
-def _outcome(case: Callable[[Stage], None], pipe: int) -> tuple[str, str, str]:
+def _outcome(case: Case, pipe: int) -> tuple[str, str, str]:
     try:
         case(Stage(pipe))
     except WrongSuccessError as error:
