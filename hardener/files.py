@@ -5,11 +5,11 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hardener.errors import UsageError
+from hardener.errors import DataError, UsageError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -153,6 +153,27 @@ def sha256_of(path: Path) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def digest_when_unchanged(path: Path) -> Callable[[], str]:
+    """Returns a function that digests a file that is read bit by bit from now on.
+
+    The function raises DataError where the file is another than now, or was written to.
+    """
+
+    def state() -> tuple[int, int, int]:
+        found = path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    before = state()
+
+    def digest() -> str:
+        found = sha256_of(path)
+        if state() != before:
+            raise DataError(f"{path} changed while it was read: run again when nothing writes it")
+        return found
+
+    return digest
 
 
 def _to_disk(path: Path) -> None:

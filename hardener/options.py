@@ -155,6 +155,6 @@ def keyword_arguments(pairs: Sequence[str]) -> dict[str, object]:
             raise UsageError(f"--arch-arg is NAME=VALUE, not {pair!r}")
         try:
             arguments[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments[name] = text
     return arguments

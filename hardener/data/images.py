@@ -28,7 +28,7 @@ from hardener.data.pictures import (
 )
 from hardener.data.zips import open_zip
 from hardener.errors import DataError
-from hardener.files import read_regular, sha256_of
+from hardener.files import digest_when_unchanged, read_regular
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -199,6 +199,7 @@ def _open_folder(path: Path, class_names: Sequence[str] | None) -> ImageSource:
 
 
 def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
+    digest = digest_when_unchanged(path)
     archive = open_zip(path)
     names = sorted(
         member.filename
@@ -218,12 +219,13 @@ def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
             raise UnreadableError(f"damaged in the zip: {error}") from error
 
     decoder = picture_decoder(names, read)
-    return ImageSource(path, labels, names, decoder, lambda: sha256_of(path))
+    return ImageSource(path, labels, names, decoder, digest)
 
 
 def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource:
     root = path.parent.resolve()
     names: list[str] = []
+    seen: set[str] = set()
     labels: list[int] = []
     by_name = {name: label for label, name in enumerate(class_names or ())}
     text = read_regular(path, _LARGEST_MANIFEST_BYTES).decode("utf-8-sig")
@@ -248,6 +250,9 @@ def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource
                     f"{path} line {number}: {label!r} is neither a number nor one of the "
                     "model's class names"
                 )
+            if name in seen:
+                raise DataError(f"{path} line {number}: {name} is named twice: name it once")
+            seen.add(name)
             names.append(name)
     if not names:
         raise DataError(f"{path} names no pictures: a row is path,label")
@@ -262,6 +267,7 @@ def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource
 
 
 def _open_npz(path: Path) -> ImageSource:
+    digest = digest_when_unchanged(path)
     shape, dtype = npy_header(path, "images.npy")
     if len(shape) != 4 or dtype != np.uint8 or shape[3] not in (1, 3):
         raise DataError(
@@ -284,7 +290,7 @@ def _open_npz(path: Path) -> ImageSource:
         raise DataError(f"{path}: a label is negative: labels count from 0")
     names = [f"image {index}" for index in range(shape[0])]
     decoder = npz_decoder(path, shape)
-    return ImageSource(path, labels, names, decoder, lambda: sha256_of(path))
+    return ImageSource(path, labels, names, decoder, digest)
 
 
 def _labels_from_folders(

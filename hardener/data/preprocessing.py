@@ -79,7 +79,12 @@ def preprocessing_fields(document: Any) -> dict[str, tuple[float, ...]]:  # noqa
             isinstance(value, int | float) and not isinstance(value, bool) for value in values
         ):
             raise DataError(f"preprocessing: {name} is a number or a list of numbers")
-        fields[name] = tuple(float(value) for value in values)
+        try:
+            fields[name] = tuple(float(value) for value in values)
+        except OverflowError as error:
+            raise DataError(f"preprocessing: {name} is too large") from error
+        if not all(map(isfinite, fields[name])):
+            raise DataError(f"preprocessing: {name} is not finite")
     return fields
 
 

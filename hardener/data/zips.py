@@ -21,7 +21,7 @@ def open_zip(path: Path, content: bytes | None = None) -> zipfile.ZipFile:
         content: its bytes, where they have been read.
 
     Raises:
-        DataError: the file is no zip, or a member is encrypted or packed otherwise.
+        DataError: the file is no zip, or a member is encrypted, packed otherwise or there twice.
     """
     if content is None and not is_regular(path):
         raise DataError(f"{path} is no regular file")
@@ -29,6 +29,9 @@ def open_zip(path: Path, content: bytes | None = None) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(path if content is None else io.BytesIO(content))
     except Exception as error:  # a damaged directory makes zipfile raise anything
         raise DataError(f"{path} is no zip that can be read: {error}") from error
+    names = archive.namelist()
+    if len(set(names)) < len(names):
+        raise DataError(f"{path} holds two members of one name: repack it")
     for member in archive.infolist():
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(

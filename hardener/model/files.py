@@ -72,7 +72,7 @@ class OnnxModel:
             names = json.loads(self.metadata[CLASS_NAMES_KEY])
         except (ValueError, RecursionError):
             names = None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, list) or not all(_is_text(name) for name in names):
             raise ModelError(f"{self.path}: metadata {CLASS_NAMES_KEY} is not a list of names")
         return tuple(names)
 
@@ -175,6 +175,7 @@ def _parsed(path: Path) -> tuple[onnx.ModelProto, "hashlib._Hash"]:
         ) from error
     try:
         proto = onnx.load_model_from_string(content)
+        _require_texts(proto)
     except (DecodeError, ValueError) as error:
         raise ModelError(f"{path} is no ONNX model: {_first_line(error)}") from error
     if not proto.graph.node or not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
@@ -267,6 +268,19 @@ def _require_whole(path: Path, tensor: onnx.TensorProto) -> None:
         )
 
 
+def _require_texts(message: Message) -> None:
+    """Raises ValueError where a name is no UTF-8: protobuf then gives bytes for a string."""
+    for field, value in message.ListFields():
+        parts = value if field.is_repeated else (value,)
+        if field.type == field.TYPE_MESSAGE:
+            for part in parts:
+                _require_texts(part)
+        elif field.type == field.TYPE_STRING:
+            for part in parts:
+                if not isinstance(part, str):
+                    raise ValueError(f"the {field.name} {part!r} is no UTF-8")
+
+
 def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
     """Every tensor anywhere in a message: weights, attributes, subgraphs, functions."""
     if isinstance(message, onnx.TensorProto):
@@ -284,6 +298,17 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         for attribute in node.attribute:
             for subgraph in (attribute.g, *attribute.graphs):
                 yield from _nodes(subgraph)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that can be printed: JSON allows lone surrogates."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_line(error: Exception) -> str:

@@ -102,6 +102,8 @@ def examine(path: Path, size: Sequence[float] | None = None) -> Examination:
             env={**os.environ, "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"},
             check=False,
         )
+    except OSError as error:
+        raise ModelError(f"{path}: no process can be started to open it: {error}") from error
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"{path}: reading and running the model once took too long") from error
     if done.returncode < 0:
@@ -119,7 +121,8 @@ def examine_here(path: Path, size: Sequence[float] | None = None) -> Examination
     require_fixed_sizes(model.proto)
     images = _images(model, signature, size)
     shapes = observed_shapes(widened(model.proto), {signature.input: images})
-    _require_bounded(shapes, len(images))
+    weights = {tensor.name for tensor in model.proto.graph.initializer}
+    _require_bounded({k: v for k, v in shapes.items() if k not in weights}, len(images))
     # Once more as the commands run it, whose optimisations are native code too.
     open_runner(model.proto, "cpu", threads=1, batch=signature.batch).run({signature.input: images})
     return Examination(model.sha256, shapes)
@@ -129,6 +132,8 @@ def serve(request: str) -> None:
     """What the child does: prints one JSON document, an examination or an error."""
     asked = json.loads(request)
     path = Path(asked["path"])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # native code may print
     answer: dict[str, Any]
     try:
         _limit_to(path.stat().st_size if path.is_file() else 0)
@@ -138,20 +143,20 @@ def serve(request: str) -> None:
         answer = {"error": type(error).__name__, "message": str(error)}
     except Exception as error:  # a damaged model makes native code raise anything
         answer = {"error": "ModelError", "message": f"{path}: {type(error).__name__}: {error}"}
-    sys.stdout.write(json.dumps(answer))
-    sys.stdout.flush()
+    with answers:
+        answers.write("\n" + json.dumps(answer))
     os._exit(0)  # what is left of the model need not be taken apart
 
 
 def _understood(path: Path, code: int, answer: bytes) -> Examination:
     try:
-        document = json.loads(answer)
+        document = json.loads(answer.splitlines()[-1])
         if "error" in document:
             kind = getattr(hardener.errors, document["error"])
             raise kind(document["message"])
         shapes = {str(name): tuple(map(int, dims)) for name, dims in document["shapes"].items()}
         return Examination(str(document["sha256"]), shapes)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"{path}: the process that opened the model left with code {code} and no answer"
         ) from error
@@ -177,14 +182,13 @@ def _limit_to(model_bytes: int) -> None:
 
 
 def _images(model: OnnxModel, signature: Signature, size: Sequence[float] | None) -> AnyArray:
-    wanted = size or model.preprocessing_fields.get("size") or _ANY_SIZE
-    height, width = signature.size or (int(wanted[0]), int(wanted[-1]))
-    if not 0 < min(height, width) <= max(height, width) <= LARGEST_SIDE:
+    wanted = signature.size or size or model.preprocessing_fields.get("size") or _ANY_SIZE
+    if not all(1 <= side <= LARGEST_SIDE for side in wanted):
+        said = "×".join(f"{side:g}" for side in wanted)
         raise ModelError(
-            f"images of {height}×{width} pixels: at most {LARGEST_SIDE}×{LARGEST_SIDE} are "
-            "supported"
+            f"images of {said} pixels: at most {LARGEST_SIDE}×{LARGEST_SIDE} are supported"
         )
-    return signature.example((height, width))
+    return signature.example((int(wanted[0]), int(wanted[-1])))
 
 
 def _require_bounded(shapes: dict[str, tuple[int, ...]], images: int) -> None:

@@ -54,6 +54,15 @@ def test_what_is_no_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
         load_model(tmp_path / "m.onnx")
 
 
+@pytest.mark.parametrize("name", [b"feature", b"w1", b"logits", b"classifier", b"kernel_shape"])
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path, name: bytes) -> None:
+    content = classifier(PLAIN, dict(PLAIN_SHAPES)).SerializeToString()
+    assert name in content
+    (tmp_path / "m.onnx").write_bytes(content.replace(name, b"\x80" * len(name)))
+    with pytest.raises(ModelError, match="is no ONNX model"):
+        load_model(tmp_path / "m.onnx")
+
+
 def test_a_graph_that_uses_what_nobody_computes_is_refused(tmp_path: Path) -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
     model.graph.node[1].input[0] = "nothing"
@@ -87,6 +96,9 @@ def test_a_broken_model_is_not_saved(tmp_path: Path) -> None:
         ("hardener.preprocessing", '{"mean": "x", "std": 1}'),
         ("hardener.class_names", "[1]"),
         ("hardener.class_names", "{"),
+        ("hardener.class_names", '["\\ud800"]'),
+        ("hardener.preprocessing", '{"mean": NaN}'),
+        ("hardener.preprocessing", "[" * 100_000),
     ],
 )
 def test_metadata_that_makes_no_sense_is_named(tmp_path: Path, key: str, value: str) -> None:

@@ -1,0 +1,1 @@
+"""Seeded mutation of real files: seeds, mutations, cases, and the child that each runs in."""

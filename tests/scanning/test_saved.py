@@ -1,0 +1,159 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hardener.data.triggers import Trigger, load_trigger
+from hardener.errors import DataError, UsageError
+from hardener.results import (
+    ChannelEvidence,
+    DataIdentity,
+    LabelEvidence,
+    Layer,
+    MaxMean,
+    ModelIdentity,
+    Normalisation,
+    NormSummary,
+    ScanResult,
+)
+from hardener.scanning.saved import (
+    SCAN_FILE,
+    load_scan,
+    load_synthetic_triggers,
+    save_scan,
+    trigger_digest,
+    trigger_path,
+)
+
+
+def _triggers(value: float, labels: int = 3) -> list[Trigger]:
+    mask = np.full((1, 64, 64), 0.5, np.float32)
+    return [Trigger(mask, np.full((3, 64, 64), value, np.float32), k) for k in range(labels)]
+
+
+def _scan(triggers: list[Trigger], seed: int) -> ScanResult:
+    spread = MaxMean(max=1.0, mean=0.5)
+    return ScanResult(
+        seed=seed,
+        provider="cpu",
+        model=ModelIdentity(path="m.onnx", sha256="0" * 64),
+        data=DataIdentity(path="d.zip", sha256="0" * 64, count=6),
+        verdict="backdoored",
+        score=0.9,
+        targets=(0,),
+        suspect=0,
+        accuracy=0.9,
+        preprocessing=Normalisation(size=(64, 64), mean=(0.5,) * 3, std=(0.2,) * 3),
+        layer=Layer(name="feature", channels=1, axis=1),
+        labels=tuple(
+            LabelEvidence(
+                label=trigger.label,
+                mask_l1=1.0,
+                anomaly_index=1.0,
+                relative_size=1.0,
+                trigger_success_rate=0.5,
+                trigger_sha256=trigger_digest(trigger),
+            )
+            for trigger in triggers
+        ),
+        norms={"clean": NormSummary(l1=spread, l2=spread, linf=spread)},
+        channels=(ChannelEvidence(channel=0, linf_clean=1.0, linf_triggered=2.0, gap=1.0),),
+        reasons=(),
+    )
+
+
+def _save(folder: Path, value: float) -> None:
+    triggers = _triggers(value)
+    save_scan(folder, _scan(triggers, round(4 * value)), triggers)
+
+
+def _value(folder: Path) -> float:
+    """The one value of a whole scan: its seed and every one of its triggers say it."""
+    scanned = load_scan(folder)
+    values = {float(t.pattern.max()) for t in load_synthetic_triggers(folder, scanned, (0, 1, 2))}
+    (value,) = values
+    assert scanned.seed == round(4 * value)
+    return value
+
+
+def test_a_scan_comes_back_and_leaves_nothing_staged(tmp_path: Path) -> None:
+    for value in (0.25, 0.75, 0.75):
+        _save(tmp_path, value)
+        assert _value(tmp_path) == value
+    names = sorted(path.name for path in (tmp_path / "triggers").iterdir())
+    assert names == [f"label-0{k}.{end}" for k in range(3) for end in ("npz", "png")]
+    assert load_trigger(trigger_path(tmp_path, 1)).pattern.max() == 0.75
+
+
+def test_a_scan_killed_between_its_files_is_read_from_those_staged(tmp_path: Path) -> None:
+    _save(tmp_path, 0.25)
+    _save(tmp_path / "new", 0.75)
+    for label, trigger in enumerate(_triggers(0.75)):
+        new = trigger_path(tmp_path / "new", label)
+        new.replace(tmp_path / "triggers" / f".staged-{trigger_digest(trigger)}.npz")
+    assert _value(tmp_path) == 0.25
+    (tmp_path / "new" / SCAN_FILE).replace(tmp_path / SCAN_FILE)
+    assert _value(tmp_path) == 0.75
+
+
+def test_a_trigger_that_is_neither_is_refused(tmp_path: Path) -> None:
+    _save(tmp_path, 0.25)
+    scanned = load_scan(tmp_path)
+    _save(tmp_path, 0.75)
+    with pytest.raises(DataError, match="not the trigger that the scan saved"):
+        load_synthetic_triggers(tmp_path, scanned)
+    with pytest.raises(DataError, match="has no trigger of label 7"):
+        load_synthetic_triggers(tmp_path, scanned, (7,))
+
+
+def test_a_folder_that_cannot_be_written_keeps_the_old_scan(tmp_path: Path) -> None:
+    _save(tmp_path, 0.25)
+    (tmp_path / "triggers").rename(tmp_path / "kept")
+    (tmp_path / "triggers").write_text("in the way")
+    with pytest.raises(UsageError, match="cannot write"):
+        _save(tmp_path, 0.75)
+    (tmp_path / "triggers").unlink()
+    (tmp_path / "kept").rename(tmp_path / "triggers")
+    assert _value(tmp_path) == 0.25
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from scanning.test_saved import _save
+
+left = int(sys.argv[2])
+
+def dying(method):
+    def counted(*arguments, **keywords):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), 9)
+        return method(*arguments, **keywords)
+    return counted
+
+Path.replace, Path.unlink = dying(Path.replace), dying(Path.unlink)
+_save(Path(sys.argv[1]), 0.75)
+print("done", left)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_scan_killed_before_any_rename_or_removal_leaves_a_whole_one(tmp_path: Path) -> None:
+    tests = str(Path(__file__).parent.parent)
+    program = f"import sys; sys.path.append({tests!r})\n{KILLED}"
+    found: list[float] = []
+    for step in range(1, 40):
+        _save(tmp_path, 0.25)
+        command = [sys.executable, "-c", program, str(tmp_path), str(step)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found.append(_value(tmp_path))
+        if done.stdout.startswith("done"):
+            break
+        assert done.returncode == -9, done.stderr
+    assert found == sorted(found)
+    assert 0.25 in found[:-1]
+    assert 0.75 in found[:-1]
