@@ -1,7 +1,6 @@
 """onnxruntime sessions: which execution provider, how many threads, one call to run."""
 
 import ctypes
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import onnx
 import onnxruntime as ort
 
 from hardener.arrays import AnyArray
+from hardener.cores import available_cores
 from hardener.errors import ModelError, ProviderError
 
 ort.set_default_logger_severity(3)
@@ -20,13 +20,6 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-
-
-def available_cores() -> int:
-    """How many processor cores this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def choose_provider(asked: str) -> str:

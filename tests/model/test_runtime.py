@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, images
 
+from hardener.cores import available_cores
 from hardener.errors import ModelError, ProviderError
-from hardener.model.runtime import available_cores, choose_provider, open_runner
+from hardener.model.runtime import choose_provider, open_runner
 
 
 def test_the_cpu_is_always_there_and_uses_every_core() -> None:
