@@ -20,6 +20,12 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+# In order of preference: TensorRT leaves operators it lacks to CUDA, and CUDA to the CPU.
+_FALLBACKS: Mapping[str, Sequence[str]] = {
+    "cpu": ("cpu",),
+    "cuda": ("cuda", "cpu"),
+    "tensorrt": ("tensorrt", "cuda", "cpu"),
+}
 
 
 def choose_provider(asked: str) -> str:
@@ -54,16 +60,41 @@ class Runner:
     provider: str
     threads: int
 
-    def run(self, feeds: Mapping[str, AnyArray]) -> list[AnyArray]:
+    def run(self, feeds: Mapping[str, AnyArray | ort.OrtValue]) -> list[AnyArray]:
         """Runs one batch and returns every output as a numpy array.
+
+        Args:
+            feeds: inputs by name, as arrays or as `placed` gave them.
 
         Raises:
             ModelError: onnxruntime could not run the model on this input.
         """
         try:
+            if any(isinstance(value, ort.OrtValue) for value in feeds.values()):
+                return self._run_bound(feeds)
             outputs: list[AnyArray] = self.session.run(None, dict(feeds))
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelError(f"onnxruntime stopped: {_one_line(error)}") from error
+        return outputs
+
+    def placed(self, array: AnyArray) -> AnyArray | ort.OrtValue:
+        """An input on the device that runs the model, to be fed often at the cost of one copy."""
+        if self.provider == "cpu":
+            return array
+        return ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"), "cuda", 0)
+
+    def _run_bound(self, feeds: Mapping[str, AnyArray | ort.OrtValue]) -> list[AnyArray]:
+        """Runs on inputs of which some are on the device already; outputs come to the CPU."""
+        binding = self.session.io_binding()
+        for name, value in feeds.items():
+            if isinstance(value, ort.OrtValue):
+                binding.bind_ortvalue_input(name, value)
+            else:
+                binding.bind_cpu_input(name, np.asarray(value, order="C"))
+        for output in self.session.get_outputs():
+            binding.bind_output(output.name)
+        self.session.run_with_iobinding(binding)
+        outputs: list[AnyArray] = binding.copy_outputs_to_cpu()
         return outputs
 
 
@@ -80,9 +111,7 @@ def open_runner(proto: onnx.ModelProto, provider: str, threads: int | None = Non
     options.intra_op_num_threads = threads or available_cores()
     # Idle threads of one session must not take the cores from another that is being timed.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    names = [PROVIDERS[provider]]
-    if provider != "cpu":
-        names.append(PROVIDERS["cpu"])
+    names = [PROVIDERS[name] for name in _FALLBACKS[provider]]
     try:
         session = ort.InferenceSession(proto.SerializeToString(), options, providers=names)
     except Exception as error:  # onnxruntime's exceptions share no base class

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from hardener.arrays import IntArray
+from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting
 from hardener.data.splits import stratified_halves, stratified_sample
@@ -110,6 +111,8 @@ def prune(
     result = PruneResult(
         seed=seed,
         provider=chosen_provider,
+        threads=available_cores(),
+        batch_size=classifier.batch_size,
         model=classifier.identity,
         data=data_identity(source),
         layer=Layer(name=layer.name, channels=layer.channels, axis=layer.axis),

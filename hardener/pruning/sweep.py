@@ -129,8 +129,9 @@ def sweep(
     for batch in batches:
         for name, probe in probes.items():
             right_before = None
+            features = runner.placed(batch.features[name])
             for trial, feed in enumerate(feeds):
-                (scores,) = runner.run({cut.name: batch.features[name], **feed})
+                (scores,) = runner.run({cut.name: features, **feed})
                 totals[trial][name] += count(scores, batch.labels, probe.target)
                 if name == clean:
                     right = scores.argmax(axis=1) == batch.labels
