@@ -25,6 +25,7 @@ from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.pooling import behind_pooling
 from hardener.model.runtime import Runner, open_runner
+from hardener.model.stepping import stepping_head
 from hardener.model.surgery import append_mask
 from hardener.model.switching import KEEP_INPUT, maskable_head
 from hardener.model.topology import FeatureLayer, find_feature_layer, typed_activation
@@ -105,6 +106,7 @@ def _timed(classifier: Classifier, data: Path, true: Trigger | None) -> Times:
             batches,
             probes,
             provider="cpu",
+            stepping=stepping_head(classifier.proto, cut, classifier.signature),
         )
         return [trial.counts for trial in trials]
 

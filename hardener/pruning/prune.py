@@ -18,6 +18,7 @@ from hardener.model.classifier import Classifier, data_identity, open_classifier
 from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import PruningPlan, check_rewrite, require_same_logits, rewritten
 from hardener.model.runtime import choose_provider
+from hardener.model.stepping import stepping_head
 from hardener.model.switching import guardable_head, maskable_head
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, silent
@@ -149,6 +150,9 @@ def prune(
         batches,
         probes,
         provider=chosen_provider,
+        stepping=None
+        if rewrite == "guard"
+        else stepping_head(classifier.proto, cut, classifier.signature),
         on_batch=counting(progress, "sweeping thresholds", norms[CLEAN].linf.count),
     )
     del batches
