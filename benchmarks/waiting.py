@@ -1,9 +1,9 @@
 """How long a user waits: `harden --help`, and `harden prune` from a finished scan.
 
-    HARDEN_GTSRB=FOLDER python -m benchmarks.waiting
+    HARDEN_GTSRB=FOLDER python -m benchmarks.waiting [MODEL.onnx SCAN]
 
 Whole commands, the start of Python included. The scan of the GTSRB victim is made first (a
-minute or more).
+minute or more), unless the exported victim and the folder of its scan are given.
 """
 
 import os
@@ -31,10 +31,13 @@ def main() -> None:
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        model, clean = exported(VICTIM, work), gtsrb() / "gtsrb32-valid.zip"
-        scan = ["scan", str(model), "--data", str(clean), "-o", str(work / "scan"), "--quiet"]
-        _run([*HARDEN, *scan], 1)
-        command = ["prune", str(model), "--scan", str(work / "scan"), "--data", str(clean)]
+        clean = str(gtsrb() / "gtsrb32-valid.zip")
+        if len(sys.argv) > 2:
+            model, scan = sys.argv[1:3]
+        else:
+            model, scan = str(exported(VICTIM, work)), str(work / "scan")
+            _run([*HARDEN, "scan", model, "--data", clean, "-o", scan, "--quiet"], 1)
+        command = ["prune", model, "--scan", scan, "--data", clean]
         command += ["-o", str(work / "hardened.onnx"), "--quiet"]
         before = processor_seconds()
         seconds: list[float] = []
