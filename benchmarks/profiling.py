@@ -1,15 +1,11 @@
-"""What the norms cost: profiling against plain inference, and memory over the number of images.
+"""What the norms cost: profiling against plain inference.
 
     HARDEN_GTSRB=FOLDER python -m benchmarks.profiling
 
-Time: the code that `harden scan` profiles with against the code that `harden bench` counts with,
-on the same images. Memory: the largest resident set of a process that profiles 1,000, 10,000 and
-100,000 images.
+The code that `harden scan` profiles with against the code that `harden bench` counts with, on
+the same images; decoding is in both.
 """
 
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +21,6 @@ from hardener.model.topology import find_feature_layer
 from hardener.scanning.activations import profile
 
 VICTIM = "alexnet-gtsrb-badnets"
-SIZES = (1_000, 10_000, 100_000)
 PROBES = {CLEAN: Probe()}
 ROUNDS = 12
 
@@ -40,28 +35,11 @@ def main() -> None:
             f"{VICTIM}, 32×32": _timed(victim, gtsrb() / "gtsrb32-valid.zip"),
             "ResNet-18, 224×224": _timed(network, work / "large.npz"),
         }
-        peaks: dict[int, float] = {}
-        for count in SIZES:
-            write_noise(work / "noise.npz", count, 32, 43, seed=0)
-            peaks[count] = _peak_mebibytes(victim, work / "noise.npz")
     document: dict[str, Any] = {
         "machine": machine(),
         "time": {name: found.document() for name, found in times.items()},
-        "peak_mebibytes": peaks,
     }
-    write_results("profiling", document, _markdown(times, peaks))
-
-
-def peak(model: Path, data: Path) -> None:
-    """Profiles images in this process and prints its largest resident set in KiB."""
-    _profile(model, data)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
-def _profile(model: Path, data: Path) -> None:
-    classifier = open_classifier(model)
-    layer = find_feature_layer(classifier.proto, classifier.signature)
-    profile(classifier, layer, classifier.open_data(data), PROBES, provider="cpu")
+    write_results("profiling", document, _markdown(times))
 
 
 def _timed(model: Path, data: Path) -> Times:
@@ -82,15 +60,7 @@ def _timed(model: Path, data: Path) -> Times:
     return interleaved(with_norms, plain, ROUNDS)
 
 
-def _peak_mebibytes(model: Path, data: Path) -> float:
-    code = "import sys; from pathlib import Path; from benchmarks.profiling import peak; "
-    code += "peak(Path(sys.argv[1]), Path(sys.argv[2]))"
-    command = [sys.executable, "-c", code, str(model), str(data)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return int(done.stdout) / 1024
-
-
-def _markdown(times: dict[str, Times], peaks: dict[int, float]) -> str:
+def _markdown(times: dict[str, Times]) -> str:
     last = list(times.values())[-1]
     lines: Sequence[str] = [
         "# What the norms cost",
@@ -109,12 +79,6 @@ def _markdown(times: dict[str, Times], peaks: dict[int, float]) -> str:
         ),
         "",
         "The target is at most 1.05.",
-        "",
-        f"Largest resident set of a process that profiles so many images with `{VICTIM}`:",
-        "",
-        "| images | MiB |",
-        "| --- | --- |",
-        *(f"| {count:,} | {mebibytes:.0f} |" for count, mebibytes in peaks.items()),
     ]
     return "\n".join(lines) + "\n"
 
