@@ -56,7 +56,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _write(tf: Any, tf2onnx: Any, model: Any, shape: tuple[int, int, int], path: Path) -> None:
+def _write(
+    tf: Any,  # noqa: ANN401  TensorFlow's types are not installed
+    tf2onnx: Any,  # noqa: ANN401
+    model: Any,  # noqa: ANN401
+    shape: tuple[int, int, int],
+    path: Path,
+) -> None:
     images = tf.random.stateless_normal((8, *shape), seed=(0, 0))
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):

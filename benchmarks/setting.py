@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import hardener
+from hardener.cores import available_cores
 from hardener.data.signs import CLASS_NAMES
 from hardener.files import write_text
-from hardener.model.runtime import available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -44,7 +44,7 @@ from hardener.options import (
 )
 
 if TYPE_CHECKING:
-    from hardener.results import Document
+    from hardener.results import Document, Run
 
 DONE, BAD_NEWS, FAILED, INCONCLUSIVE = 0, 1, 2, 3
 _INTERRUPTED = 130
@@ -172,7 +172,7 @@ def scan(
             seed=seed,
             progress=progress,
         )
-    note(f"provider: {result.provider}", quiet=quiet)
+    note(_how_it_ran(result), quiet=quiet)
     _note_unreadable(result.data.unreadable, quiet=quiet)
     _print(result, output_format, f"wrote {output / SCAN_FILE}")
     return {"clean": DONE, "backdoored": BAD_NEWS, "inconclusive": INCONCLUSIVE}[result.verdict]
@@ -272,7 +272,7 @@ def prune(
                 seed=seed,
                 progress=progress,
             )
-        note(f"provider: {result.provider}", quiet=quiet)
+        note(_how_it_ran(result), quiet=quiet)
         if result.data is not None:
             _note_unreadable(result.data.unreadable, quiet=quiet)
     _print(result, output_format)
@@ -324,7 +324,7 @@ def bench(
             seed=seed,
             progress=progress,
         )
-    note(f"provider: {result.provider}", quiet=quiet)
+    note(_how_it_ran(result), quiet=quiet)
     _note_unreadable(result.data.unreadable, quiet=quiet)
     _print(result, output_format, f"wrote {output}")
     return DONE
@@ -371,7 +371,7 @@ def demo(
 
     with progress_bars(quiet=quiet) as progress:
         result = run(output, provider=provider.value, seed=seed, progress=progress, show=show)
-    note(f"provider: {result.provider}", quiet=quiet)
+    note(_how_it_ran(result), quiet=quiet)
     if output_format is OutputFormat.json:
         _print(result, output_format)
     else:
@@ -458,6 +458,13 @@ def _print(result: "Document", output_format: OutputFormat, *more: str) -> None:
         if not isinstance(error, BrokenPipeError):
             raise UsageError(f"standard output cannot be written: {error.strerror}") from error
         # Whoever read standard output has gone; the exit code still tells the result.
+
+
+def _how_it_ran(result: "Run") -> str:
+    return (
+        f"provider: {result.provider}, {result.threads} threads, batches of {result.batch_size} "
+        "images"
+    )
 
 
 def _note_unreadable(names: Sequence[str], *, quiet: bool) -> None:

@@ -115,6 +115,18 @@ class Document(_Frozen):
         return document
 
 
+class Run(Document):
+    """What the stages that run a model on images add: how they ran it.
+
+    Attributes:
+        threads: of one operator on the CPU.
+        batch_size: images a run; None where no images were looked at.
+    """
+
+    threads: int | None = None
+    batch_size: int | None = None
+
+
 class LabelEvidence(_Frozen):
     """What trigger inversion found for one label.
 
@@ -177,7 +189,7 @@ class Normalisation(_Frozen):
 Verdict = Literal["clean", "backdoored", "inconclusive"]
 
 
-class ScanResult(Document):
+class ScanResult(Run):
     """What `harden scan` writes to scan.json.
 
     Attributes:
@@ -219,7 +231,7 @@ PruneOutcome = Literal[
 ]
 
 
-class PruneResult(Document):
+class PruneResult(Run):
     """What `harden prune` writes beside the hardened model.
 
     With named channels there is no sweep, no data and no accuracy: those fields are None.
@@ -287,7 +299,7 @@ class ModelBench(_Frozen):
     file_bytes: int
 
 
-class BenchResult(Document):
+class BenchResult(Run):
     """What `harden bench` writes."""
 
     model: ModelIdentity

@@ -11,7 +11,7 @@ PACKAGE = Path(hardener.__file__).parent
 
 # A module may import from its own room and from rooms further left.
 ORDER = [
-    ["errors", "arrays"],
+    ["errors", "arrays", "cores"],
     ["files"],
     ["progress", "data", "policy"],
     ["results"],

@@ -1,6 +1,7 @@
 """The commands as a user runs them: real processes, real models, exit codes, files."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 
 from hardener.cli import run
+from hardener.cores import available_cores
 from hardener.data.triggers import Trigger, save_trigger
 from hardener.files import sha256_of
 from hardener.model.classifier import open_classifier, open_full
@@ -65,6 +67,7 @@ def hardened(
     output = tmp_path_factory.mktemp("hardened") / "hardened.onnx"
     done = _harden(*_prune(signs_victim, scanned, signs), "-o", output)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"^provider: \w+, \d+ threads, batches of 256 images$", done.stderr, re.M)
     return output
 
 
@@ -77,6 +80,7 @@ def test_scan_finds_the_backdoor_and_keeps_the_contract(scanned: Path, signs_vic
         *("schema_version", "tool", "created", "seed", "provider", "model", "data", "verdict"),
         *("score", "targets", "layer", "labels", "norms", "channels", "reasons"),
     }
+    assert (document["batch_size"], document["threads"]) == (256, available_cores())
     assert document["model"]["path"] == str(signs_victim)
     assert document["data"]["count"] == 12 * 43
     assert [row["label"] for row in document["labels"]] == list(range(43))

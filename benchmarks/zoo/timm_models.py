@@ -40,7 +40,7 @@ def _write(name: str, path: Path) -> int | None:
 
     torch.manual_seed(0)
     module = timm.create_model(name, pretrained=False, num_classes=_CLASSES, exportable=True)
-    channels, height, width = timm.data.resolve_model_data_config(module)["input_size"]
+    channels, height, width = getattr(module, "pretrained_cfg")["input_size"]  # noqa: B009
     image = (channels, height, width)
     export(enlivened(module, image), image, path, dynamo=False)
     return None

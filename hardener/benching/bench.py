@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hardener.benching.latency import bound_call, interleaved_times, latency_row
+from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting, input_settings
 from hardener.data.triggers import Trigger, load_trigger
@@ -83,6 +84,8 @@ def bench(
     result = BenchResult(
         seed=seed,
         provider=chosen_provider,
+        threads=available_cores(),
+        batch_size=min(c.batch_size for c in classifiers),
         model=classifiers[0].identity,
         data=data_identity(source),
         target=wanted,

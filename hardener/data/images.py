@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from hardener.arrays import AnyArray, FloatArray, IntArray
+from hardener.arrays import FloatArray, IntArray
 from hardener.data.npz import npy_header, npz_decoder, read_array
 from hardener.data.pictures import (
     LARGEST_PICTURE_BYTES,
@@ -122,19 +122,17 @@ class ImageSource:
         """
         chosen = np.arange(len(self)) if indices is None else np.sort(indices)
         for positions, decoded in self._decode(chosen, size, channels, batch_size):
-            kept: list[AnyArray] = []
-            kept_positions: list[int] = []
+            images = np.empty((len(positions), channels, *size), np.float32)
+            kept: list[int] = []
             for position, pixels in zip(positions, decoded, strict=True):
                 if isinstance(pixels, str):
                     self._note_unreadable(int(position), pixels)
                 else:
-                    kept.append(pixels)
-                    kept_positions.append(int(position))
+                    np.divide(pixels, np.float32(255), out=images[len(kept)])
+                    kept.append(int(position))
             if kept:
-                where = np.array(kept_positions, dtype=np.int64)
-                images = np.ascontiguousarray(np.stack(kept), np.float32)
-                images /= 255
-                yield Batch(where, images, self.labels[where])
+                where = np.array(kept, dtype=np.int64)
+                yield Batch(where, images[: len(kept)], self.labels[where])
 
     def _note_unreadable(self, position: int, reason: str) -> None:
         self.unreadable[self.names[position]] = reason

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from hardener.arrays import AnyArray, IntArray
+from hardener.cores import available_cores
 from hardener.errors import DataError
 from hardener.files import read_regular, reason
 
@@ -66,6 +66,10 @@ def decode_picture(
 ) -> AnyArray | str:
     """Decodes and resizes one picture.
 
+    JPEG is decoded in full. Scaled decoding, even to no less than three times the size wanted,
+    halves the time of large photographs, but moved sharp, saturated details of the resized
+    picture by up to 21 of 255: more than resizing itself does.
+
     Returns:
         Pixels (C, H, W) uint8, or a sentence why the picture cannot be decoded.
 
@@ -116,7 +120,7 @@ def picture_decoder(names: Sequence[str], read: Callable[[str], bytes]) -> Decod
                 for start in range(0, len(positions), _PICTURES_PER_TASK)
             ]
 
-        pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(max_workers=available_cores())
         try:
             waiting: deque[tuple[IntArray, list[Future[list[AnyArray | str]]]]] = deque()
             for start in range(0, len(indices), batch_size):

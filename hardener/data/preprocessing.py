@@ -54,7 +54,8 @@ class Preprocessing:
         """Normalises images (N, C, H, W) in [0, 1]; the result has the same shape."""
         mean = np.array(self.mean, np.float32)[:, None, None]
         std = np.array(self.std, np.float32)[:, None, None]
-        normalised: FloatArray = (images - mean) / std
+        normalised: FloatArray = images - mean
+        normalised /= std
         return normalised
 
     def to_json(self) -> str:

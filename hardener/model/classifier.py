@@ -17,7 +17,8 @@ from hardener.model.runtime import Runner, open_runner
 from hardener.model.signature import Signature, read_signature
 from hardener.results import DataIdentity, ModelIdentity
 
-_VALUES_PER_BATCH = 256 * 3 * 32 * 32
+# More cost memory and no longer save time: 16 images of 224×224 on two cores.
+_VALUES_PER_BATCH = 16 * 3 * 224 * 224
 _LARGEST_BATCH = 256
 
 
@@ -42,7 +43,7 @@ class Classifier:
 
     @property
     def batch_size(self) -> int:
-        """Images a run: what the graph fixes, else 256 of 32×32 and fewer larger ones."""
+        """Images a run: what the graph fixes, else 256 small ones, 16 of 224×224, fewer larger."""
         if self.signature.batch is not None:
             return self.signature.batch
         height, width = self.preprocessing.size

@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from hardener.arrays import FloatArray
+from hardener.cores import available_cores
 from hardener.errors import InconclusiveError, ModelError
 from hardener.model.differentiation.building import Plan, read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.runtime import available_cores, open_runner
+from hardener.model.runtime import open_runner
 from hardener.model.signature import Signature
 
 _TOLERANCE = 1e-3

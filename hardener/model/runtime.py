@@ -1,7 +1,6 @@
 """onnxruntime sessions: which execution provider, how many threads, one call to run."""
 
 import ctypes
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import onnx
 import onnxruntime as ort
 
 from hardener.arrays import AnyArray
+from hardener.cores import available_cores
 from hardener.errors import ModelError, ProviderError
 from hardener.model.widening import widened
 
@@ -24,13 +24,12 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-
-
-def available_cores() -> int:
-    """How many processor cores this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+# In order of preference: TensorRT leaves operators it lacks to CUDA, and CUDA to the CPU.
+_FALLBACKS: Mapping[str, Sequence[str]] = {
+    "cpu": ("cpu",),
+    "cuda": ("cuda", "cpu"),
+    "tensorrt": ("tensorrt", "cuda", "cpu"),
+}
 
 
 def choose_provider(asked: str) -> str:
@@ -67,30 +66,59 @@ class Runner:
     threads: int
     batch: int | None = None
 
-    def run(self, feeds: Mapping[str, AnyArray]) -> list[AnyArray]:
+    def run(self, feeds: Mapping[str, AnyArray | ort.OrtValue]) -> list[AnyArray]:
         """Runs one batch and returns every output as a numpy array.
 
         A model of fixed batch size is given its last image again where there are fewer, and what
         it says of those is left out.
 
+        Args:
+            feeds: inputs by name, as arrays or as `placed` gave them.
+
         Raises:
             ModelError: onnxruntime could not run the model on this input.
         """
+        if self.batch is not None:
+            return self._run_filled_up(feeds, self.batch)
+        return self._run(feeds)
+
+    def _run_filled_up(self, feeds: Mapping[str, AnyArray], batch: int) -> list[AnyArray]:
         images = next(len(v) for key, v in feeds.items() if not key.startswith(PARAMETER_PREFIX))
-        lacking = 0 if self.batch is None else self.batch - images
-        if lacking:
-            feeds = {key: _padded(key, values, lacking) for key, values in feeds.items()}
+        filled = {key: _filled_up(key, values, batch - images) for key, values in feeds.items()}
+        return [values[:images] if values.ndim > 1 else values for values in self._run(filled)]
+
+    def _run(self, feeds: Mapping[str, AnyArray | ort.OrtValue]) -> list[AnyArray]:
         try:
+            if any(isinstance(value, ort.OrtValue) for value in feeds.values()):
+                return self._run_bound(feeds)
             outputs: list[AnyArray] = self.session.run(None, dict(feeds))
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise ModelError(f"onnxruntime stopped: {_one_line(error)}") from error
-        if lacking:
-            return [values[:images] if values.ndim > 1 else values for values in outputs]
+        return outputs
+
+    def placed(self, array: AnyArray) -> AnyArray | ort.OrtValue:
+        """An input on the device that runs the model, to be fed often at the cost of one copy."""
+        if self.provider == "cpu" or self.batch is not None:
+            return array
+        return ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"), "cuda", 0)
+
+    def _run_bound(self, feeds: Mapping[str, AnyArray | ort.OrtValue]) -> list[AnyArray]:
+        """Runs on inputs of which some are on the device already; outputs come to the CPU."""
+        binding = self.session.io_binding()
+        for name, value in feeds.items():
+            if isinstance(value, ort.OrtValue):
+                binding.bind_ortvalue_input(name, value)
+            else:
+                binding.bind_cpu_input(name, np.asarray(value, order="C"))
+        for output in self.session.get_outputs():
+            binding.bind_output(output.name)
+        self.session.run_with_iobinding(binding)
+        outputs: list[AnyArray] = binding.copy_outputs_to_cpu()
         return outputs
 
 
-def _padded(name: str, values: AnyArray, lacking: int) -> AnyArray:
-    if name.startswith(PARAMETER_PREFIX) or values.ndim < 2:
+def _filled_up(name: str, values: AnyArray, lacking: int) -> AnyArray:
+    if lacking == 0 or name.startswith(PARAMETER_PREFIX) or values.ndim < 2:
         return values
     return np.concatenate([values, np.repeat(values[-1:], lacking, axis=0)])
 
@@ -121,9 +149,7 @@ def open_runner(
     if provider == "cpu" and _has_float16(proto):
         # onnxruntime 1.31 crashes on some float16 transformers at its highest level.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    names = [PROVIDERS[provider]]
-    if provider != "cpu":
-        names.append(PROVIDERS["cpu"])
+    names = [PROVIDERS[name] for name in _FALLBACKS[provider]]
     try:
         session = ort.InferenceSession(proto.SerializeToString(), options, providers=names)
     except Exception as error:  # onnxruntime's exceptions share no base class

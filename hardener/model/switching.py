@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from hardener.model.element_types import ElementType
 from hardener.model.runtime import PARAMETER_PREFIX
 from hardener.model.signature import Signature
 from hardener.model.splitting import split
@@ -33,7 +34,13 @@ def maskable_head(
         ModelError: the class scores do not depend on the feature layer.
     """
     graph = split(proto, layer, signature).head
-    element_type = graph.inputs[0].dtype
+    mask_by_input(graph, layer, graph.inputs[0].dtype)
+    graph.cleanup(remove_unused_graph_inputs=False)
+    return gs.export_onnx(graph, do_type_check=False)
+
+
+def mask_by_input(graph: gs.Graph, layer: FeatureLayer, element_type: ElementType) -> None:
+    """Masks the feature layer by a further input of the graph, `hardener_keep` (C,)."""
     flat = gs.Variable(KEEP_INPUT, np.float32, [layer.channels])
     form = gs.Constant(f"{KEEP_INPUT}/form", np.array(layer.along_channels(-1), np.int64))
     broadcast = gs.Variable(f"{KEEP_INPUT}/broadcast", np.float32)
@@ -49,7 +56,6 @@ def maskable_head(
         gs.Node("Not", f"{KEEP_INPUT}/pruned", {}, [kept], [pruned]),
     ]
     graph.inputs.append(flat)
-    return gs.export_onnx(graph.cleanup(remove_unused_graph_inputs=False), do_type_check=False)
 
 
 def guardable_head(

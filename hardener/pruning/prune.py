@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from hardener.arrays import IntArray
+from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting
 from hardener.data.splits import stratified_halves, stratified_sample
@@ -23,6 +24,7 @@ from hardener.model.rewriting import (
     rewritten,
 )
 from hardener.model.runtime import choose_provider
+from hardener.model.stepping import stepping_head
 from hardener.model.switching import guardable_head, maskable_head
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, silent
@@ -113,6 +115,8 @@ def prune(
     result = PruneResult(
         seed=seed,
         provider=chosen_provider,
+        threads=available_cores(),
+        batch_size=classifier.batch_size,
         model=classifier.identity,
         data=data_identity(source),
         layer=Layer(name=layer.name, channels=layer.channels, axis=layer.axis),
@@ -149,6 +153,9 @@ def prune(
         probes,
         provider=chosen_provider,
         batch_size=classifier.signature.batch,
+        stepping=None
+        if rewrite == "guard"
+        else stepping_head(classifier.proto, cut, classifier.signature),
         on_batch=counting(progress, "sweeping thresholds", norms[CLEAN].linf.count),
     )
     del batches

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import onnx
@@ -10,11 +11,15 @@ from hardener.arrays import AnyArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Runner, open_runner
 from hardener.model.splitting import split
+from hardener.model.stepping import ADDED_INPUT, SUM_INPUT, SteppingHead
 from hardener.model.switching import KEEP_INPUT, THRESHOLD_INPUT
 from hardener.model.topology import FeatureLayer
 from hardener.scanning.activations import ChannelNorms, norms_graph
+
+# From features to the class scores of every pruning, in order.
+ScoresOf: TypeAlias = Callable[[Mapping[str, AnyArray]], Iterable[AnyArray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +114,7 @@ def sweep(
     *,
     provider: str,
     batch_size: int | None = None,
+    stepping: SteppingHead | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> list[Trial]:
     """Tries every pruning under every probe.
@@ -121,20 +127,25 @@ def sweep(
         probes: by name; the first one is clean.
         provider: what runs the head.
         batch_size: how many images the head takes, where the graph fixes that.
+        stepping: the same head from `stepping_head`, which is used instead where every pruning
+            keeps all that some other one keeps.
         on_batch: told the number of images of each finished batch.
 
     Returns:
         One trial a pruning, in order.
     """
-    runner = open_runner(head, provider, batch=batch_size)
+    order = None if stepping is None else _growing(feeds)
+    if stepping is None or order is None:
+        scores_of = _masked(open_runner(head, provider, batch=batch_size), feeds)
+    else:
+        scores_of = _stepped(open_runner(stepping.proto, provider), stepping.width, order)
     clean = next(iter(probes))
     totals = [dict.fromkeys(probes, Counts()) for _ in feeds]
     lost, gained = np.zeros(len(feeds), np.int64), np.zeros(len(feeds), np.int64)
     for batch in batches:
         for name, probe in probes.items():
             right_before = None
-            for trial, feed in enumerate(feeds):
-                (scores,) = runner.run({**batch.features[name], **feed})
+            for trial, scores in enumerate(scores_of(batch.features[name])):
                 totals[trial][name] += count(scores, batch.labels, probe.target)
                 if name == clean:
                     right = scores.argmax(axis=1) == batch.labels
@@ -145,3 +156,46 @@ def sweep(
     return [
         Trial(counts, int(lost[trial]), int(gained[trial])) for trial, counts in enumerate(totals)
     ]
+
+
+def _masked(runner: Runner, feeds: Sequence[Mapping[str, AnyArray]]) -> ScoresOf:
+    def scores_of(features: Mapping[str, AnyArray]) -> Iterator[AnyArray]:
+        placed = {name: runner.placed(values) for name, values in features.items()}
+        for feed in feeds:
+            yield runner.run({**placed, **feed})[0]
+
+    return scores_of
+
+
+def _stepped(runner: Runner, width: int, order: Sequence[tuple[int, IntArray]]) -> ScoresOf:
+    def scores_of(features: Mapping[str, AnyArray]) -> list[AnyArray]:
+        ((name, maps),) = features.items()
+        placed = runner.placed(maps)
+        total = np.zeros((len(maps), width), np.float32)
+        found: dict[int, AnyArray] = {}
+        scores = total
+        for trial, added in order:
+            if len(added):
+                feeds = {name: placed, SUM_INPUT: total, ADDED_INPUT: added}
+                scores, total = runner.run(feeds)
+            found[trial] = scores
+        return [found[trial] for trial in range(len(order))]
+
+    return scores_of
+
+
+def _growing(feeds: Sequence[Mapping[str, AnyArray]]) -> list[tuple[int, IntArray]] | None:
+    """Prunings from the fewest channels kept to the most, each with the channels it adds.
+
+    None where one keeps no channel at all, or lacks a channel that a smaller one keeps.
+    """
+    kept = [set(np.flatnonzero(feed[KEEP_INPUT]).tolist()) for feed in feeds]
+    order = sorted(range(len(kept)), key=lambda trial: len(kept[trial]))
+    steps: list[tuple[int, IntArray]] = []
+    before: set[int] = set()
+    for trial in order:
+        if not kept[trial] or before - kept[trial]:
+            return None
+        steps.append((trial, np.array(sorted(kept[trial] - before), np.int64)))
+        before = kept[trial]
+    return steps

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hardener.arrays import FloatArray, IntArray
+from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, input_settings
 from hardener.data.splits import stratified_sample
@@ -136,6 +137,8 @@ def scan(
     result = ScanResult(
         seed=seed,
         provider=chosen_provider,
+        threads=available_cores(),
+        batch_size=classifier.batch_size,
         model=classifier.identity,
         data=data_identity(source),
         verdict=judgement.verdict,

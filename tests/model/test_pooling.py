@@ -61,6 +61,6 @@ def test_pooling_over_channels_is_not_passed() -> None:
         "p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(feature)",
         "r = ReduceMean<axes=[1]>(feature)\n  p = Expand(r, wide)",
     )
-    shapes = shapes | {"wide": [1, 6, 8, 8], "w2": (5, 384)}
+    shapes = {**shapes, "wide": [1, 6, 8, 8], "w2": (5, 384)}
     layer = FeatureLayer("feature", channels)
     assert behind_pooling(classifier(text, shapes), layer) == layer

@@ -1,9 +1,15 @@
 import numpy as np
+import onnxruntime as ort
 import pytest
-from support.graphs import PLAIN, PLAIN_SHAPES, classifier, images
+from support.graphs import ALL, PLAIN, PLAIN_SHAPES, classifier, images
 
+from hardener.cores import available_cores
 from hardener.errors import ModelError, ProviderError
-from hardener.model.runtime import available_cores, choose_provider, open_runner
+from hardener.model.runtime import choose_provider, open_runner
+from hardener.model.signature import read_signature
+from hardener.model.switching import KEEP_INPUT, maskable_head
+from hardener.model.topology import FeatureLayer
+from hardener.scanning.activations import norms_graph
 
 
 def test_the_cpu_is_always_there_and_uses_every_core() -> None:
@@ -51,3 +57,65 @@ def test_a_fixed_batch_is_filled_up_and_cut_again() -> None:
     for count in (1, 3, 4):
         (found,) = runner.run({"x": images(4)[:count]})
         np.testing.assert_allclose(found, expected[:count], atol=1e-5)
+
+
+def test_placed_inputs_give_what_arrays_give() -> None:
+    runner = open_runner(classifier(PLAIN, dict(PLAIN_SHAPES)), "cpu")
+    strided = images(8)[::2]
+    placed = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(strided))
+    (expected,) = runner.run({"x": strided})
+    np.testing.assert_array_equal(runner.run({"x": placed})[0], expected)
+    np.testing.assert_array_equal(runner.run({"x": runner.placed(strided)})[0], expected)
+
+
+def test_a_placed_input_goes_with_arrays_and_errors_stay_one_line() -> None:
+    text, shapes, channels = ALL["plain"]
+    model = classifier(text, shapes)
+    layer = FeatureLayer("feature", channels)
+    runner = open_runner(maskable_head(model, layer, read_signature(model)), "cpu")
+    maps = np.random.default_rng(0).normal(size=(4, channels, 8, 8)).astype(np.float32)
+    keep = np.eye(1, channels, dtype=np.float32)[0]
+    placed = ort.OrtValue.ortvalue_from_numpy(maps)
+    (expected,) = runner.run({"feature": maps, KEEP_INPUT: keep})
+    (found,) = runner.run({"feature": placed, KEEP_INPUT: keep})
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ModelError, match="onnxruntime stopped") as caught:
+        runner.run({"feature": placed, KEEP_INPUT: keep[:2]})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.gpu
+def test_a_head_on_cuda_takes_a_placed_input_and_an_array() -> None:
+    text, shapes, channels = ALL["plain"]
+    model = classifier(text, shapes)
+    head = maskable_head(model, FeatureLayer("feature", channels), read_signature(model))
+    maps = np.random.default_rng(0).normal(size=(4, channels, 8, 8)).astype(np.float32)
+    keep = np.eye(1, channels, dtype=np.float32)[0]
+    on_cpu, on_cuda = open_runner(head, "cpu"), open_runner(head, "cuda")
+    (expected,) = on_cpu.run({"feature": maps, KEEP_INPUT: keep})
+    placed = on_cuda.placed(maps)
+    assert isinstance(placed, ort.OrtValue)
+    assert placed.device_name() == "cuda"
+    for _ in range(2):
+        (found,) = on_cuda.run({"feature": placed, KEEP_INPUT: keep})
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.gpu
+def test_norms_are_reduced_on_cuda() -> None:
+    model, layer = classifier(PLAIN, dict(PLAIN_SHAPES)), FeatureLayer("feature", 6)
+    graph = norms_graph(model, layer)
+    found, expected = (open_runner(graph, p).run({"x": images()}) for p in ("cuda", "cpu"))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3)
+
+
+@pytest.mark.gpu
+def test_tensorrt_gives_the_cpus_logits_where_it_is_installed() -> None:
+    try:
+        choose_provider("tensorrt")
+    except ProviderError:
+        pytest.skip("TensorRT's libraries are not installed")
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    found, expected = (open_runner(model, p).run({"x": images()})[0] for p in ("tensorrt", "cpu"))
+    np.testing.assert_allclose(found, expected, atol=1e-2)
