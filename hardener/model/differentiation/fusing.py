@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hardener.model.differentiation.building import Plan
 from hardener.model.differentiation.nodes import Node
+from hardener.model.differentiation.patterns import with_patterns
 from hardener.model.differentiation.table import OWN_DOMAIN, build
 
 _KEEP_NO_OUTPUT = frozenset({"Add", "BatchNormalization", "Conv", "Gemm", "Sub"})
@@ -24,7 +25,9 @@ def fused(plan: Plan) -> Plan:
     ReLU and max pooling change places, max(0, max x) = max max(0, x), so that ReLU sees fewer
     values, and ReLU overwrites what nobody else reads.
     """
-    return _overwriting(_pooled_first(_merged(plan)))
+    merged = _merged(plan)
+    nodes = with_patterns(merged.nodes, merged.constants, _readers(merged), plan.result)
+    return _overwriting(_pooled_first(_rebuilt(merged, nodes)))
 
 
 def _readers(plan: Plan) -> Counter[str]:

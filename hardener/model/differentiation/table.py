@@ -41,7 +41,7 @@ OPERATORS: dict[tuple[str, str], Builder] = {
     },
     **{
         (OWN_DOMAIN, op): builder
-        for family in (elementwise, quantisation)
+        for family in (elementwise, products, quantisation)
         for op, builder in family.OWN.items()
     },
 }
