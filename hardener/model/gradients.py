@@ -77,12 +77,19 @@ def _by_onnxruntime(
     return np.asarray(expected, np.float32)
 
 
-def fast_autocast() -> torch.autocast:
-    """bfloat16 where the processor multiplies it natively; elsewhere nothing changes."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=_has_bfloat16())
+def torch_device(provider: str) -> torch.device:
+    """Where torch computes beside an onnxruntime provider: on CUDA only where torch has it."""
+    return torch.device("cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _has_bfloat16() -> bool:
+def fast_autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 where the device multiplies it natively; elsewhere nothing changes."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(device))
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 

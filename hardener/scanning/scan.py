@@ -14,7 +14,7 @@ from hardener.errors import DataError, UsageError
 from hardener.files import check_writable, sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
-from hardener.model.gradients import differentiable
+from hardener.model.gradients import differentiable, torch_device
 from hardener.model.runtime import Runner, choose_provider
 from hardener.model.switching import maskable_head
 from hardener.model.topology import find_feature_layer
@@ -100,6 +100,7 @@ def scan(
         budget,
         seed,
         counting(progress, "inverting triggers", budget.steps * len(wanted)),
+        torch_device(chosen_provider),
     )
     del network, images
 

@@ -10,7 +10,7 @@ import torch
 from support.graphs import ALL, PLAIN, PLAIN_SHAPES, classifier, images
 
 from hardener.errors import InconclusiveError, ModelError
-from hardener.model.gradients import differentiable, fast_autocast
+from hardener.model.gradients import differentiable, fast_autocast, torch_device
 from hardener.model.runtime import open_runner
 from hardener.model.signature import Signature, read_signature
 
@@ -115,7 +115,14 @@ def test_cuda_gives_the_cpus_gradient() -> None:
         torch.testing.assert_close(found["cuda"], found["cpu"], atol=1e-3, rtol=1e-3)
 
 
-def test_autocast_never_changes_the_type_of_the_whole_program() -> None:
-    with fast_autocast():
-        pass
-    assert not torch.is_autocast_enabled("cpu")
+def test_16_bits_are_used_where_the_processor_has_them() -> None:
+    has = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    with fast_autocast(torch.device("cpu")):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if has else torch.float32)
+
+
+def test_torch_stays_on_the_cpu_beside_the_cpu_provider() -> None:
+    assert torch_device("cpu") == torch.device("cpu")
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert torch_device("cuda").type == torch_device("tensorrt").type == expected
