@@ -61,9 +61,21 @@ def _agree(logits: FloatArray, expected: FloatArray, proto: onnx.ModelProto, pla
     difference = float(np.abs(logits - expected).max())
     if any(node.op in _ROUNDING for node in plan.nodes):
         return difference <= _ROUNDED_TOLERANCE * float(np.ptp(expected))
-    half = any(tensor.data_type in _HALVES for tensor in proto.graph.initializer)
     scale = max(1.0, float(np.abs(expected).max()))
-    return difference <= (_HALF_TOLERANCE if half else _TOLERANCE) * scale
+    return difference <= (_HALF_TOLERANCE if _has_halves(proto) else _TOLERANCE) * scale
+
+
+def _has_halves(proto: onnx.ModelProto) -> bool:
+    types = {tensor.data_type for tensor in proto.graph.initializer}
+    types |= {value.type.tensor_type.elem_type for value in proto.graph.input}
+    types |= {
+        attribute.i
+        for node in proto.graph.node
+        if node.op_type == "Cast"
+        for attribute in node.attribute
+        if attribute.name == "to"
+    }
+    return not types.isdisjoint(_HALVES)
 
 
 def _by_onnxruntime(

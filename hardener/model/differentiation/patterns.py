@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -42,6 +42,7 @@ def with_patterns(
     - MatMul by a constant matrix, then Add of a constant row: one product with a bias, which
       stays in 16 bits under autocast.
     - x · (1 + erf(x / √2)) / 2, in the orders that exporters write: Gelu.
+    - x · sigmoid(x): Swish.
 
     Args:
         nodes: in order.
@@ -51,7 +52,7 @@ def with_patterns(
     """
     makers = {node.outputs[0]: node for node in nodes if not node.domain}
     graph = _Graph(makers, constants, readers)
-    made = [_with_bias(node, graph) or _gelu(node, graph) or node for node in nodes]
+    made = [_with_bias(node, graph) or _gated(node, graph) or node for node in nodes]
     names, kept = {result}, list[Node]()
     for node in reversed(made):
         if names.intersection(node.outputs):
@@ -76,30 +77,34 @@ def _with_bias(node: Node, graph: _Graph) -> Node | None:
     return None
 
 
-def _gelu(node: Node, graph: _Graph) -> Node | None:
-    found = None
-    if not node.domain and node.op == "Mul":
-        half = graph.split(node)
-        if half is not None:  # (x · gate) / 2
-            product = graph.made_by(half[0], "Mul")
-            if half[1] == 0.5 and product is not None:
-                found = _gated(product.inputs, graph, halved=False)
-        else:  # (x / 2) · gate, or x · (gate / 2)
-            found = _gated(node.inputs, graph, halved=True)
-    if found is None:
+def _gated(node: Node, graph: _Graph) -> Node | None:
+    """Gelu or Swish, if the node is the last product of one."""
+    if node.domain or node.op != "Mul":
         return None
-    return Node(node.name, "", "Gelu", 20, (found,), node.outputs, {})
+    half = graph.split(node)
+    if half is None:
+        gelu = _gelu(node.inputs, graph, halved=True)  # (x / 2) · gate, or x · (gate / 2)
+    else:
+        product = graph.made_by(half[0], "Mul")  # (x · gate) / 2
+        found = product is not None and half[1] == 0.5
+        gelu = _gelu(product.inputs, graph, halved=False) if product and found else None
+    if gelu is not None:
+        return Node(node.name, "", "Gelu", 20, (gelu,), node.outputs, {})
+    for value, gate in (node.inputs, node.inputs[::-1]):
+        sigmoid = graph.made_by(gate, "Sigmoid")
+        if sigmoid is not None and sigmoid.inputs[0] == value:
+            return Node(node.name, "", "Swish", 24, (value,), node.outputs, {})
+    return None
 
 
-def _gated(inputs: Iterable[str], graph: _Graph, *, halved: bool) -> str | None:
+def _gelu(inputs: Sequence[str], graph: _Graph, *, halved: bool) -> str | None:
     """The x of a product of x and 1 + erf(x / √2), one of them halved where that is asked."""
-    a, b = inputs
-    for value, gate in ((a, b), (b, a)):
-        source = _gate_source(gate, graph)
+    for value, gate in (inputs, inputs[::-1]):
         if not halved:
-            if source == value:
+            if _gate_source(gate, graph) == value:
                 return value
             continue
+        source = _gate_source(gate, graph)
         if source is not None and _halved(value, graph) == source:
             return source
         inner = _halved(gate, graph)

@@ -54,6 +54,21 @@ REFUSED = {
         ),
         "Loop.*not supported",
     ),
+    "large constant": (
+        Case("z = ConstantOfShape(s)\ny = Add(x, z)", {"s": [1 << 20, 1 << 20]}),
+        "too large",
+    ),
+    "many repeats": (
+        Case("z = Tile(w, s)\ny = Add(x, z)", {"w": (7,), "s": [1 << 40]}),
+        "too many",
+    ),
+    "long range": (
+        Case(
+            "z = Range(a, b, c)\nf = Cast<to=1>(z)\ny = Add(x, f)", {"a": 0, "b": 1 << 60, "c": 1}
+        ),
+        "too long",
+    ),
+    "broken constant": (Case("z = MatMul(w, w)\ny = Add(x, z)", {"w": (7, 6)}), "MatMul"),
     "independent of the images": (
         Case("y = Relu(w)", {"w": (3, 4)}),
         "does not depend on the images",

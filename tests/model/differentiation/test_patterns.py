@@ -51,6 +51,19 @@ def test_what_others_read_of_gelu_stays_too() -> None:
     check(case)
 
 
+@pytest.mark.parametrize("product", ["Mul(x, s)", "Mul(s, x)"])
+def test_swish_is_found(product: str) -> None:
+    case = Case(f"s = Sigmoid(x)\ny = {product}")
+    assert _operators(case) == ["Swish"]
+    check(case)
+
+
+def test_another_gate_is_no_swish() -> None:
+    case = Case("z = Neg(x)\ns = Sigmoid(z)\ny = Mul(x, s)")
+    assert _operators(case) == ["Neg", "Sigmoid", "Mul"]
+    check(case)
+
+
 @pytest.mark.parametrize("nodes", ["y = Add(m, b)", "y = Add(b, m)"])
 def test_a_product_takes_its_bias_along(nodes: str) -> None:
     case = Case(f"m = MatMul(x, w)\n{nodes}", {"w": (7, 4), "b": (4,)})
