@@ -19,9 +19,10 @@ _TOLERANCE = 1e-3
 _HALF_TOLERANCE = 2e-2
 """The same where the model computes in 16 bits and torch in 32."""
 
-_ROUNDED_TOLERANCE = 0.1
+_ROUNDED_TOLERANCE = 0.05
 """The same, of the logits' range, where values are quantised: sums that differ in their last bit
-may round to neighbouring steps, and a step weighs the more the fewer bits there are."""
+may round to neighbouring steps. Seen were 0.004, one step of the output, on a trained model, and
+up to 0.016 on networks with random weights."""
 
 _HALVES = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
 _ROUNDING = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "QuantizeAndBack"})

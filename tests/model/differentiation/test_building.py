@@ -28,7 +28,7 @@ REFUSED = {
     ),
     "training": (
         Case("y = BatchNormalization<training_mode=1>(x, g, g, g, g)", {"g": (3,)}),
-        "only inference",
+        "from the batch of images",
     ),
     "second output": (
         Case("v, i = MaxPool<kernel_shape=[2,2]>(x)\nf = Cast<to=1>(i)\ny = Add(v, f)"),

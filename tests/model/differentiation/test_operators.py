@@ -159,6 +159,10 @@ CASES: dict[str, Case] = {
         "a = Conv<pads=[1,1,1,1]>(x, w, v)\nc = BatchNormalization(a, g, b, m, var)\ny = Add(a, c)",
         {"w": (5, 3, 3, 3), "v": (5,), "g": (5,), "b": (5,), "m": (5,), "var": (5,)},
     ),
+    "BatchNormalization of weights": Case(
+        "n, m, v = BatchNormalization<training_mode=1>(w, g, b, a, var)\ny = Conv(x, n)",
+        {"w": (5, 3, 3, 3), "g": (3,), "b": (3,), "a": (3,), "var": (3,)},
+    ),
     "InstanceNormalization": Case("y = InstanceNormalization(x, g, b)", {"g": (3,), "b": (3,)}),
     "GroupNormalization 18": Case(
         "y = GroupNormalization<num_groups=2>(x, g, b)",
