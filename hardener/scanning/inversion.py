@@ -32,6 +32,9 @@ cores 43 labels take a fifth less time so than in one batch.
 """
 
 
+_CPU = torch.device("cpu")
+
+
 @dataclass(frozen=True)
 class InversionSettings:
     """How long and how hard to search.
@@ -65,6 +68,7 @@ def invert_triggers(
     settings: InversionSettings,
     seed: int,
     on_step: Callable[[int], None] = lambda _: None,
+    device: torch.device = _CPU,
 ) -> list[Trigger]:
     """Searches one trigger for each label.
 
@@ -76,6 +80,7 @@ def invert_triggers(
         settings: the budget.
         seed: of the order of images and the starting points.
         on_step: told how many label-steps just finished.
+        device: where to search; the network is moved there.
 
     Returns:
         One trigger a label, in order.
@@ -85,49 +90,53 @@ def invert_triggers(
     """
     per_label = settings.images_per_step * images[0].size
     group = max(1, _VALUES_PER_STEP // per_label)
+    network, pool = network.to(device), torch.from_numpy(images).to(device)
     found: list[Trigger] = []
     for start in range(0, len(labels), group):
         found += _invert_group(
-            network, images, preprocessing, labels[start : start + group], settings, seed, on_step
+            network, pool, preprocessing, labels[start : start + group], settings, seed, on_step
         )
     return found
 
 
 def _invert_group(
     network: nn.Module,
-    images: FloatArray,
+    pool: Tensor,
     preprocessing: Preprocessing,
     labels: Sequence[int],
     settings: InversionSettings,
     seed: int,
     on_step: Callable[[int], None],
 ) -> list[Trigger]:
-    generator = torch.Generator().manual_seed(seed)
-    pool = torch.from_numpy(images)
+    # Random numbers come from the processor, so that every device starts alike.
+    generator, device = torch.Generator().manual_seed(seed), pool.device
     mean, std = (
-        torch.tensor(values).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std)
+        torch.tensor(values, device=device).view(-1, 1, 1)
+        for values in (preprocessing.mean, preprocessing.std)
     )
-    count, shape = len(labels), images.shape[1:]
+    count, shape = len(labels), pool.shape[1:]
     start = float(np.log(settings.initial_mask / (1 - settings.initial_mask)))
     mask_logits = torch.full((count, 1, *shape[1:]), start)
     mask_logits += 0.1 * torch.randn(mask_logits.shape, generator=generator)
     pattern_logits = 0.1 * torch.randn((count, *shape), generator=generator)
-    mask_logits.requires_grad_()
-    pattern_logits.requires_grad_()
+    mask_logits = mask_logits.to(device).requires_grad_()
+    pattern_logits = pattern_logits.to(device).requires_grad_()
     optimiser = torch.optim.Adam(
         [mask_logits, pattern_logits], lr=settings.learning_rate, betas=(0.5, 0.9)
     )
-    wanted = torch.tensor(labels)
-    cost = torch.full((count,), settings.initial_cost)
-    success = torch.zeros(count)
+    wanted = torch.tensor(labels, device=device)
+    cost = torch.full((count,), settings.initial_cost, device=device)
+    success = torch.zeros(count, device=device)
     best = _Best.start(mask_logits, pattern_logits)
 
     for _ in range(settings.steps):
-        chosen = torch.randint(len(pool), (settings.images_per_step,), generator=generator)
+        chosen = torch.randint(len(pool), (settings.images_per_step,), generator=generator).to(
+            device
+        )
         mask, pattern = mask_logits.sigmoid(), pattern_logits.sigmoid()
         stamped = (1 - mask[:, None]) * pool[chosen] + (mask * pattern)[:, None]
         network_input = ((stamped - mean) / std).flatten(0, 1)
-        with fast_autocast():
+        with fast_autocast(device):
             logits = network(network_input.contiguous(memory_format=torch.channels_last))
         per_image = logits.float().view(count, settings.images_per_step, -1)
         goal = wanted[:, None].expand(-1, settings.images_per_step)
@@ -153,7 +162,7 @@ def _invert_group(
         on_step(count)
     final = best.or_else(mask_logits.detach().sigmoid(), pattern_logits.detach().sigmoid())
     return [
-        Trigger(mask.numpy(), pattern.numpy(), int(label))
+        Trigger(mask.cpu().numpy(), pattern.cpu().numpy(), int(label))
         for mask, pattern, label in zip(*final, labels, strict=True)
     ]
 
@@ -168,7 +177,7 @@ class _Best:
 
     @classmethod
     def start(cls, mask: Tensor, pattern: Tensor) -> "_Best":
-        nothing = torch.full((len(mask),), torch.inf)
+        nothing = torch.full((len(mask),), torch.inf, device=mask.device)
         return cls(nothing, torch.zeros_like(mask), torch.zeros_like(pattern))
 
     def improved(self, works: Tensor, size: Tensor, mask: Tensor, pattern: Tensor) -> "_Best":

@@ -15,7 +15,7 @@ from hardener.errors import DataError, UsageError
 from hardener.files import check_writable
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
-from hardener.model.gradients import differentiable
+from hardener.model.gradients import differentiable, torch_device
 from hardener.model.runtime import Runner, choose_provider
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, silent
@@ -101,6 +101,7 @@ def scan(
         budget,
         seed,
         counting(progress, "inverting triggers", budget.steps * len(wanted)),
+        torch_device(chosen_provider),
     )
     del network, images
 

@@ -1,6 +1,7 @@
 """Inversion on a network whose only way to label 2 is one bright corner pixel."""
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ class CornerBackdoor(nn.Module):
         return torch.stack([dark, bright, (corner - 0.8) * 200, stripes], 1)
 
 
-def _invert(seed: int = 0) -> list[Trigger]:
+def _invert(seed: int = 0, device: str = "cpu") -> list[Trigger]:
     images = np.random.default_rng(0).uniform(0.2, 0.6, (64, 3, 8, 8)).astype(np.float32)
     images[::2] += 0.2  # half of them are bright, so that neither 0 nor 1 comes for nothing
     return invert_triggers(
@@ -30,6 +31,7 @@ def _invert(seed: int = 0) -> list[Trigger]:
         [0, 1, 2, 3],
         InversionSettings(steps=150),
         seed,
+        device=torch.device(device),
     )
 
 
@@ -47,3 +49,10 @@ def test_the_same_seed_finds_the_same_triggers() -> None:
     for first, again in zip(_invert(3), _invert(3), strict=True):
         np.testing.assert_array_equal(first.mask, again.mask)
         np.testing.assert_array_equal(first.pattern, again.pattern)
+
+
+@pytest.mark.gpu
+def test_cuda_finds_the_same_pixel() -> None:
+    triggers = _invert(device="cuda")
+    assert int(np.argmin([trigger.mask_l1 for trigger in triggers])) == 2
+    assert triggers[2].mask.argmax() == 63

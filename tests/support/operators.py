@@ -1,5 +1,6 @@
 """One operator in a graph: run by onnxruntime, and by torch with its gradient."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,7 +34,7 @@ class Case:
     """
 
     nodes: str
-    weights: dict[str, object] = field(default_factory=dict)
+    weights: Mapping[str, object] = field(default_factory=dict)
     opset: int = 17
     shape: tuple[int, ...] = (2, 3, 6, 7)
     smooth: bool = True

@@ -87,6 +87,8 @@ def _add(node: Node, constants: dict[str, Tensor], nodes: list[Node]) -> None:
     """Adds a node, or what it gives where all of its inputs are constants."""
     step = build(node)
     if not all(name in constants for name in node.inputs if name):
+        if node.op == "BatchNormalization" and node.integer("training_mode", 0):
+            raise node.refusal("it takes its statistics from the batch of images")
         nodes.append(node)
         return
     try:

@@ -190,6 +190,8 @@ STANDARD: dict[str, Builder] = {
     "Xor": _plain(torch.logical_xor),
 }
 
+OWN: dict[str, Builder] = {"ReluInPlace": _plain(torch.relu_)}
+
 MICROSOFT: dict[str, Builder] = {
     "Gelu": _plain(nn.functional.gelu),
     "QuickGelu": _quick_gelu,

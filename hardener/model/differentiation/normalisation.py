@@ -9,10 +9,14 @@ from hardener.model.differentiation.nodes import Builder, Node, Step
 
 
 def _batch_norm(node: Node) -> Step:
-    if node.integer("training_mode", 0) or (node.opset < 9 and not node.integer("spatial", 1)):
-        raise node.refusal("only inference with statistics a channel is supported")
-    node.only_first_output()
+    if node.opset < 9 and not node.integer("spatial", 1):
+        raise node.refusal("only statistics a channel are supported")
     epsilon = node.number("epsilon", 1e-5)
+    if node.integer("training_mode", 0):  # networks so standardise their weights
+        return lambda x, scale, bias, *_: nn.functional.batch_norm(
+            x, None, None, scale, bias, True, 0.0, epsilon
+        )
+    node.only_first_output()
 
     def step(x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         return nn.functional.batch_norm(x, mean, variance, scale, bias, False, 0.0, epsilon)

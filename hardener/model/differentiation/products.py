@@ -8,6 +8,17 @@ from torch import Tensor, nn
 from hardener.model.differentiation.nodes import Builder, Node, Step
 
 
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    if a.dim() < 3 or b.dim() != 2:
+        return torch.matmul(a, b)
+    # For rows that do not lie one after the other torch would copy b for every image instead.
+    return torch.mm(a.reshape(-1, a.shape[-1]), b).view(*a.shape[:-1], b.shape[-1])
+
+
+def _affine(a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
+    return torch.addmm(bias, a.reshape(-1, a.shape[-1]), b).view(*a.shape[:-1], b.shape[-1])
+
+
 def _gemm(node: Node) -> Step:
     alpha, beta = node.number("alpha", 1.0), node.number("beta", 1.0)
     turn_a, turn_b = bool(node.integer("transA", 0)), bool(node.integer("transB", 0))
@@ -32,7 +43,7 @@ def _fused_matmul(node: Node) -> Step:
     def step(a: Tensor, b: Tensor) -> Tensor:
         a = a.transpose(-1, -2) if turns[0] and a.dim() > 1 else a
         b = b.transpose(-1, -2) if turns[1] and b.dim() > 1 else b
-        return alpha * torch.matmul(a, b)
+        return alpha * _matmul(a, b)
 
     return step
 
@@ -51,7 +62,7 @@ def _matmul_integer(
         a = a - (a_zero[..., None] if a_zero.dim() else a_zero).to(torch.float32)
     if b_zero is not None:
         b = b - b_zero.to(torch.float32)
-    return torch.matmul(a, b)
+    return _matmul(a, b)
 
 
 def _always(function: Callable[..., Tensor]) -> Builder:
@@ -61,8 +72,10 @@ def _always(function: Callable[..., Tensor]) -> Builder:
 STANDARD: dict[str, Builder] = {
     "Einsum": _einsum,
     "Gemm": _gemm,
-    "MatMul": _always(torch.matmul),
+    "MatMul": _always(_matmul),
     "MatMulInteger": _always(_matmul_integer),
 }
+
+OWN: dict[str, Builder] = {"Affine": _always(_affine)}
 
 MICROSOFT: dict[str, Builder] = {"FusedMatMul": _fused_matmul}

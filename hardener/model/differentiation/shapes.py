@@ -1,5 +1,6 @@
 """Operators that make, reshape, reorder and convert tensors."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +26,10 @@ _TYPES: dict[int, torch.dtype] = {
     onnx.TensorProto.INT64: torch.int64,
     onnx.TensorProto.UINT64: torch.int64,
 }
+
+
+_LARGEST = 1 << 28
+"""Values that one node may make out of a shape: one gigabyte."""
 
 
 def to_torch(values: AnyArray) -> Tensor:
@@ -57,7 +62,14 @@ def _constant_of_shape(node: Node) -> Step:
     if node.has("value"):
         value = to_torch(onnx.numpy_helper.to_array(node.attributes["value"].t))
     fill = value.flatten()[0].item()
-    return lambda shape: torch.full(whole(shape) or [], fill, dtype=value.dtype)
+
+    def step(shape: Tensor) -> Tensor:
+        sizes = whole(shape) or []
+        if math.prod(sizes) > _LARGEST:
+            raise node.refusal(f"its shape {sizes} is too large")
+        return torch.full(sizes, fill, dtype=value.dtype)
+
+    return step
 
 
 def _cast(node: Node) -> Step:
@@ -163,12 +175,24 @@ def _expand(x: Tensor, shape: Tensor) -> Tensor:
     return x.expand(_broadcast(x.shape, shape.tolist()))
 
 
-def _tile(x: Tensor, repeats: Tensor) -> Tensor:
-    return x.repeat(repeats.tolist())
+def _tile(node: Node) -> Step:
+    def step(x: Tensor, repeats: Tensor) -> Tensor:
+        times = repeats.tolist()
+        if math.prod(times) * x.numel() > _LARGEST:
+            raise node.refusal(f"{times} repeats are too many")
+        return x.repeat(times)
+
+    return step
 
 
-def _range(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
-    return torch.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
+def _range(node: Node) -> Step:
+    def step(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
+        first, last, by = start.item(), limit.item(), delta.item()
+        if by and abs((last - first) / by) > _LARGEST:
+            raise node.refusal("its range is too long")
+        return torch.arange(first, last, by, dtype=start.dtype)
+
+    return step
 
 
 def _depth_to_space(node: Node) -> Step:
@@ -225,14 +249,14 @@ STANDARD: dict[str, Builder] = {
     "EyeLike": _eye_like,
     "Flatten": _flatten,
     "Identity": lambda _: lambda x: x,
-    "Range": lambda _: _range,
+    "Range": _range,
     "Reshape": _reshape,
     "Shape": _shape,
     "Size": lambda _: lambda x: torch.tensor(x.numel()),
     "SpaceToDepth": _space_to_depth,
     "Split": _split,
     "Squeeze": _squeeze,
-    "Tile": lambda _: _tile,
+    "Tile": _tile,
     "Transpose": _transpose,
     "Trilu": _triangle,
     "Unsqueeze": _unsqueeze,

@@ -39,7 +39,11 @@ OPERATORS: dict[tuple[str, str], Builder] = {
         for family in (attention, elementwise, normalisation, products, quantisation)
         for op, builder in family.MICROSOFT.items()
     },
-    **{(OWN_DOMAIN, op): builder for op, builder in quantisation.OWN.items()},
+    **{
+        (OWN_DOMAIN, op): builder
+        for family in (elementwise, products, quantisation)
+        for op, builder in family.OWN.items()
+    },
 }
 
 HOST_INPUTS: dict[str, frozenset[int]] = {

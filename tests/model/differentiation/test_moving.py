@@ -26,7 +26,9 @@ CASES: dict[str, Case] = {
     "Transpose": Case("y = Transpose<perm=[0,2,3,1]>(x)"),
     "Transpose all": Case("y = Transpose(x)"),
     "Concat": Case("a = Neg(x)\ny = Concat<axis=-1>(x, a, x)"),
-    "Split 11": Case("a, b, c = Split<axis=3, split=[2,1,4]>(x)\ny = Concat<axis=0>(c, c)", opset=11),
+    "Split 11": Case(
+        "a, b, c = Split<axis=3, split=[2,1,4]>(x)\ny = Concat<axis=0>(c, c)", opset=11
+    ),
     "Split 13": Case("a, b = Split<axis=3>(x, s)\ny = Neg(b)", {"s": [3, 4]}),
     "Split evenly": Case("a, b = Split<axis=2>(x)\ny = Sub(b, a)", opset=13),
     "Split num_outputs": Case("a, b = Split<axis=3, num_outputs=2>(x)\ny = Neg(b)", opset=18),
@@ -50,7 +52,8 @@ CASES: dict[str, Case] = {
         "y = Reshape(c, b)"
     ),
     "Range": Case(
-        "s = Shape<start=3>(x)\nn = Squeeze(s)\nr = Range(z, n, o)\nf = Cast<to=1>(r)\ny = Mul(x, f)",
+        "s = Shape<start=3>(x)\nn = Squeeze(s)\nr = Range(z, n, o)\n"
+        "f = Cast<to=1>(r)\ny = Mul(x, f)",
         {"z": 0, "o": 1},
     ),
     "CastLike": Case("i = CastLike(x, k)\ny = CastLike(i, x)", {"k": [1]}, smooth=False),
@@ -67,7 +70,9 @@ CASES: dict[str, Case] = {
     # picking
     "Gather": Case("y = Gather<axis=1>(x, i)", {"i": [[0, -1], [2, 1]]}),
     "Gather one": Case("y = Gather<axis=-2>(x, i)", {"i": -2}),
-    "GatherElements": Case("y = GatherElements<axis=0>(x, i)", {"i": [[1, 0, -1], [0, 0, 1]]}, shape=(2, 3)),
+    "GatherElements": Case(
+        "y = GatherElements<axis=0>(x, i)", {"i": [[1, 0, -1], [0, 0, 1]]}, shape=(2, 3)
+    ),
     "GatherND": Case("y = GatherND(x, i)", {"i": [[0, 1], [1, -1]]}),
     "GatherND batch": Case("y = GatherND<batch_dims=1>(x, i)", {"i": [[[0, 1]], [[2, 3]]]}),
     "ScatterND": Case("y = ScatterND(x, i, u)", {"i": [[0], [2]], "u": (2, 4)}, shape=(3, 4)),
@@ -92,7 +97,11 @@ CASES: dict[str, Case] = {
     "TopK 9": Case("y, i = TopK<k=3>(x)", opset=9),
     "TopK": Case("y, i = TopK<axis=2, largest=0>(x, k)", {"k": [2]}),
     "TopK indices": Case("v, i = TopK(x, k)\ny = Cast<to=1>(i)", {"k": [2]}, smooth=False),
-    "OneHot": Case("i = ArgMax<axis=1>(x)\ny = OneHot<axis=1>(i, d, v)", {"d": 4, "v": [0.5, 2.0]}, smooth=False),
+    "OneHot": Case(
+        "i = ArgMax<axis=1>(x)\ny = OneHot<axis=1>(i, d, v)",
+        {"d": 4, "v": [0.5, 2.0]},
+        smooth=False,
+    ),
     "NonZero": Case("r = Relu(x)\ni = NonZero(r)\ny = Cast<to=1>(i)", smooth=False),
     # padding and resampling
     "Pad 7": Case("y = Pad<pads=[0,0,1,2,0,0,2,1], value=1.5>(x)", opset=7),
@@ -137,7 +146,8 @@ CASES: dict[str, Case] = {
     "Resize antialias cubic": _resize('mode="cubic", antialias=1', {"s": SMALLER}),
     **{
         f"GridSample {mode} {padding} {corners}": Case(
-            f'y = GridSample<mode="{mode}", padding_mode="{padding}", align_corners={corners}>(x, g)',
+            f'y = GridSample<mode="{mode}", padding_mode="{padding}", '
+            f"align_corners={corners}>(x, g)",
             {"g": (2, 4, 5, 2)},
             opset=20,
         )
@@ -184,7 +194,7 @@ CASES: dict[str, Case] = {
         opset=23,
         shape=(2, 3, 16),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

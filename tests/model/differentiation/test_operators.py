@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from support.operators import Case, check
 
-SMOOTH_UNARY = (
-    "Abs Atan Asinh Celu Cos Cosh Elu Erf Exp HardSigmoid HardSwish Identity LeakyRelu Mish Neg "
-    "Relu Selu Sigmoid Sin Sinh Softplus Softsign Tanh ThresholdedRelu"
-).split()
+SMOOTH_UNARY = [
+    "Abs", "Atan", "Asinh", "Celu", "Cos", "Cosh",
+    "Elu", "Erf", "Exp", "HardSigmoid", "HardSwish", "Identity",
+    "LeakyRelu", "Mish", "Neg", "Relu", "Selu", "Sigmoid",
+    "Sin", "Sinh", "Softplus", "Softsign", "Tanh", "ThresholdedRelu",
+]  # fmt: skip
 OPSETS = {"Mish": 18}
 INSIDE = {
     "Acos": (-0.9, 0.9),
@@ -24,7 +26,10 @@ W = {"w": (5, 3, 3, 3), "b": (5,)}
 CASES: dict[str, Case] = {
     **{op: Case(f"y = {op}(x)", opset=OPSETS.get(op, 17)) for op in SMOOTH_UNARY},
     **{op: Case(f"y = {op}(x)", low=low, high=high) for op, (low, high) in INSIDE.items()},
-    **{op: Case(f"y = {op}(x)", smooth=False) for op in ("Ceil", "Floor", "Round", "Shrink", "Sign")},
+    **{
+        op: Case(f"y = {op}(x)", smooth=False)
+        for op in ("Ceil", "Floor", "Round", "Shrink", "Sign")
+    },
     **{op: Case(f"y = {op}(x, w)", {"w": (3, 1, 1)}) for op in ("Add", "Sub", "Mul", "Div")},
     **{
         f"{op} of {count}": Case(f"y = {op}({', '.join(['x', 'w', 'v'][:count])})", weights)
@@ -70,14 +75,17 @@ CASES: dict[str, Case] = {
     ),
     "Conv groups": Case("y = Conv<group=3, pads=[1,1,1,1]>(x, w)", {"w": (6, 1, 3, 3)}),
     "Conv 1d": Case("y = Conv<pads=[1,2]>(x, w, b)", {"w": (5, 3, 3), "b": (5,)}, shape=(2, 3, 9)),
-    "Conv 3d": Case("y = Conv<pads=[1,1,1,1,1,1]>(x, w)", {"w": (2, 3, 3, 3, 3)}, shape=(1, 3, 4, 5, 6)),
+    "Conv 3d": Case(
+        "y = Conv<pads=[1,1,1,1,1,1]>(x, w)", {"w": (2, 3, 3, 3, 3)}, shape=(1, 3, 4, 5, 6)
+    ),
     **{
         f"Conv {pad}": Case(f'y = Conv<auto_pad="{pad}", strides=[2,2]>(x, w, b)', W)
         for pad in ("SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET")
     },
     "ConvTranspose": Case("y = ConvTranspose(x, w, b)", {"w": (3, 4, 3, 3), "b": (4,)}),
     "ConvTranspose all": Case(
-        "y = ConvTranspose<strides=[2,3], pads=[1,0,2,1], output_padding=[1,2], dilations=[1,2]>(x, w)",
+        "y = ConvTranspose<strides=[2,3], pads=[1,0,2,1], output_padding=[1,2], "
+        "dilations=[1,2]>(x, w)",
         {"w": (3, 4, 3, 3)},
     ),
     "ConvTranspose groups": Case(
@@ -151,6 +159,10 @@ CASES: dict[str, Case] = {
         "a = Conv<pads=[1,1,1,1]>(x, w, v)\nc = BatchNormalization(a, g, b, m, var)\ny = Add(a, c)",
         {"w": (5, 3, 3, 3), "v": (5,), "g": (5,), "b": (5,), "m": (5,), "var": (5,)},
     ),
+    "BatchNormalization of weights": Case(
+        "n, m, v = BatchNormalization<training_mode=1>(w, g, b, a, var)\ny = Conv(x, n)",
+        {"w": (5, 3, 3, 3), "g": (3,), "b": (3,), "a": (3,), "var": (3,)},
+    ),
     "InstanceNormalization": Case("y = InstanceNormalization(x, g, b)", {"g": (3,), "b": (3,)}),
     "GroupNormalization 18": Case(
         "y = GroupNormalization<num_groups=2>(x, g, b)",
@@ -173,7 +185,9 @@ CASES: dict[str, Case] = {
     ),
     "RMSNormalization": Case("y = RMSNormalization(x, g)", {"g": (7,)}, opset=23),
     "RMSNormalization axis": Case("y = RMSNormalization<axis=-2>(x, g)", {"g": (6, 7)}, opset=23),
-    "SimplifiedLayerNormalization": Case("y = SimplifiedLayerNormalization<axis=-1>(x, g)", {"g": (7,)}),
+    "SimplifiedLayerNormalization": Case(
+        "y = SimplifiedLayerNormalization<axis=-1>(x, g)", {"g": (7,)}
+    ),
     "MeanVarianceNormalization": Case("y = MeanVarianceNormalization(x)"),
     "LpNormalization": Case("y = LpNormalization<axis=1, p=2>(x)"),
     "LRN": Case("y = LRN<size=3, alpha=0.5, beta=0.6, bias=1.5>(x)", shape=(2, 7, 3, 4)),
@@ -192,8 +206,16 @@ CASES: dict[str, Case] = {
             low=0.1,
         )
         for op in (
-            "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1",
-            "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare",
+            "ReduceSum",
+            "ReduceMean",
+            "ReduceMax",
+            "ReduceMin",
+            "ReduceProd",
+            "ReduceL1",
+            "ReduceL2",
+            "ReduceLogSum",
+            "ReduceLogSumExp",
+            "ReduceSumSquare",
         )
         for opset, inside in ((11, False), (17, op == "ReduceSum"), (20, True))
     },
@@ -206,7 +228,7 @@ CASES: dict[str, Case] = {
         for op in ("ArgMax", "ArgMin")
         for given in ("", "<axis=2, keepdims=0>", "<axis=1, select_last_index=1>")
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

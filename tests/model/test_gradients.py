@@ -1,0 +1,128 @@
+"""Classifiers in torch: checked against onnxruntime, in every layout and precision."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+import torch
+from support.graphs import ALL, PLAIN, PLAIN_SHAPES, classifier, images
+
+from hardener.errors import InconclusiveError, ModelError
+from hardener.model.gradients import differentiable, fast_autocast, torch_device
+from hardener.model.runtime import open_runner
+from hardener.model.signature import Signature, read_signature
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_logits_are_onnxruntimes_and_have_a_gradient(name: str) -> None:
+    text, shapes, _ = ALL[name]
+    model = classifier(text, shapes)
+    signature = read_signature(model)
+    x = torch.from_numpy(images()).requires_grad_()
+    logits = differentiable(model, signature, images())(x)
+    (expected,) = open_runner(model, "cpu").run({"x": images()})
+    if signature.logits == signature.output:
+        np.testing.assert_allclose(logits.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+    assert tuple(logits.shape) == expected.shape
+    assert (logits.argmax(1).numpy() == expected.argmax(1)).all()
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), x)
+    assert (gradient.flatten(1).norm(dim=1) > 0).all()
+
+
+def test_its_weights_are_frozen() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    network = differentiable(model, read_signature(model), images())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert not any(buffer.requires_grad for buffer in network.buffers())
+
+
+def test_a_graph_with_channels_last_takes_images_with_channels_first() -> None:
+    inner = classifier(PLAIN, dict(PLAIN_SHAPES))
+    model = onnx.ModelProto()
+    model.CopyFrom(inner)
+    model.graph.input[0].CopyFrom(
+        onnx.helper.make_tensor_value_info("nhwc", onnx.TensorProto.FLOAT, ["N", 8, 8, 3])
+    )
+    model.graph.node.insert(
+        0, onnx.helper.make_node("Transpose", ["nhwc"], ["x"], perm=[0, 3, 1, 2])
+    )
+    signature = _Laid(**vars(replace(read_signature(inner), input="nhwc")))
+    found = differentiable(model, signature, images())(torch.from_numpy(images()))
+    expected = differentiable(inner, read_signature(inner), images())(torch.from_numpy(images()))
+    torch.testing.assert_close(found, expected)
+
+
+class _Laid(Signature):
+    layout = "NHWC"
+
+
+def test_half_precision_is_compared_within_its_own_rounding() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    signature = read_signature(model)
+    for weight in list(model.graph.initializer):
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype == np.float32:
+            weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), weight.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    network = differentiable(model, signature, images())
+    assert network(torch.from_numpy(images())).dtype == torch.float32
+
+
+def test_values_that_are_not_finite_leave_it_inconclusive() -> None:
+    shapes = {**PLAIN_SHAPES, "b1": (6,)}
+    model = classifier(PLAIN, dict(shapes))
+    weight = next(w for w in model.graph.initializer if w.name == "w1")
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values.flat[0] = np.nan
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, "w1"))
+    with pytest.raises(InconclusiveError, match="not finite"):
+        differentiable(model, read_signature(model), images())
+
+
+def test_an_operator_without_a_gradient_is_named() -> None:
+    model = classifier(PLAIN.replace("Relu", "RandomNormalLike"), dict(PLAIN_SHAPES))
+    with pytest.raises(ModelError, match="RandomNormalLike"):
+        differentiable(model, read_signature(model), images())
+
+
+def test_a_difference_from_onnxruntime_is_refused() -> None:
+    """Adding and taking away 1e9 leaves a double what it was, and not a float."""
+    text = PLAIN.replace("logits = Gemm", "l = Gemm").replace(
+        "\n}", "\n  t = Cast<to=11>(l)\n  u = Add(t, big)\n  v = Sub(u, big)\n"
+        "  logits = Cast<to=1>(v)\n}"
+    )  # fmt: skip
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    changed = onnx.parser.parse_model('<ir_version: 8, opset_import: ["":17]>' + text)
+    changed.graph.initializer.extend(model.graph.initializer)
+    changed.graph.initializer.append(onnx.numpy_helper.from_array(np.array(1e9), "big"))
+    with pytest.raises(ModelError, match="disagree"):
+        differentiable(changed, read_signature(changed), images())
+
+
+@pytest.mark.gpu
+def test_cuda_gives_the_cpus_gradient() -> None:
+    for text, shapes, _ in ALL.values():
+        model = classifier(text, shapes)
+        network = differentiable(model, read_signature(model), images())
+        found = {}
+        for device in ("cpu", "cuda"):
+            x = torch.from_numpy(images()).to(device).requires_grad_()
+            (gradient,) = torch.autograd.grad(network.to(device)(x)[:, 1].sum(), x)
+            found[device] = gradient.cpu()
+        torch.testing.assert_close(found["cuda"], found["cpu"], atol=1e-3, rtol=1e-3)
+
+
+def test_16_bits_are_used_where_the_processor_has_them() -> None:
+    has = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    with fast_autocast(torch.device("cpu")):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if has else torch.float32)
+
+
+def test_torch_stays_on_the_cpu_beside_the_cpu_provider() -> None:
+    assert torch_device("cpu") == torch.device("cpu")
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert torch_device("cuda").type == torch_device("tensorrt").type == expected
