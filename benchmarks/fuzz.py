@@ -36,7 +36,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx2pytorch
 
 import hardener.model.gradients
 import hardener.model.inspecting
@@ -47,7 +46,7 @@ from benchmarks.fuzzing.model_seeds import MODEL, Files, model_seeds
 from benchmarks.fuzzing.trials import MEMORY_BYTES, SECONDS, Outcome, Stage, confirmed, tried
 from benchmarks.setting import machine, write_results
 
-_HEAVY = (onnx2pytorch, hardener.model.gradients, hardener.model.inspecting, hardener.pruning.named)
+_HEAVY = (hardener.model.gradients, hardener.model.inspecting, hardener.pruning.named)
 _CASES_A_CHILD = 20
 _EVERY = 500
 _SHOWN_FINDINGS = 40

@@ -109,11 +109,12 @@ def test_metadata_that_makes_no_sense_is_named(tmp_path: Path, key: str, value: 
         assert loaded.class_names or loaded.preprocessing_fields
 
 
-def test_a_fixed_batch_is_refused_with_its_mend(tmp_path: Path) -> None:
-    text = PLAIN.replace("float[N,", "float[1,")
+def test_a_fixed_batch_gives_the_size_of_the_batches(tmp_path: Path) -> None:
+    text = PLAIN.replace("float[N,", "float[3,")
     path = saved(classifier(text, dict(PLAIN_SHAPES)), tmp_path / "m.onnx")
-    with pytest.raises(ModelError, match="export it with a dynamic batch"):
-        open_classifier(path)
+    opened = open_classifier(path)
+    assert opened.batch_size == 3
+    assert opened.model.shapes["feature"] == (3, 6, 8, 8)
 
 
 def test_large_images_come_in_smaller_batches(tmp_path: Path) -> None:
