@@ -98,7 +98,22 @@ def _conv_integer(node: Node) -> Step:
     return step
 
 
+def _col2im(node: Node) -> Step:
+    def step(columns: Tensor, image: Tensor, block: Tensor) -> Tensor:
+        sizes, kernel = image.tolist(), block.tolist()
+        window = read_window(node, kernel)
+        before, after = window.padding(sizes)
+        if before != after or len(sizes) != 2:
+            raise node.refusal("only two axes with the same padding on both sides are supported")
+        return nn.functional.fold(
+            columns, tuple(sizes), tuple(kernel), window.dilations, tuple(before), window.strides
+        )
+
+    return step
+
+
 STANDARD: dict[str, Builder] = {
+    "Col2Im": _col2im,
     "Conv": _conv,
     "ConvInteger": _conv_integer,
     "ConvTranspose": _conv_transpose,

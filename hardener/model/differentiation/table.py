@@ -48,6 +48,7 @@ OPERATORS: dict[tuple[str, str], Builder] = {
 
 HOST_INPUTS: dict[str, frozenset[int]] = {
     "Clip": frozenset({1, 2}),
+    "Col2Im": frozenset({1, 2}),
     "ConstantOfShape": frozenset({0}),
     "CumSum": frozenset({1}),
     "Dropout": frozenset({1, 2}),

@@ -100,6 +100,12 @@ CASES: dict[str, Case] = {
         )
         for pad in ("SAME_UPPER", "SAME_LOWER", "VALID")
     },
+    "Col2Im": Case(
+        "y = Col2Im<strides=[2,2], pads=[1,1,1,1]>(x, i, b)",
+        {"i": [5, 6], "b": [3, 3]},
+        opset=18,
+        shape=(2, 18, 9),
+    ),
     # pooling
     **{
         f"{op} {name}": Case(f"y = {op}<kernel_shape=[3,2]{given}>(x)", opset=opset)
