@@ -2,7 +2,8 @@
 
     python -m benchmarks.matrix [--only TEXT] [--folder FOLDER] [--jobs N]
 
-writes benchmarks/results/matrix.json and matrix.md. `--folder` adds ONNX files from elsewhere
+writes benchmarks/results/matrix.json and matrix.md, where rows of earlier runs stay that this one
+does not repeat. `--folder` adds ONNX files from elsewhere
 (those of `benchmarks.keras_models`, which needs an environment of its own); `pip install timm`
 adds timm's.
 """
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from benchmarks.setting import RESULTS, machine
 from benchmarks.zoo import forms, numbers, timm_models, torchvision_models
 from benchmarks.zoo.cases import Case
 from benchmarks.zoo.proof import Proof, prove
+from hardener.files import write_text
 
 _COLUMNS = (
     *("group", "models", "supported", "fold", "mask", "guard", "gradients", "refused", "not made"),
@@ -117,20 +119,42 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="models at a time")
     asked = parser.parse_args(arguments)
     cases = [case for case in all_cases(asked.folder) if asked.only in case.title]
-    rows: list[Row] = []
+    rows = _known(asked.folder)
+    failed = False
     with ProcessPoolExecutor(asked.jobs, max_tasks_per_child=20) as pool:
         for row in pool.map(tried, cases):
-            rows.append(row)
+            rows[f"{row.group}: {row.name}"] = row
+            failed |= row.outcome == "wrong"
+            _write(rows)
             print(f"{row.outcome:20} {row.seconds:6.1f} s  {row.group}: {row.name}", flush=True)
             for failure in row.proof.failures:
                 print(f"    {failure}", flush=True)
             for what, why in (row.proof.refusals or {}).items():
                 print(f"    {what}: {why[:220]}", flush=True)
-    if not asked.only:
-        document = {"machine": machine(), "rows": [asdict(row) for row in rows]}
-        (RESULTS / "matrix.json").write_text(json.dumps(document, indent=1) + "\n")
-        (RESULTS / "matrix.md").write_text(table(rows))
-    return int(any(row.outcome == "wrong" for row in rows))
+    return int(failed)
+
+
+def _known(folder: Path | None) -> dict[str, Row]:
+    """Rows of earlier runs by title, in the order of the cases; those of cases gone are left out."""
+    file = RESULTS / "matrix.json"
+    if not file.is_file():
+        return {}
+    stored = [
+        Row(**{**row, "proof": Proof(**row["proof"])})
+        for row in json.loads(file.read_text())["rows"]
+    ]
+    by_title = {f"{row.group}: {row.name}": row for row in stored}
+    kept = {
+        case.title: by_title[case.title] for case in all_cases(folder) if case.title in by_title
+    }
+    foreign = {title: row for title, row in by_title.items() if row.group == "Keras by tf2onnx"}
+    return kept | foreign
+
+
+def _write(rows: Mapping[str, Row]) -> None:
+    document = {"machine": machine(), "rows": [asdict(row) for row in rows.values()]}
+    write_text(RESULTS / "matrix.json", json.dumps(document, indent=1) + "\n")
+    write_text(RESULTS / "matrix.md", table(list(rows.values())))
 
 
 if __name__ == "__main__":
