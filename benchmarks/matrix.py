@@ -135,7 +135,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _known(folder: Path | None) -> dict[str, Row]:
-    """Rows of earlier runs by title, in the order of the cases; those of cases gone are left out."""
+    """Rows of earlier runs by title, in the order of the cases, less those of cases gone."""
     file = RESULTS / "matrix.json"
     if not file.is_file():
         return {}

@@ -12,7 +12,7 @@ from support.graphs import ALL, PLAIN, PLAIN_SHAPES, classifier, images
 from hardener.errors import InconclusiveError, ModelError
 from hardener.model.gradients import differentiable, fast_autocast, torch_device
 from hardener.model.runtime import open_runner
-from hardener.model.signature import Signature, read_signature
+from hardener.model.signature import read_signature
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -48,27 +48,32 @@ def test_a_graph_with_channels_last_takes_images_with_channels_first() -> None:
     model.graph.node.insert(
         0, onnx.helper.make_node("Transpose", ["nhwc"], ["x"], perm=[0, 3, 1, 2])
     )
-    signature = _Laid(**vars(replace(read_signature(inner), input="nhwc")))
+    signature = replace(read_signature(inner), input="nhwc", layout="NHWC")
     found = differentiable(model, signature, images())(torch.from_numpy(images()))
     expected = differentiable(inner, read_signature(inner), images())(torch.from_numpy(images()))
     torch.testing.assert_close(found, expected)
 
 
-class _Laid(Signature):
-    layout = "NHWC"
-
-
 def test_half_precision_is_compared_within_its_own_rounding() -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
-    signature = read_signature(model)
     for weight in list(model.graph.initializer):
         values = onnx.numpy_helper.to_array(weight)
         if values.dtype == np.float32:
             weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), weight.name))
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
-    network = differentiable(model, signature, images())
+    network = differentiable(model, read_signature(model), images())
     assert network(torch.from_numpy(images())).dtype == torch.float32
+
+
+def test_a_fixed_batch_takes_any_number_of_images() -> None:
+    fixed = classifier(PLAIN.replace("float[N,", "float[3,"), dict(PLAIN_SHAPES))
+    free = classifier(PLAIN, dict(PLAIN_SHAPES))
+    found, expected = (
+        differentiable(model, read_signature(model), images(7))(torch.from_numpy(images(7)))
+        for model in (fixed, free)
+    )
+    torch.testing.assert_close(found, expected)
 
 
 def test_values_that_are_not_finite_leave_it_inconclusive() -> None:
