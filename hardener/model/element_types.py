@@ -7,6 +7,7 @@ import onnx
 import onnxruntime as ort
 
 from hardener.errors import ModelError
+from hardener.model.sessions import open_session
 from hardener.model.skeleton import skeleton
 
 ElementType = np.dtype[np.generic]
@@ -47,9 +48,7 @@ def _asked_of_onnxruntime(proto: onnx.ModelProto, names: Sequence[str]) -> dict[
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = ort.InferenceSession(
-            asking.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_session(asking, options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise ModelError(f"onnxruntime refuses the model: {error}") from error
     found: dict[str, ElementType] = {}

@@ -15,8 +15,11 @@ from onnx.external_data_helper import uses_external_data
 from hardener.data.preprocessing import preprocessing_fields
 from hardener.errors import DataError, ModelError
 from hardener.files import read_regular, reason, write_bytes
+from hardener.model.external_data import check_model, fits_one_file, with_external_data
+from hardener.model.sessions import LARGEST_MESSAGE_BYTES
 
 LARGEST_MODEL_BYTES = (2 << 30) - 1
+LARGEST_WEIGHTS_BYTES = 16 << 30
 MOST_NODES = 20_000
 
 PREPROCESSING_KEY = "hardener.preprocessing"
@@ -99,8 +102,8 @@ def load_model(path: Path) -> OnnxModel:
     The digest is that of the bytes that were used: each file is read once.
 
     Raises:
-        ModelError: the file is missing, is no valid ONNX model, is over 2 GiB, or names external
-            data outside its own folder.
+        ModelError: the file is missing, is no valid ONNX model, is over 2 GiB (its external data
+            over 16 GiB), or names external data outside its own folder.
     """
     proto, digest = _parsed(path)
     external = _external_tensors(path, proto)
@@ -109,7 +112,7 @@ def load_model(path: Path) -> OnnxModel:
             digest.update(_fill(path, data_file, tensors).encode())
         for tensor in _tensors(proto):
             _require_whole(path, tensor)
-        onnx.checker.check_model(proto)
+        check_model(proto)
     except ModelError:
         raise
     except Exception as error:  # a damaged model makes onnx's native code raise anything
@@ -133,13 +136,44 @@ def model_bytes(proto: onnx.ModelProto) -> bytes:
         ModelError: the model fails the ONNX checker or is too large for one file.
     """
     try:
-        onnx.checker.check_model(proto, full_check=True)
+        check_model(proto, full=True)
         content: bytes = proto.SerializeToString(deterministic=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ModelError(f"the new model fails the ONNX checker: {_first_line(error)}") from error
     except (ValueError, EncodeError) as error:
         raise ModelError(f"the new model does not fit one file: {_first_line(error)}") from error
     return content
+
+
+def model_content(
+    proto: onnx.ModelProto, stem: str, largest_message: int = LARGEST_MESSAGE_BYTES
+) -> tuple[bytes, dict[str, bytes], str]:
+    """Checks a model and returns what its files hold.
+
+    Args:
+        proto: the model.
+        stem: how the name of its external data begins, where it needs any.
+        largest_message: bytes of weights that still go into the model's own file.
+
+    Returns:
+        The model's file, its external data by name (none under 2 GiB), and the digest that
+        `load_model` gives.
+
+    Raises:
+        ModelError: the model fails the ONNX checker.
+    """
+    if fits_one_file(proto, largest_message):
+        content = model_bytes(proto)
+        return content, {}, hashlib.sha256(content).hexdigest()
+    try:
+        check_model(proto, full=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"the new model fails the ONNX checker: {_first_line(error)}") from error
+    bare, name, data = with_external_data(proto, stem)
+    content = bare.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(content)
+    digest.update(hashlib.sha256(data).hexdigest().encode())
+    return content, {name: data}, digest.hexdigest()
 
 
 def save_model(proto: onnx.ModelProto, path: Path) -> str:
@@ -214,7 +248,7 @@ def _external_tensors(path: Path, proto: onnx.ModelProto) -> dict[Path, list[onn
 def _fill(path: Path, data_file: Path, tensors: list[onnx.TensorProto]) -> str:
     """Puts the file's bytes into the tensors; returns the file's digest."""
     try:
-        content = memoryview(read_regular(data_file, LARGEST_MODEL_BYTES))
+        content = memoryview(read_regular(data_file, LARGEST_WEIGHTS_BYTES))
     except OSError as error:
         raise ModelError(
             f"{path}: the external data {data_file.name!r} cannot be read: {reason(error)}"
@@ -232,8 +266,8 @@ def _fill(path: Path, data_file: Path, tensors: list[onnx.TensorProto]) -> str:
             raise ModelError(
                 f"{path}: weight {tensor.name!r} lies beyond the end of {data_file.name!r}"
             )
-        if filled > LARGEST_MODEL_BYTES:
-            raise ModelError(f"{path}: its weights are over 2 GiB, the limit of an ONNX file")
+        if filled > LARGEST_WEIGHTS_BYTES:
+            raise ModelError(f"{path}: its weights are over 16 GiB in all, the limit here")
         tensor.raw_data = bytes(content[start:end])
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]

@@ -7,6 +7,7 @@ import onnxruntime as ort
 
 from hardener.arrays import AnyArray
 from hardener.errors import ModelError
+from hardener.model.sessions import open_session
 
 _NO_TENSORS = frozenset(
     {
@@ -55,9 +56,8 @@ def observed_shapes(
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     try:
-        # Two serialised messages on end are their merger: the weights are copied only once.
-        content = proto.SerializeToString() + added.SerializeToString()
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        more = added.SerializeToString()
+        session = open_session(proto, options, ["CPUExecutionProvider"], more)
         found = session.run(wanted, dict(feeds))
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise ModelError(f"onnxruntime cannot run the model: {_one_line(error)}") from error

@@ -12,6 +12,7 @@ import onnxruntime as ort
 from hardener.arrays import AnyArray
 from hardener.cores import available_cores
 from hardener.errors import ModelError, ProviderError
+from hardener.model.sessions import open_session
 from hardener.model.widening import widened
 
 ort.set_default_logger_severity(3)
@@ -151,7 +152,7 @@ def open_runner(
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     names = [PROVIDERS[name] for name in _FALLBACKS[provider]]
     try:
-        session = ort.InferenceSession(proto.SerializeToString(), options, providers=names)
+        session = open_session(proto, options, names)
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise ModelError(f"onnxruntime refuses the model: {_one_line(error)}") from error
     if session.get_providers()[0] != PROVIDERS[provider]:

@@ -6,17 +6,21 @@ _SMALL_BYTES = 1 << 16
 
 
 def skeleton(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a copy whose large initializers keep name, type and shape but no values.
+    """Returns a copy whose large initializers are inputs of the same name, type and shape.
 
-    It passes through serialisation quickly and whatever the size of the model, and still holds
-    the small constants that shapes depend on.
+    It passes through serialisation quickly and whatever the size of the model, ONNX's checker
+    takes it, and it still holds the small constants that shapes depend on.
     """
     bare = onnx.ModelProto(
-        ir_version=proto.ir_version, opset_import=proto.opset_import, functions=proto.functions
+        ir_version=proto.ir_version,
+        opset_import=proto.opset_import,
+        functions=proto.functions,
+        metadata_props=proto.metadata_props,
     )
     graph = bare.graph
     graph.name = proto.graph.name
     graph.node.extend(proto.graph.node)
+    declared = {value.name for value in proto.graph.input}
     graph.input.extend(proto.graph.input)
     graph.output.extend(proto.graph.output)
     graph.value_info.extend(proto.graph.value_info)
@@ -24,12 +28,8 @@ def skeleton(proto: onnx.ModelProto) -> onnx.ModelProto:
     for tensor in proto.graph.initializer:
         if len(tensor.raw_data) <= _SMALL_BYTES and tensor.ByteSize() <= _SMALL_BYTES:
             graph.initializer.append(tensor)
-        else:
-            graph.initializer.add(
-                name=tensor.name,
-                dims=tensor.dims,
-                data_type=tensor.data_type,
-                data_location=onnx.TensorProto.EXTERNAL,
-                external_data=[onnx.StringStringEntryProto(key="location", value="left out")],
+        elif tensor.name not in declared:
+            graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             )
     return bare

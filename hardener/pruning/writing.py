@@ -1,14 +1,19 @@
 """A hardened model and its JSON go to disk."""
 
-import hashlib
 import json
 from pathlib import Path
 
 import onnx
 
 from hardener.errors import DataError, UsageError
-from hardener.files import check_output, write_pair
-from hardener.model.files import PLAN_KEY, SOURCE_KEY, VERSION_KEY, model_bytes, with_metadata
+from hardener.files import check_output, write_bytes, write_pair
+from hardener.model.files import (
+    PLAN_KEY,
+    SOURCE_KEY,
+    VERSION_KEY,
+    model_content,
+    with_metadata,
+)
 from hardener.results import ModelIdentity, PruneResult
 
 
@@ -48,8 +53,10 @@ def write_hardened(hardened: onnx.ModelProto, result: PruneResult, output: Path)
             PLAN_KEY: json.dumps(plan),
         },
     )
-    content = model_bytes(signed)
-    identity = ModelIdentity(path=str(output), sha256=hashlib.sha256(content).hexdigest())
+    content, external, digest = model_content(signed, output.stem)
+    identity = ModelIdentity(path=str(output), sha256=digest)
     written = result.model_copy(update={"outcome": "written", "hardened": identity})
+    for name, data in external.items():
+        write_bytes(output.parent / name, data)
     write_pair(output, content, output.with_suffix(".json"), written.to_json())
     return written

@@ -1,0 +1,67 @@
+"""onnxruntime sessions of models in memory, also of those that no single message can hold."""
+
+from collections.abc import Sequence
+
+import onnx
+import onnxruntime as ort
+
+LARGEST_MESSAGE_BYTES = (2 << 30) - (64 << 20)
+_LARGE_WEIGHT_BYTES = 1 << 20
+
+
+def open_session(
+    proto: onnx.ModelProto,
+    options: ort.SessionOptions,
+    providers: Sequence[str],
+    more: bytes = b"",
+    largest_message: int = LARGEST_MESSAGE_BYTES,
+) -> ort.InferenceSession:
+    """Gives a model to onnxruntime; what it raises is not translated.
+
+    protobuf holds 2 GiB in one message. The large weights of a model beyond that are handed over
+    beside it.
+
+    Args:
+        proto: the model, weights included.
+        options: of the session; weights are added to them where that is needed.
+        providers: onnxruntime's names, in order.
+        more: a serialised model whose nodes and outputs are added to this one's: two serialised
+            messages on end are their merger.
+        largest_message: bytes of weights from which on they go beside the model.
+    """
+    if weight_bytes(proto) > largest_message:
+        proto = _weights_apart(proto, options)
+    content = proto.SerializeToString() + more
+    return ort.InferenceSession(content, options, providers=list(providers))
+
+
+def weight_bytes(proto: onnx.ModelProto) -> int:
+    """Bytes of a model's weights."""
+    return sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
+
+
+def _weights_apart(proto: onnx.ModelProto, options: ort.SessionOptions) -> onnx.ModelProto:
+    graph = proto.graph
+    bare = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
+    bare.graph.name = graph.name
+    bare.graph.node.extend(graph.node)
+    bare.graph.input.extend(graph.input)
+    bare.graph.output.extend(graph.output)
+    names: list[str] = []
+    values: list[ort.OrtValue] = []
+    for tensor in graph.initializer:
+        if len(tensor.raw_data) < _LARGE_WEIGHT_BYTES:
+            bare.graph.initializer.append(tensor)
+            continue
+        names.append(tensor.name)
+        array = onnx.numpy_helper.to_array(tensor)
+        values.append(ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, tensor.data_type))
+        bare.graph.initializer.add(
+            name=tensor.name,
+            dims=tensor.dims,
+            data_type=tensor.data_type,
+            data_location=onnx.TensorProto.EXTERNAL,
+            external_data=[onnx.StringStringEntryProto(key="location", value="beside")],
+        )
+    options.add_external_initializers(names, values)
+    return bare
