@@ -100,7 +100,7 @@ def main() -> None:
         return
     names = [f"models:{number}" for number in range(asked.models)]
     names += [f"data:{number}" for number in range(asked.data)]
-    names.sort(key=lambda name: int(name.partition(":")[2]))
+    np.random.default_rng(asked.seed).shuffle(names)  # what is done early stands for the whole
     results: list[Result] = []
     # Forked while there are no threads: each worker forks once more for the cases.
     forking = get_context("fork")

@@ -135,7 +135,16 @@ def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path: Path) -> None:
         archive.writestr("0/a.png", _picture())
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("0/a.png", b"other")
-    assert "two members of one name" in _refusal(tmp_path / "d.zip")
+    assert "members of the same name" in _refusal(tmp_path / "d.zip")
+
+
+def test_a_zip_with_a_member_of_no_name_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.writestr("0/a.png", _picture())
+        archive.writestr("x", _picture())
+    content = (tmp_path / "d.zip").read_bytes().replace(b"x", b"\0")
+    (tmp_path / "d.zip").write_bytes(content)
+    assert "or of none" in _refusal(tmp_path / "d.zip")
 
 
 @pytest.mark.parametrize(

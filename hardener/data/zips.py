@@ -21,7 +21,8 @@ def open_zip(path: Path, content: bytes | None = None) -> zipfile.ZipFile:
         content: its bytes, where they have been read.
 
     Raises:
-        DataError: the file is no zip, or a member is encrypted, packed otherwise or there twice.
+        DataError: the file is no zip, or a member is encrypted, packed otherwise, there twice or
+            without a name.
     """
     if content is None and not is_regular(path):
         raise DataError(f"{path} is no regular file")
@@ -30,8 +31,8 @@ def open_zip(path: Path, content: bytes | None = None) -> zipfile.ZipFile:
     except Exception as error:  # a damaged directory makes zipfile raise anything
         raise DataError(f"{path} is no zip that can be read: {error}") from error
     names = archive.namelist()
-    if len(set(names)) < len(names):
-        raise DataError(f"{path} holds two members of one name: repack it")
+    if len(set(names)) < len(names) or "" in names:
+        raise DataError(f"{path} holds members of the same name, or of none: repack it")
     for member in archive.infolist():
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(
