@@ -61,6 +61,7 @@ def bench(
         output, ".json", *models, data, trigger, None if scan is None else scan / SCAN_FILE
     )
     classifiers = [open_classifier(path, preprocessing) for path in models]
+    _require_one_batch_size(classifiers)
     original = None if trigger is None else load_trigger(trigger)
     synthetic = None if scan is None else _synthetic(scan, classifiers, original, target)
     wanted = _target(target, original, synthetic, classifiers)
@@ -138,7 +139,7 @@ def _latencies(
     progress: Progress,
 ) -> list[tuple[LatencyRow, ...]]:
     """One tuple a model: a row at batch 1, and one at the batch size the stages use."""
-    sizes = sorted({1, min(c.batch_size for c in classifiers)})
+    sizes = _batch_sizes(classifiers)
     rows: list[list[LatencyRow]] = [[] for _ in classifiers]
     for done, size in enumerate(sizes):
         progress("timing", done, len(sizes))
@@ -154,6 +155,18 @@ def _latencies(
             row.append(latency_row(own, times[0], runner, size, seed))
     progress("timing", len(sizes), len(sizes))
     return [tuple(row) for row in rows]
+
+
+def _batch_sizes(classifiers: Sequence[Classifier]) -> list[int]:
+    fixed = {c.signature.batch for c in classifiers if c.signature.batch is not None}
+    return sorted(fixed) or sorted({1, min(c.batch_size for c in classifiers)})
+
+
+def _require_one_batch_size(classifiers: Sequence[Classifier]) -> None:
+    fixed = {c.signature.batch: c.model.path for c in classifiers if c.signature.batch is not None}
+    if len(fixed) > 1:
+        said = ", ".join(f"{path} takes {batch}" for batch, path in fixed.items())
+        raise UsageError(f"models of different fixed batch sizes are not compared: {said}")
 
 
 def _row(

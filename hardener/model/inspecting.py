@@ -39,7 +39,7 @@ def inspect(model: Path) -> Inspection:
         layer = find_feature_layer(loaded.proto, signature, loaded.shapes)
         head = tuple(map(operator, split(loaded.proto, layer, signature).head.nodes))
         open_runner(maskable_head(loaded.proto, layer, signature), "cpu")
-        notes += _notes_on(layer)
+        notes += layer.notes
         refusals |= _refused_rewrites(loaded, layer)
     except HardenError as error:
         refusals["prune"] = str(error)
@@ -90,18 +90,6 @@ def _refused_rewrites(loaded: OnnxModel, layer: FeatureLayer) -> dict[str, str]:
         except HardenError as error:
             refused[rewrite] = str(error)
     return refused
-
-
-def _notes_on(layer: FeatureLayer) -> list[str]:
-    notes: list[str] = []
-    if layer.bypassed:
-        notes.append(
-            f"values also lead around the feature layer {layer.name!r}: pruning it cannot stop "
-            "what they carry"
-        )
-    if layer.scale is not None:
-        notes.append(f"the feature layer holds integers of scale {layer.scale:.4g}")
-    return notes
 
 
 def _images(loaded: OnnxModel, signature: Signature) -> FloatArray:

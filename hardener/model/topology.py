@@ -65,6 +65,16 @@ class FeatureLayer:
         """Axes that count neither images nor channels: height and width, or tokens."""
         return tuple(axis for axis in range(1, self.rank) if axis != self.axis)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what a user has to know of this layer."""
+        if not self.bypassed:
+            return ()
+        return (
+            f"values also lead around the feature layer {self.name!r}: pruning it cannot stop what "
+            "they carry",
+        )
+
     def along_channels(self, length: int) -> list[int]:
         """A shape that broadcasts `length` values, one a channel, over the tensor."""
         return [length if axis == self.axis else 1 for axis in range(self.rank)]

@@ -162,7 +162,7 @@ def scan(
         ),
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
-        reasons=(*judgement.reasons, *classifier.signature.notes),
+        reasons=(*judgement.reasons, *classifier.signature.notes, *feature.notes),
     )
     save_scan(output, result, triggers)
     return result

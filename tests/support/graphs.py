@@ -98,6 +98,45 @@ SHARED_SHAPES = {
 
 Shapes = Mapping[str, object]
 
+TRANSFORMER = """
+classifier (float[N,3,8,8] x) => (float[N,5] logits) {
+  c = Conv<kernel_shape=[4,4], strides=[4,4]>(x, patch, patch_bias)
+  f = Reshape(c, tokens)
+  t = Transpose<perm=[0,2,1]>(f)
+  q = MatMul(t, wq)
+  k = MatMul(t, wk)
+  kt = Transpose<perm=[0,2,1]>(k)
+  scores = MatMul(q, kt)
+  weights = Softmax<axis=-1>(scores)
+  mixed = MatMul(weights, t)
+  a = Add(t, mixed)
+  h = MatMul(a, w1)
+  hb = Add(h, b1)
+  feature = Relu(hb)
+  o = MatMul(feature, w2)
+  z = Add(a, o)
+  n = LayerNormalization(z, scale, shift)
+  token = ReduceMean<axes=[1], keepdims=0>(n)
+  logits = Gemm<transB=1>(token, w3, b3)
+}"""
+TRANSFORMER_SHAPES: Shapes = {
+    "patch": (6, 3, 4, 4), "patch_bias": (6,), "tokens": [0, 6, -1], "wq": (6, 6), "wk": (6, 6),
+    "w1": (6, 12), "b1": (12,), "w2": (12, 6), "scale": (6,), "shift": (6,),
+    "w3": (5, 6), "b3": (5,),
+}  # fmt: skip
+
+NHWC = """
+classifier (float[N,8,8,3] x) => (float[N,5] logits) {
+  t = Transpose<perm=[0,3,1,2]>(x)
+  c = Conv<kernel_shape=[3,3]>(t, w1, b1)
+  u = Transpose<perm=[0,2,3,1]>(c)
+  feature = Relu(u)
+  g = ReduceMean<axes=[1,2], keepdims=0>(feature)
+  m = MatMul(g, w2)
+  logits = Add(m, b2)
+}"""
+NHWC_SHAPES: Shapes = {"w1": (6, 3, 3, 3), "b1": (6,), "w2": (6, 5), "b2": (5,)}
+
 ALL: dict[str, tuple[str, Shapes, int]] = {
     "plain": (PLAIN, dict(PLAIN_SHAPES), 6),
     "batch norm": (BATCH_NORM, dict(BATCH_NORM_SHAPES), 6),
