@@ -203,6 +203,8 @@ def _parsed(path: Path) -> tuple[onnx.ModelProto, "hashlib._Hash"]:
     """The model as its file has it, and the digest so far."""
     try:
         content = read_regular(path, LARGEST_MODEL_BYTES)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path} does not exist: name an ONNX model") from error
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path} cannot be read ({reason(error)}): name an ONNX model of at most 2 GiB"

@@ -31,7 +31,8 @@ from hardener.model.widening import widened
 
 _BASE_BYTES = 4 << 30
 _BYTES_PER_MODEL_BYTE = 10
-_BASE_SECONDS = 25
+_BASE_SECONDS = 18
+_SECONDS_OF_WAITING = 8
 _MODEL_BYTES_PER_SECOND = 8 << 20
 _LONGEST_SECONDS = 900
 _LARGEST_TENSOR = 1 << 28
@@ -78,8 +79,8 @@ def load_untrusted(path: Path, size: Sequence[float] | None = None) -> OnnxModel
 def examine(path: Path, size: Sequence[float] | None = None) -> Examination:
     """Reads, checks and runs a model once, in a child process with limits.
 
-    Memory is limited to 4 GiB and ten times the model's bytes, processor time to 25 seconds and
-    one more for every 8 MiB; the child writes no file and leaves no core dump. (Windows enforces
+    Memory is limited to 4 GiB and ten times the model's bytes, processor time to 18 seconds and
+    one more for every 8 MiB, the clock to 8 seconds more; the child writes no file and leaves no core dump. (Windows enforces
     only a timeout, macOS no limit on memory.)
 
     Args:
@@ -178,7 +179,7 @@ def _limit_to(model_bytes: int) -> None:
     for kind, value in limits.items():
         with suppress(ValueError, OSError):  # a stricter limit is set from outside, or none kept
             resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
-    signal.setitimer(signal.ITIMER_REAL, 2 * seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds + _SECONDS_OF_WAITING)
 
 
 def _images(model: OnnxModel, signature: Signature, size: Sequence[float] | None) -> AnyArray:
