@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import hardener
+from benchmarks.readme import filled
 from hardener.cli import run
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
@@ -37,3 +38,8 @@ def test_its_python_is_python_and_uses_real_names() -> None:
     for node in ast.walk(ast.parse(block)):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "hardener":
             assert node.attr in hardener.__all__
+
+
+def test_its_tables_are_those_of_the_results() -> None:
+    assert filled(README) == README
+    assert filled(README.replace("<!-- /fuzz -->", "| more |\n<!-- /fuzz -->")) == README

@@ -80,8 +80,8 @@ def examine(path: Path, size: Sequence[float] | None = None) -> Examination:
     """Reads, checks and runs a model once, in a child process with limits.
 
     Memory is limited to 4 GiB and ten times the model's bytes, processor time to 18 seconds and
-    one more for every 8 MiB, the clock to 8 seconds more; the child writes no file and leaves no core dump. (Windows enforces
-    only a timeout, macOS no limit on memory.)
+    one more for every 8 MiB, the clock to 8 seconds more; the child writes no file and leaves no
+    core dump. (Windows enforces only a timeout, macOS no limit on memory.)
 
     Args:
         path: an ONNX file.

@@ -1,0 +1,86 @@
+"""Puts tables of benchmarks/results into the README.
+
+    python -m benchmarks.readme
+
+Each stands between two markers; what is between them is replaced.
+"""
+
+import json
+import re
+from statistics import median
+from typing import Any
+
+from benchmarks.setting import RESULTS, ROOT
+from hardener.files import write_text
+
+README = ROOT / "README.md"
+
+
+def filled(text: str) -> str:
+    """A README with its tables as the results have them."""
+    blocks = {"support": _support(), "speed": _speed(), "fuzz": _fuzz()}
+    pattern = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+
+    def replaced(found: re.Match[str]) -> str:
+        block = blocks.get(found[2])
+        return found[0] if block is None else found[1] + block + found[3]
+
+    return pattern.sub(replaced, text)
+
+
+def _support() -> str:
+    return (RESULTS / "matrix.md").read_text(encoding="utf-8").partition("\n\n")[0] + "\n"
+
+
+def _speed() -> str:
+    profiling, sweeping = _result("profiling")["time"], _result("sweeping")["time"]
+    feeding, memory, waiting = _result("feeding"), _result("memory"), _result("waiting")
+    peaks = [f"{float(peak):.0f}" for peak in memory["peak_mebibytes"].values()]
+    rows = [
+        *(
+            (f"three norms against plain inference, {name}", "≤ 1.05", _ratio(found["ratio"]))
+            for name, found in profiling.items()
+        ),
+        *(
+            (f"a sweep against full inference, {name}", "≥ 10", _ratio(found["ratio"]))
+            for name, found in sweeping.items()
+        ),
+        ("streamed JPEG against images in memory, ResNet-18", "≥ 0.9", _ratio(feeding["ratio"])),
+        ("peak MiB profiling 1,000, 10,000, 100,000 images", "flat", ", ".join(peaks)),
+        ("`harden --help`, seconds", "≤ 0.3", f"{median(waiting['help']['seconds'][0]):.2f}"),
+        (
+            "`harden prune` from a scan of the GTSRB victim, seconds",
+            "≤ 10",
+            f"{median(waiting['prune_seconds']):.1f}",
+        ),
+    ]
+    lines = ["| what | target | measured |", "| --- | --- | --- |"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows]) + "\n"
+
+
+def _fuzz() -> str:
+    found = _result("fuzz")
+    lines = ["| mutated | cases | refused | passed | contained | findings |", "| --- " * 6 + "|"]
+    for kind in ("models", "data"):
+        outcomes = found[kind]["outcomes"]
+        counts = [outcomes.get(name, 0) for name in ("refused", "passed", "contained", "finding")]
+        cells = [kind, found[kind]["cases"], *counts]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _ratio(ratio: dict[str, float]) -> str:
+    return f"{ratio['value']:.3g} ({ratio['low']:.3g} to {ratio['high']:.3g})"
+
+
+def _result(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Rewrites the README."""
+    write_text(README, filled(README.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()
