@@ -27,6 +27,7 @@ Rewrite = Literal["mask", "fold", "guard"]
 REWRITES: tuple[str, ...] = get_args(Rewrite)
 LATER_REWRITES = ("slim", "clip")
 LOGIT_TOLERANCE = 1e-4
+_SMALLEST_SCALE = 1e-2
 _HALF_WEIGHTS = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
 _INTEGER_WEIGHTS = frozenset({onnx.TensorProto.INT8, onnx.TensorProto.UINT8})
 
@@ -141,7 +142,7 @@ def require_same_logits(
     names = [output.name for output in runner.session.get_outputs()]
     found = runner.run({signature.input: network_input})[names.index(signature.output)]
     difference = float(np.abs(found.astype(np.float32) - expected.astype(np.float32)).max())
-    allowed = tolerance(original) * max(1.0, float(np.abs(expected).max()))
+    allowed = tolerance(original) * max(_SMALLEST_SCALE, float(np.abs(expected).max()))
     if not difference <= allowed:
         raise ModelError(
             f"the rewritten model's logits differ from the plan's by {difference:.2g}, more than "

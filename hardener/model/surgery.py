@@ -127,12 +127,21 @@ def append_guard(
 def as_float32(
     graph: gs.Graph, layer: FeatureLayer, element_type: ElementType, name: str
 ) -> tuple[list[gs.Node], gs.Variable]:
-    """Nodes that turn the feature layer into float32 in its own units, and what they give."""
+    """Nodes that turn the feature layer into float32 in its own units, and what they give.
+
+    Raises:
+        ModelError: it holds integers, and what they stand for is not known.
+    """
     feature = graph.tensors()[layer.name]
     if element_type == np.float32:
         return [], feature
     values = gs.Variable(f"{name}_float32", np.float32)
     if np.issubdtype(element_type, np.integer):
+        if layer.scale is None:
+            raise ModelError(
+                f"the feature layer {layer.name!r} holds integers of unknown scale: name another "
+                "one with --layer"
+            )
         scale = gs.Constant(f"{name}_scale", np.array(layer.scale, np.float32))
         inputs = [feature, scale, zero_of(layer, element_type)]
         return [gs.Node("DequantizeLinear", f"{name}_float32", {}, inputs, [values])], values

@@ -112,7 +112,9 @@ def find_feature_layer(
                 f"several layers end the last block ({', '.join(map(said, deepest))}): name the "
                 "feature layer with --layer"
             )
-        last = _past_copies(_data_inputs(deepest[0], paths)[0], paths, shapes)
+        hidden = _past_copies(_data_inputs(deepest[0], paths)[0], paths, shapes)
+        # Of two axes it is a gate's hidden units (squeeze and excite), which no image's map are.
+        last = hidden if len(shapes[hidden.name]) >= 3 else last
     return _layer(last, paths, shapes)
 
 
