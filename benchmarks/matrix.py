@@ -12,22 +12,25 @@ import argparse
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.setting import RESULTS, machine
+from benchmarks.setting import RESULTS, ROOT, machine
 from benchmarks.zoo import forms, numbers, timm_models, torchvision_models
 from benchmarks.zoo.cases import Case
 from benchmarks.zoo.proof import Proof, prove
 from hardener.files import write_text
 
+_CASES_PER_POOL = 20
 _COLUMNS = (
     *("group", "models", "supported", "fold", "mask", "guard", "gradients", "refused", "not made"),
     "largest error",
@@ -43,6 +46,7 @@ class Row:
     outcome: str
     proof: Proof
     seconds: float
+    commit: str
 
 
 def all_cases(folder: Path | None = None) -> list[Case]:
@@ -73,9 +77,19 @@ def tried(case: Case) -> Row:
         except Exception as error:  # an exporter or quantiser that cannot make this model
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             proof = Proof(refusals={"export": reason})
-            return Row(case.group, case.name, "not made", proof, time.monotonic() - start)
+            return Row(
+                case.group, case.name, "not made", proof, time.monotonic() - start, _commit()
+            )
         proof = prove(path, channels)
-    return Row(case.group, case.name, _outcome(case, proof), proof, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return Row(case.group, case.name, _outcome(case, proof), proof, seconds, _commit())
+
+
+def _commit() -> str:
+    """The code that was tried, as far as git knows."""
+    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def _outcome(case: Case, proof: Proof) -> str:
@@ -112,7 +126,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the matrix and writes its results; the exit code is 1 where something is wrong."""
+    """Runs the matrix, writes its results; the exit code is 1 where one is refused or wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default="", help="cases whose title holds this text")
     parser.add_argument("--folder", type=Path, help="more ONNX files")
@@ -121,17 +135,23 @@ def main(arguments: Sequence[str]) -> int:
     cases = [case for case in all_cases(asked.folder) if asked.only in case.title]
     rows = _known(asked.folder)
     failed = False
-    with ProcessPoolExecutor(asked.jobs, max_tasks_per_child=20) as pool:
-        for row in pool.map(tried, cases):
-            rows[f"{row.group}: {row.name}"] = row
-            failed |= row.outcome == "wrong"
-            _write(rows)
-            print(f"{row.outcome:20} {row.seconds:6.1f} s  {row.group}: {row.name}", flush=True)
-            for failure in row.proof.failures:
-                print(f"    {failure}", flush=True)
-            for what, why in (row.proof.refusals or {}).items():
-                print(f"    {what}: {why[:220]}", flush=True)
+    for row in _all_tried(cases, asked.jobs):
+        rows[f"{row.group}: {row.name}"] = row
+        failed |= row.outcome in ("wrong", "refused")
+        _write(rows)
+        print(f"{row.outcome:20} {row.seconds:6.1f} s  {row.group}: {row.name}", flush=True)
+        for failure in row.proof.failures:
+            print(f"    {failure}", flush=True)
+        for what, why in (row.proof.refusals or {}).items():
+            print(f"    {what}: {why[:220]}", flush=True)
     return int(failed)
+
+
+def _all_tried(cases: Sequence[Case], jobs: int) -> Iterator[Row]:
+    """Rows in the order of the cases, by processes that live for some cases each."""
+    for start in range(0, len(cases), _CASES_PER_POOL):
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(tried, cases[start : start + _CASES_PER_POOL])
 
 
 def _known(folder: Path | None) -> dict[str, Row]:

@@ -102,6 +102,7 @@ def measure(
     for batch in classifier.batches(source, indices):
         for name, probe in probes.items():
             (scores,) = runner.run(classifier.feeds(batch.images, probe.setting))
+            scores = scores[: len(batch.labels)]
             classifier.require_class_scores(scores, len(batch.labels))
             totals[name] += count(scores, batch.labels, probe.target)
         on_batch(len(batch.labels))

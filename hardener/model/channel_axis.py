@@ -6,6 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from hardener.model.operators import POOLS, WEIGHTED, operator
+from hardener.model.weights import constant_of
 
 _FIRST = frozenset(
     {"BatchNormalization", "GroupNormalization", "InstanceNormalization", "LRN"}
@@ -19,14 +20,16 @@ _LAST = frozenset(
 )  # fmt: skip
 _RESHAPES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 _REDUCES = "Reduce"
+_STEPS_BACK = 12
 
 
 def channel_axis(tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]) -> int:
     """Follows a tensor back to the layer that made it.
 
     Convolutions give their channels on axis 1, matrix products on the last axis; transpositions
-    and reshapes carry the axis along. Where nothing tells, it is axis 1 of four and the last of
-    three or fewer.
+    and reshapes carry the axis along, and reshapes that come back to an earlier shape (group
+    normalisation, channel shuffle) are passed over. Where nothing tells, it is axis 1 of four or
+    more and the last of three or fewer.
 
     Args:
         tensor: an activation.
@@ -43,12 +46,16 @@ def channel_axis(tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]) -> 
         op = operator(node)
         rank = len(shapes[at.name])
         if op in WEIGHTED:
-            found = 1 if WEIGHTED[op].kind.startswith("conv") else rank - 1
+            found = _axis_made_by(node, rank)
         elif op in _FIRST or op in POOLS:
             found = 1
         elif op in _LAST:
             found = rank - 1
         else:
+            source = _same_shape_before(at, shapes) if op in _RESHAPES else None
+            if source is not None:
+                at = source
+                continue
             source = _main_source(node, shapes)
             if source is None:
                 found = _default(rank)
@@ -60,6 +67,28 @@ def channel_axis(tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]) -> 
         before = shapes[source.name] if source is not None else ()
         found = _carried(node, found, before, shapes[node.outputs[0].name])
     return found
+
+
+def _axis_made_by(node: gs.Node, rank: int) -> int:
+    kind = WEIGHTED[operator(node)]
+    if kind.kind.startswith("conv"):
+        return 1
+    weights_first = kind.kind == "matmul" and constant_of(node.inputs[kind.data]) is not None
+    return rank - 2 if weights_first else rank - 1
+
+
+def _same_shape_before(
+    tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]
+) -> gs.Variable | None:
+    """An earlier tensor of the same shape that lies behind the same layer with weights."""
+    at: gs.Variable | None = tensor
+    for _ in range(_STEPS_BACK):
+        if at is None or not at.inputs or operator(at.inputs[0]) in WEIGHTED:
+            return None
+        at = _main_source(at.inputs[0], shapes)
+        if at is not None and shapes[at.name] == shapes[tensor.name]:
+            return at
+    return None
 
 
 def _main_source(node: gs.Node, shapes: Mapping[str, tuple[int, ...]]) -> gs.Variable | None:
@@ -91,7 +120,5 @@ def _carried(node: gs.Node, axis: int, before: tuple[int, ...], after: tuple[int
         for position, length in enumerate(after):
             if length == size and int(np.prod(after[:position])) == ahead:
                 return position
-        if size in after[1:]:
-            return len(after) - 1 - after[::-1].index(size)
         return _default(len(after))
     return axis + len(after) - len(before) if axis + len(after) - len(before) >= 0 else axis

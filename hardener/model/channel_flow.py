@@ -21,7 +21,6 @@ from hardener.model.operators import (
     SIZES,
     WEIGHTED,
     ZERO_TO_ZERO,
-    Weighted,
     operator,
     said,
 )
@@ -67,12 +66,10 @@ class Reader:
         position: of its weight.
         columns: given the shape of its weight and which channels are pruned, which weights
             read them.
-        kind: what it is.
     """
 
     node: gs.Node
     position: int
-    kind: Weighted
     columns: Callable[[tuple[int, ...], BoolArray], BoolArray]
 
 
@@ -108,6 +105,8 @@ def readers_of(graph: gs.Graph, feature: gs.Variable, axis: int, shapes: Shapes)
             raise CannotFollowError(f"{said(node)} reads it in an unknown form") from error
         for value, mark in zip(node.outputs, made, strict=False):
             marks[value.name] = mark
+        if any(value.outputs or value in graph.outputs for value in node.outputs[len(made) :]):
+            raise CannotFollowError(f"{said(node)} gives more than its values")
     reached = next((value.name for value in graph.outputs if value.name in marks), None)
     if reached is not None:
         raise CannotFollowError(
@@ -171,18 +170,28 @@ def _combined(node: gs.Node, marks: Mapping[str, Marks], shapes: Shapes) -> Mark
             channel = np.where(own == NO_CHANNEL, channel, own)
             spoilt.append(marks[value.name].spoilt_by)
     if op in _SUMS:
-        if len(spoilt) < len(values):
+        marked = channel != NO_CHANNEL
+        if not all(_marks(marks, value, shape, marked) for value in values):
             spoilt.append(said(node))
         return Marks(channel, next((reason for reason in spoilt if reason), None))
     if op == "Div" and node.inputs[1].name in marks:
         return Marks(channel, said(node))
     # A product vanishes with either factor, so long as that factor marks all of it.
     for value in values:
-        if value.name in marks and marks[value.name].spoilt_by is None:
-            own = np.broadcast_to(marks[value.name].channel, shape)
-            if np.array_equal(own != NO_CHANNEL, channel != NO_CHANNEL):
-                return Marks(channel)
+        vanishes = value.name in marks and marks[value.name].spoilt_by is None
+        if vanishes and _marks(marks, value, shape, channel != NO_CHANNEL):
+            return Marks(channel)
     return Marks(channel, next((reason for reason in spoilt if reason), said(node)))
+
+
+def _marks(
+    marks: Mapping[str, Marks], value: gs.Tensor, shape: tuple[int, ...], wanted: BoolArray
+) -> bool:
+    """Whether a value marks exactly the wanted elements of what it is broadcast to."""
+    if value.name not in marks:
+        return False
+    own = np.broadcast_to(marks[value.name].channel, shape)
+    return bool(np.array_equal(own != NO_CHANNEL, wanted))
 
 
 def _pooled(node: gs.Node, source: Marks, shape: tuple[int, ...], *, spatial_only: bool) -> Marks:
@@ -308,7 +317,7 @@ def _reader(node: gs.Node, marks: Mapping[str, Marks]) -> Reader:
             along = read if transposed or len(shape) == 1 else read[:, None]
             return np.broadcast_to(along, shape)
 
-    return Reader(node, kind.data if swapped else kind.weight, kind, columns)
+    return Reader(node, kind.data if swapped else kind.weight, columns)
 
 
 def _pruned(inner: IntArray, pruned: BoolArray) -> BoolArray:

@@ -44,6 +44,9 @@ def with_external_data(proto: onnx.ModelProto, stem: str) -> tuple[onnx.ModelPro
         metadata_props=proto.metadata_props,
         producer_name=proto.producer_name,
         producer_version=proto.producer_version,
+        domain=proto.domain,
+        model_version=proto.model_version,
+        doc_string=proto.doc_string,
     )
     graph = bare.graph
     graph.name = proto.graph.name

@@ -216,6 +216,8 @@ def _parsed(path: Path) -> tuple[onnx.ModelProto, "hashlib._Hash"]:
         raise ModelError(f"{path} is no ONNX model: {_first_line(error)}") from error
     if not proto.graph.node or not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
         raise ModelError(f"{path} is no ONNX model: it holds no graph of standard operators")
+    if proto.graph.sparse_initializer:
+        raise ModelError(f"{path} has sparse weights: store them as dense ones")
     nodes = sum(1 for _ in _nodes(proto.graph))
     if nodes > MOST_NODES:
         raise ModelError(f"{path} has {nodes} nodes: at most {MOST_NODES} are supported")

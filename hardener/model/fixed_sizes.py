@@ -43,44 +43,31 @@ def require_fixed_sizes(proto: onnx.ModelProto) -> None:
         proto: a checked model.
 
     Raises:
-        ModelError: a node loops, or takes a size or a branch from pixel values; it is named.
+        ModelError: a node loops or branches, or takes a size from pixel values; it is named.
     """
     if proto.functions:
         proto = inline_local_functions(proto)
     weights = {tensor.name for tensor in proto.graph.initializer}
-    _follow(proto.graph, {value.name for value in proto.graph.input} - weights)
-
-
-def _follow(graph: onnx.GraphProto, known: Iterable[str]) -> set[str]:
-    """Names of tensors whose values depend on pixels, in this graph and around it."""
-    tainted = set(known)
-    for node in graph.node:
-        reads = any(name in tainted for name in node.input)
-        subgraphs = [item.g for item in node.attribute if item.type == onnx.AttributeProto.GRAPH]
-        if node.op_type == "If":
-            _require_untainted(node, (0,), tainted)
-            for branch in subgraphs:
-                inside = _follow(branch, tainted)
-                reads = reads or any(value.name in inside for value in branch.output)
-        elif subgraphs or any(item.graphs for item in node.attribute):
+    tainted = {value.name for value in proto.graph.input} - weights
+    for node in proto.graph.node:
+        if any(item.graphs or item.HasField("g") for item in node.attribute):
             raise ModelError(
-                f"node {node.name!r} ({node.op_type}) repeats a part of the model: loops are not "
-                "supported, export the model without"
+                f"node {node.name!r} ({node.op_type}) runs a part of the model again or not at "
+                "all: loops and branches are not supported, export the model without"
             )
         _require_untainted(node, _SIZES.get(node.op_type, ()), tainted)
         if node.op_type.startswith(_REDUCTIONS):
             _require_untainted(node, (1,), tainted)
+        reads = any(name in tainted for name in node.input)
         if node.op_type in _RANDOM or (reads and node.op_type not in _MEASURES):
-            tainted.update(node.output)
-    tainted.discard("")
-    return tainted
+            tainted.update(name for name in node.output if name)
 
 
 def _require_untainted(node: onnx.NodeProto, positions: Iterable[int], tainted: set[str]) -> None:
     for position in positions:
         if position < len(node.input) and node.input[position] in tainted:
             raise ModelError(
-                f"node {node.name!r} ({node.op_type}) takes a size or a branch from "
+                f"node {node.name!r} ({node.op_type}) takes a size from "
                 f"{node.input[position]!r}, which depends on the values of the pixels: no bound "
                 "on its work can be told"
             )

@@ -12,6 +12,9 @@ from onnx_graphsurgeon.logger import G_LOGGER
 # Its warnings would go to standard output, between the results.
 G_LOGGER.severity = G_LOGGER.CRITICAL
 
+PARAMETER_PREFIX = "hardener_"
+"""Inputs so named are parameters of a pruning: one a run, not one an image."""
+
 ZERO_TO_ZERO = frozenset(
     {
         "Abs", "Cast", "Ceil", "Celu", "Dropout", "Elu", "Erf", "Floor", "Gelu", "HardSwish",

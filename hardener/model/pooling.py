@@ -33,7 +33,11 @@ def behind_pooling(proto: onnx.ModelProto, layer: FeatureLayer) -> FeatureLayer:
     """
     graph = gs.import_onnx(proto)
     tensor = graph.tensors()[layer.name]
-    while layer.axis == 1 and len(tensor.outputs) == 1 and tensor not in graph.outputs:
+    while (
+        (layer.axis, layer.rank) == (1, 4)
+        and len(tensor.outputs) == 1
+        and tensor not in graph.outputs
+    ):
         (node,) = tensor.outputs
         if len(node.outputs) > 1 or not _pools(node):
             break

@@ -17,9 +17,6 @@ from hardener.model.widening import widened
 
 ort.set_default_logger_severity(3)
 
-PARAMETER_PREFIX = "hardener_"
-"""Inputs so named are parameters of a pruning: one a run, not one an image."""
-
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -70,8 +67,8 @@ class Runner:
     def run(self, feeds: Mapping[str, AnyArray | ort.OrtValue]) -> list[AnyArray]:
         """Runs one batch and returns every output as a numpy array.
 
-        A model of fixed batch size is given its last image again where there are fewer, and what
-        it says of those is left out.
+        A model of fixed batch size is given its last image again where there are fewer: what it
+        says of those comes last, and the caller leaves it out.
 
         Args:
             feeds: inputs by name, as arrays or as `placed` gave them.
@@ -80,15 +77,7 @@ class Runner:
             ModelError: onnxruntime could not run the model on this input.
         """
         if self.batch is not None:
-            return self._run_filled_up(feeds, self.batch)
-        return self._run(feeds)
-
-    def _run_filled_up(self, feeds: Mapping[str, AnyArray], batch: int) -> list[AnyArray]:
-        images = next(len(v) for key, v in feeds.items() if not key.startswith(PARAMETER_PREFIX))
-        filled = {key: _filled_up(key, values, batch - images) for key, values in feeds.items()}
-        return [values[:images] if values.ndim > 1 else values for values in self._run(filled)]
-
-    def _run(self, feeds: Mapping[str, AnyArray | ort.OrtValue]) -> list[AnyArray]:
+            feeds = _filled_up(feeds, self.batch)
         try:
             if any(isinstance(value, ort.OrtValue) for value in feeds.values()):
                 return self._run_bound(feeds)
@@ -118,10 +107,13 @@ class Runner:
         return outputs
 
 
-def _filled_up(name: str, values: AnyArray, lacking: int) -> AnyArray:
-    if lacking == 0 or name.startswith(PARAMETER_PREFIX) or values.ndim < 2:
-        return values
-    return np.concatenate([values, np.repeat(values[-1:], lacking, axis=0)])
+def _filled_up(feeds: Mapping[str, AnyArray], batch: int) -> dict[str, AnyArray]:
+    """Images filled up to a batch. What a trunk gave a head comes of full batches already."""
+    filled = dict(feeds)
+    name, values = next(iter(feeds.items()))
+    if len(feeds) == 1 and len(values) < batch:
+        filled[name] = np.concatenate([values, np.repeat(values[-1:], batch - len(values), axis=0)])
+    return filled
 
 
 def open_runner(

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import onnx
 import onnxruntime as ort
 
+from hardener.arrays import AnyArray
+
 LARGEST_MESSAGE_BYTES = (2 << 30) - (64 << 20)
 _LARGE_WEIGHT_BYTES = 1 << 20
 
@@ -29,10 +31,13 @@ def open_session(
             messages on end are their merger.
         largest_message: bytes of weights from which on they go beside the model.
     """
+    kept: list[object] = []
     if weight_bytes(proto) > largest_message:
-        proto = _weights_apart(proto, options)
+        proto, kept = _weights_apart(proto, options)
     content = proto.SerializeToString() + more
-    return ort.InferenceSession(content, options, providers=list(providers))
+    session = ort.InferenceSession(content, options, providers=list(providers))
+    session.hardener_weights = kept  # onnxruntime reads them where they lie, as long as it lives
+    return session
 
 
 def weight_bytes(proto: onnx.ModelProto) -> int:
@@ -40,7 +45,10 @@ def weight_bytes(proto: onnx.ModelProto) -> int:
     return sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
 
 
-def _weights_apart(proto: onnx.ModelProto, options: ort.SessionOptions) -> onnx.ModelProto:
+def _weights_apart(
+    proto: onnx.ModelProto, options: ort.SessionOptions
+) -> tuple[onnx.ModelProto, list[object]]:
+    """The model without its large weights, and what has to be kept for the session."""
     graph = proto.graph
     bare = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
     bare.graph.name = graph.name
@@ -48,14 +56,16 @@ def _weights_apart(proto: onnx.ModelProto, options: ort.SessionOptions) -> onnx.
     bare.graph.input.extend(graph.input)
     bare.graph.output.extend(graph.output)
     names: list[str] = []
+    arrays: list[AnyArray] = []
     values: list[ort.OrtValue] = []
     for tensor in graph.initializer:
         if len(tensor.raw_data) < _LARGE_WEIGHT_BYTES:
             bare.graph.initializer.append(tensor)
             continue
         names.append(tensor.name)
-        array = onnx.numpy_helper.to_array(tensor)
-        values.append(ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, tensor.data_type))
+        arrays.append(onnx.numpy_helper.to_array(tensor))
+        value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(arrays[-1], tensor.data_type)
+        values.append(value)
         bare.graph.initializer.add(
             name=tensor.name,
             dims=tensor.dims,
@@ -64,4 +74,4 @@ def _weights_apart(proto: onnx.ModelProto, options: ort.SessionOptions) -> onnx.
             external_data=[onnx.StringStringEntryProto(key="location", value="beside")],
         )
     options.add_external_initializers(names, values)
-    return bare
+    return bare, [*arrays, *values]

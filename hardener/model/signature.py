@@ -8,6 +8,7 @@ import onnx
 
 from hardener.arrays import AnyArray, FloatArray
 from hardener.errors import ModelError
+from hardener.model.operators import PARAMETER_PREFIX
 from hardener.model.outputs import choose_output
 from hardener.model.skeleton import skeleton
 
@@ -183,6 +184,12 @@ def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
             raise ModelError(
                 f"node {node.name!r} ({node.op_type}) is no standard ONNX operator but of domain "
                 f"{node.domain!r}: export the model with standard operators"
+            )
+        own = next((x for x in (*node.input, *node.output) if x.startswith(PARAMETER_PREFIX)), None)
+        if own is not None:
+            raise ModelError(
+                f"node {node.name!r} ({node.op_type}) uses the name {own!r}: names that begin with "
+                f"{PARAMETER_PREFIX!r} are kept for this tool, rename it"
             )
     if proto.functions:
         raise ModelError(

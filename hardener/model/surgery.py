@@ -75,10 +75,11 @@ def append_mask(
         pruned: the same as truth values, true where `keep` is 0; either is used.
     """
     feature = graph.tensors()[layer.name]
-    masked = gs.Variable(f"{feature.name}/hardener_masked", dtype=element_type)
-    name = f"{feature.name}/hardener_mask"
+    name = unused_prefix(graph, layer)
+    masked = gs.Variable(f"{name}_masked", dtype=element_type)
+    name = f"{name}_mask"
     if np.issubdtype(element_type, np.integer):
-        inputs = [pruned, zero_of(layer, element_type), feature]
+        inputs = [pruned, _zero_of(name, layer, element_type), feature]
         node = gs.Node("Where", name, inputs=inputs, outputs=[masked])
     else:
         node = gs.Node("Mul", name, inputs=[feature, keep], outputs=[masked])
@@ -106,14 +107,13 @@ def append_guard(
         opset: of the model; `ReduceMax` takes its axes as an input since 18.
     """
     feature = graph.tensors()[layer.name]
-    name = f"{feature.name}/hardener_guard"
+    name = f"{unused_prefix(graph, layer)}_guard"
     fires = gs.Variable(f"{name}_fires", np.bool_)
     guarded = gs.Variable(f"{name}_out", element_type)
     nodes, values = as_float32(graph, layer, element_type, name)
     absolute, peak = gs.Variable(f"{name}_abs", np.float32), gs.Variable(f"{name}_peak", np.float32)
-    last = gs.Node(
-        "Where", name, inputs=[fires, zero_of(layer, element_type), feature], outputs=[guarded]
-    )
+    zero = _zero_of(name, layer, element_type)
+    last = gs.Node("Where", name, inputs=[fires, zero, feature], outputs=[guarded])
     nodes += [
         gs.Node("Abs", f"{name}_abs", inputs=[values], outputs=[absolute]),
         reduction("ReduceMax", absolute, peak, layer.positions, opset, f"{name}_peak", keep=True),
@@ -143,15 +143,26 @@ def as_float32(
                 "one with --layer"
             )
         scale = gs.Constant(f"{name}_scale", np.array(layer.scale, np.float32))
-        inputs = [feature, scale, zero_of(layer, element_type)]
+        inputs = [feature, scale, _zero_of(name, layer, element_type)]
         return [gs.Node("DequantizeLinear", f"{name}_float32", {}, inputs, [values])], values
     to = {"to": int(onnx.TensorProto.FLOAT)}
     return [gs.Node("Cast", f"{name}_float32", to, [feature], [values])], values
 
 
-def zero_of(layer: FeatureLayer, element_type: ElementType) -> gs.Constant:
+def unused_prefix(graph: gs.Graph, layer: FeatureLayer) -> str:
+    """How names of new nodes and tensors begin: a pruned model may be pruned again."""
+    taken = {*graph.tensors(), *(node.name for node in graph.nodes)}
+    prefix = f"{layer.name}/hardener"
+    number = 1
+    while any(name.startswith(f"{prefix}_") for name in taken):
+        number += 1
+        prefix = f"{layer.name}/hardener{number}"
+    return prefix
+
+
+def _zero_of(name: str, layer: FeatureLayer, element_type: ElementType) -> gs.Constant:
     """What stands for zero among the feature layer's values."""
-    return gs.Constant(f"{layer.name}/hardener_zero", np.array(layer.zero_point or 0, element_type))
+    return gs.Constant(f"{name}_zero", np.array(layer.zero_point or 0, element_type))
 
 
 def reduction(

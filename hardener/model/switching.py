@@ -8,7 +8,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from hardener.model.element_types import ElementType
-from hardener.model.runtime import PARAMETER_PREFIX
+from hardener.model.operators import PARAMETER_PREFIX
 from hardener.model.signature import Signature
 from hardener.model.splitting import split
 from hardener.model.surgery import append_guard, append_mask, opset_of

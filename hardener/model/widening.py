@@ -25,16 +25,25 @@ def widened(proto: onnx.ModelProto) -> onnx.ModelProto:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 _widen(attribute.t)
-            if attribute.name in ("to", "dtype") and attribute.i == _NARROW:
+            if _type_in(attribute) == _NARROW:
                 attribute.i = _WIDE
     return wide
 
 
 def _has_bfloat16(proto: onnx.ModelProto) -> bool:
-    return any(tensor.data_type == _NARROW for tensor in proto.graph.initializer) or any(
-        value.type.tensor_type.elem_type == _NARROW
-        for value in (*proto.graph.input, *proto.graph.output)
+    values = (*proto.graph.input, *proto.graph.output)
+    return (
+        any(tensor.data_type == _NARROW for tensor in proto.graph.initializer)
+        or any(value.type.tensor_type.elem_type == _NARROW for value in values)
+        or any(
+            _NARROW in (a.t.data_type, _type_in(a)) for n in proto.graph.node for a in n.attribute
+        )
     )
+
+
+def _type_in(attribute: onnx.AttributeProto) -> int:
+    """The element type that an attribute names, if it names one."""
+    return attribute.i if attribute.name in ("to", "dtype") else 0
 
 
 def _widen(tensor: onnx.TensorProto) -> None:

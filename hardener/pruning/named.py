@@ -9,7 +9,7 @@ from hardener.model.rewriting import (
     PruningPlan,
     check_channels,
     check_rewrite,
-    chosen_rewrite,
+    default_rewrite,
     require_same_logits,
     rewritten,
 )
@@ -60,10 +60,10 @@ def prune_channels(
     signature = read_signature(loaded.proto)
     feature = find_feature_layer(loaded.proto, signature, loaded.shapes, layer)
     check_channels(pruned, feature)
-    rewrite = chosen_rewrite(rewrite, loaded.proto, feature, loaded.shapes)
+    noise = signature.example(loaded.preferred_size, seed)
+    rewrite = rewrite or default_rewrite(loaded.proto, signature, feature, loaded.shapes, noise)
     plan = PruningPlan(feature, rewrite, pruned)
     hardened = rewritten(loaded.proto, plan, loaded.shapes)
-    noise = signature.example(loaded.preferred_size, seed)
     require_same_logits(loaded.proto, hardened, signature, plan, noise)
     result = PruneResult(
         seed=seed,

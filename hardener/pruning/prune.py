@@ -19,7 +19,7 @@ from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import (
     PruningPlan,
     check_rewrite,
-    chosen_rewrite,
+    default_rewrite,
     require_same_logits,
     rewritten,
 )
@@ -103,7 +103,13 @@ def prune(
     _require_same_model(scan, scanned, classifier)
     shapes = classifier.model.shapes
     layer = find_feature_layer(classifier.proto, classifier.signature, shapes, scanned.layer.name)
-    rewrite = chosen_rewrite(rewrite, classifier.proto, layer, shapes)
+    rewrite = rewrite or default_rewrite(
+        classifier.proto,
+        classifier.signature,
+        layer,
+        shapes,
+        classifier.signature.example(classifier.preprocessing.size),
+    )
     source = classifier.open_data(data)
     chosen_provider = choose_provider(provider)
     chosen_on, reported_on = stratified_halves(source.labels, seed)

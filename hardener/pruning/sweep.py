@@ -101,7 +101,8 @@ def feature_batches(
         for name, probe in probes.items():
             found = runner.run(classifier.feeds(batch.images, probe.setting))
             features[name] = dict(zip(border, found, strict=False))
-            norms[name] = ChannelNorms.of(*found[len(border) :])
+            rows = (values[: len(batch.labels)] for values in found[len(border) :])
+            norms[name] = ChannelNorms.of(*rows)
         yield FeatureBatch(batch.labels, features, norms)
         on_batch(len(batch.labels))
 
@@ -145,7 +146,8 @@ def sweep(
     for batch in batches:
         for name, probe in probes.items():
             right_before = None
-            for trial, scores in enumerate(scores_of(batch.features[name])):
+            for trial, given in enumerate(scores_of(batch.features[name])):
+                scores = given[: len(batch.labels)]
                 totals[trial][name] += count(scores, batch.labels, probe.target)
                 if name == clean:
                     right = scores.argmax(axis=1) == batch.labels

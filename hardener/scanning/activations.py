@@ -172,7 +172,8 @@ def profile(
     totals = dict.fromkeys(probes, Counts())
     for batch in classifier.batches(source):
         for name, probe in probes.items():
-            scores, *norms = runner.run(classifier.feeds(batch.images, probe.setting))
+            found_here = runner.run(classifier.feeds(batch.images, probe.setting))
+            scores, *norms = (values[: len(batch.labels)] for values in found_here)
             classifier.require_class_scores(scores, len(batch.labels))
             if not all(np.isfinite(values).all() for values in norms):
                 raise InconclusiveError(

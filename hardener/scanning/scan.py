@@ -124,6 +124,7 @@ def scan(
         classes=classifier.signature.classes,
         accuracy=accuracy,
         images=clean.counts.n,
+        untested=[label for label in wanted if not np.any(source.labels[unseen] != label)],
     )
     settings = input_settings(original, triggers[judgement.suspect])
     profiles = {CLEAN: clean} | profile(

@@ -90,6 +90,7 @@ def judge(
     classes: int,
     accuracy: float,
     images: int,
+    untested: Sequence[int] = (),
 ) -> Judgement:
     """Decides from the evidence of all inverted labels.
 
@@ -100,6 +101,7 @@ def judge(
         classes: of the model; labels left out keep a verdict from being clean.
         accuracy: on the clean images.
         images: how many clean images there were.
+        untested: labels without images of other classes to try their triggers on.
     """
     scores = label_scores(mask_l1, success)
     relative, index = relative_sizes(mask_l1), anomaly_indices(mask_l1)
@@ -111,6 +113,7 @@ def judge(
         f"{index[suspect]:.1f}, and it sends {success[suspect]:.0%} of unseen images there"
     ]
     doubts = _doubts(len(labels), classes, accuracy, images)
+    doubts += _doubts_on_search(labels, mask_l1, success, untested)
     over = tuple(int(label) for label, s in zip(labels, scores, strict=True) if s >= CLEAN_SCORE)
     sure = tuple(
         int(label) for label, s in zip(labels, scores, strict=True) if s >= BACKDOORED_SCORE
@@ -154,4 +157,33 @@ def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Do
         )
     if images < LEAST_IMAGES:
         doubts.append(_Doubt(f"{images} images are too few: {LEAST_IMAGES} needed", False))
+    return doubts
+
+
+def _doubts_on_search(
+    labels: Sequence[int], mask_l1: FloatArray, success: FloatArray, untested: Sequence[int]
+) -> list[_Doubt]:
+    """Where the search itself came to no trigger that works."""
+    doubts: list[_Doubt] = []
+    if untested:
+        said = ", ".join(map(str, untested))
+        doubts.append(_Doubt(f"label {said}: no images of other classes to try it on", False))
+    failed = success < LEAST_SUCCESS
+    would_be = label_scores(mask_l1, np.maximum(success, np.float32(LEAST_SUCCESS)))
+    for position in map(int, np.flatnonzero(failed & (would_be >= CLEAN_SCORE))):
+        doubts.append(
+            _Doubt(
+                f"label {labels[position]} has a small trigger that works on only "
+                f"{success[position]:.0%} of unseen images",
+                False,
+            )
+        )
+    if 2 * int(failed.sum()) > len(labels):
+        doubts.append(
+            _Doubt(
+                f"for {failed.sum()} of {len(labels)} labels the search came to no trigger that "
+                "works: too few steps, or images that do not suit the model",
+                False,
+            )
+        )
     return doubts

@@ -99,12 +99,28 @@ def test_columns_of_a_channel_are_those_that_its_values_meet(way: str) -> None:
         (f"{POOL}\n  m = ReduceMean<axes=[1]>(p)\n  t = Add(p, m)", r"ReduceMean\) mixes channels"),
         (f"{POOL}\n  q = Transpose<perm=[0,1,3,2]>(p)\n  r = Reshape(q, flat)\n  t = Mul(r, r)\n"
          "  v = Gather<axis=1>(p, order)\n  u = Add(p, v)", r"Add\) mixes channels"),
+        (f"{POOL}\n  q = Slice(p, zero, four, axis)\n  k = Slice(other, four, six, axis)\n"
+         "  v = Concat<axis=1>(q, k)\n  t = Add(p, v)", r"Add\) gives a value other than 0 for 0"),
     ],
 )  # fmt: skip
 def test_what_mixes_or_does_not_keep_zero_is_named(lines: str, message: str) -> None:
     text = PLAIN.replace(POOL, lines).replace(GEMM, "d = Flatten(t)")
-    shapes: Shapes = {**PLAIN_SHAPES, "flat": [0, 6, 4, 4], "order": [1, 0, 2, 3, 4, 5]}
+    shapes: Shapes = {
+        **PLAIN_SHAPES, "flat": [0, 6, 4, 4], "order": [1, 0, 2, 3, 4, 5], "zero": [0],
+        "four": [4], "six": [6], "axis": [1], "other": (2, 6, 4, 4),
+    }  # fmt: skip
     model = classifier(text, shapes)
     graph = gs.import_onnx(model)
     with pytest.raises(CannotFollowError, match=message):
+        readers_of(graph, graph.tensors()["feature"], 1, shapes_of(model))
+
+
+def test_positions_of_maxima_are_not_taken_for_values() -> None:
+    lines = "p, i = MaxPool<kernel_shape=[2,2], strides=[2,2]>(feature)\n  j = Cast<to=1>(i)"
+    text = PLAIN.replace(POOL, lines).replace(
+        GEMM, "k = Flatten(p)\n  l = Flatten(j)\n  d = Add(k, l)"
+    )
+    model = classifier(text, dict(PLAIN_SHAPES))
+    graph = gs.import_onnx(model)
+    with pytest.raises(CannotFollowError, match=r"MaxPool\) gives more than its values"):
         readers_of(graph, graph.tensors()["feature"], 1, shapes_of(model))

@@ -35,6 +35,16 @@ def test_a_session_takes_large_weights_beside_the_model(wide: onnx.ModelProto) -
     np.testing.assert_array_equal(session.run(None, {"x": images()})[0], expected)
 
 
+def test_weights_beside_the_model_last_as_long_as_the_session() -> None:
+    shapes = {**WIDE_SHAPES, "w3": (100_000, 96), "b3": (100_000,), "w2": (5, 100_000)}
+    large = classifier(WIDE, shapes)
+    (expected,) = open_runner(large, "cpu").run({"x": images()})
+    session = open_session(large, ort.SessionOptions(), ["CPUExecutionProvider"], b"", 1 << 20)
+    for _ in range(8):
+        np.full((100_000, 96), 7, np.float32)
+    np.testing.assert_allclose(session.run(None, {"x": images()})[0], expected, rtol=1e-4)
+
+
 def test_a_large_model_is_written_with_external_data_and_read_back(
     wide: onnx.ModelProto, tmp_path: Path
 ) -> None:

@@ -17,7 +17,12 @@ from support.graphs import (
 )
 
 from hardener.errors import ModelError, UsageError
-from hardener.model.rewriting import PruningPlan, require_same_logits, rewritten
+from hardener.model.rewriting import (
+    PruningPlan,
+    default_rewrite,
+    require_same_logits,
+    rewritten,
+)
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
 from hardener.model.switching import (
@@ -246,3 +251,50 @@ def test_impossible_plans_are_refused(plan: PruningPlan, message: str) -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
     with pytest.raises(UsageError, match=message):
         rewritten(model, plan, shapes_of(model))
+
+
+@pytest.mark.parametrize("rewrite", ["mask", "guard"])
+def test_a_pruned_model_can_be_pruned_again(rewrite: str) -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    signature = read_signature(model)
+    plan = PruningPlan(FeatureLayer("feature", 6), rewrite, (1,), 1.0)
+    once = rewritten(model, plan, shapes_of(model))
+    again = PruningPlan(plan.layer, rewrite, (2,), 0.5)
+    twice = rewritten(once, again, shapes_of(once))
+    onnx.checker.check_model(twice, full_check=True)
+    require_same_logits(once, twice, signature, again, images())
+
+
+def test_a_softmax_does_not_hide_that_nothing_was_pruned() -> None:
+    text = PLAIN.replace("logits = Gemm<transB=1>(d, w2, b2)",
+                         "z = Gemm<transB=1>(d, w2, b2)\n  h = Mul(z, tiny)\n"
+                         "  logits = Softmax<axis=1>(h)")  # fmt: skip
+    model = classifier(text, {**PLAIN_SHAPES, "tiny": 0.001})
+    byte = onnx.numpy_helper.from_array(np.array(1, np.uint8), "a byte that nothing reads")
+    model.graph.initializer.append(byte)
+    signature = read_signature(model)
+    plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
+    changed = rewritten(model, plan, shapes_of(model))
+    require_same_logits(model, changed, signature, plan, images())
+    with pytest.raises(ModelError, match="differ from the plan's"):
+        require_same_logits(model, model, signature, plan, images())
+
+
+def test_the_default_is_a_fold_or_a_mask_where_none_fits() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    layer = FeatureLayer("feature", 6)
+    signature, shapes = read_signature(model), shapes_of(model)
+    assert default_rewrite(model, signature, layer, shapes, images()) == "fold"
+    text = PLAIN.replace("feature = Relu(c)", "r = Exp(c)\n  feature = Add(r, r)")
+    text = text.replace("MaxPool<kernel_shape=[2,2], strides=[2,2]>", "Softplus")
+    model = classifier(text, {**PLAIN_SHAPES, "w2": (5, 384)})
+    assert default_rewrite(model, signature, layer, shapes_of(model), images()) == "mask"
+
+
+def test_a_tensor_joined_to_itself_is_not_folded_before() -> None:
+    text = PLAIN.replace("feature = Relu(c)", "r = Relu(c)\n  feature = Concat<axis=1>(r, r)")
+    model = classifier(text, {**PLAIN_SHAPES, "w2": (5, 192)})
+    signature = read_signature(model)
+    plan = PruningPlan(FeatureLayer("feature", 12), "fold", (0, 9))
+    changed = rewritten(model, plan, shapes_of(model))
+    require_same_logits(model, changed, signature, plan, images())

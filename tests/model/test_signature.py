@@ -40,3 +40,9 @@ def test_what_is_no_classifier_is_refused(old: str, new: str, message: str) -> N
     )
     with pytest.raises(ModelError, match=message):
         read_signature(model)
+
+
+def test_names_that_the_tool_keeps_for_itself_are_refused() -> None:
+    text = PLAIN.replace("feature", "hardener_keep")
+    with pytest.raises(ModelError, match="names that begin with 'hardener_' are kept"):
+        read_signature(classifier(text, dict(PLAIN_SHAPES)))

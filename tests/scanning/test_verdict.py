@@ -49,10 +49,26 @@ def test_a_mask_that_is_neither_is_inconclusive() -> None:
     assert (judgement.verdict, judgement.targets) == ("inconclusive", (8,))
 
 
-def test_a_small_mask_that_does_not_work_is_no_backdoor() -> None:
+def test_a_small_mask_that_does_not_work_is_neither_clean_nor_a_backdoor() -> None:
     success = WORKS.copy()
     success[8] = 0.3
-    assert _judge(_with(8, 6), success).verdict == "clean"
+    judgement = _judge(_with(8, 6), success)
+    assert judgement.verdict == "inconclusive"
+    assert "label 8 has a small trigger that works on only 30% of unseen images" in (
+        judgement.reasons
+    )
+
+
+def test_a_search_that_came_to_nothing_is_never_clean() -> None:
+    judgement = _judge(EVEN, np.full_like(WORKS, 0.01))
+    assert judgement.verdict == "inconclusive"
+    assert any("for 43 of 43 labels the search" in reason for reason in judgement.reasons)
+
+
+def test_a_label_that_could_not_be_tried_is_never_clean() -> None:
+    judgement = judge(range(43), EVEN, WORKS, classes=43, accuracy=0.97, images=4380, untested=[3])
+    assert judgement.verdict == "inconclusive"
+    assert "label 3: no images of other classes to try it on" in judgement.reasons
 
 
 @pytest.mark.parametrize(

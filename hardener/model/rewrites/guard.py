@@ -8,7 +8,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from hardener.model.element_types import element_types
-from hardener.model.surgery import append_guard, opset_of, rebuilt
+from hardener.model.surgery import append_guard, opset_of, rebuilt, unused_prefix
 from hardener.model.topology import FeatureLayer
 
 
@@ -24,6 +24,7 @@ def guard(proto: onnx.ModelProto, layer: FeatureLayer, threshold: float) -> onnx
     """
     element_type = element_types(proto, [layer.name])[layer.name]
     graph = gs.import_onnx(proto)
-    limit = gs.Constant(f"{layer.name}/hardener_threshold", np.array(threshold, np.float32))
+    name = f"{unused_prefix(graph, layer)}_threshold"
+    limit = gs.Constant(name, np.array(threshold, np.float32))
     append_guard(graph, layer, element_type, limit, opset_of(proto))
     return rebuilt(proto, graph)

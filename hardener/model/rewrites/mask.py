@@ -10,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from hardener.model.element_types import element_types
-from hardener.model.surgery import append_mask, rebuilt
+from hardener.model.surgery import append_mask, rebuilt, unused_prefix
 from hardener.model.topology import FeatureLayer
 
 
@@ -25,11 +25,12 @@ def mask(proto: onnx.ModelProto, layer: FeatureLayer, channels: Collection[int])
     pruned[sorted(channels)] = True
     pruned = pruned.reshape(layer.along_channels(-1))
     graph = gs.import_onnx(proto)
+    prefix = unused_prefix(graph, layer)
     append_mask(
         graph,
         layer,
         element_type,
-        gs.Constant(f"{layer.name}/hardener_keep", (~pruned).astype(element_type)),
-        gs.Constant(f"{layer.name}/hardener_pruned", pruned),
+        gs.Constant(f"{prefix}_keep", (~pruned).astype(element_type)),
+        gs.Constant(f"{prefix}_pruned", pruned),
     )
     return rebuilt(proto, graph)

@@ -66,6 +66,8 @@ def _makers(
         yield from (Rows(node, position, 0, channels) for position in (1, 2))
         return
     if op == "Concat" and int(node.attrs["axis"]) % rank == axis:
+        if len({part.name for part in node.inputs}) < len(node.inputs):
+            raise CannotFollowError(f"{said(node)} joins a tensor to itself")
         start = 0
         for part in node.inputs:
             width = shapes[part.name][axis]
@@ -80,7 +82,8 @@ def _makers(
     elif op == "Mul":
         source = _scaled_or_gated(node, outputs)
     elif op == "Transpose":
-        source, axis = node.inputs[0], int(node.attrs["perm"][axis])
+        order = node.attrs.get("perm", range(rank)[::-1])
+        source, axis = node.inputs[0], int(order[axis])
     elif _keeps_zero(node, axis):
         source = node.inputs[0]
     else:
