@@ -5,6 +5,11 @@ line and leaves with exit code 2. Anything else that reaches the user is a bug.
 """
 
 
+def one_line(error: Exception) -> str:
+    """What a foreign exception says, on one line of bounded length."""
+    return " ".join(str(error).split())[:400]
+
+
 class HardenError(Exception):
     """The job could not be done; the message names the mend."""
 

@@ -12,7 +12,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantiz
 
 import hardener
 from benchmarks.setting import ROOT, WEIGHTS
-from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY, with_metadata
+from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY
+from hardener.model.saving import with_metadata
 
 Files = Mapping[str, bytes]
 MODEL = "m.onnx"

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from hardener.errors import ModelError
+from hardener.errors import ModelError, one_line
 from hardener.model.sessions import open_session
 from hardener.model.skeleton import skeleton
 
@@ -50,7 +50,7 @@ def _asked_of_onnxruntime(proto: onnx.ModelProto, names: Sequence[str]) -> dict[
     try:
         session = open_session(asking, options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
-        raise ModelError(f"onnxruntime refuses the model: {error}") from error
+        raise ModelError(f"onnxruntime refuses the model: {one_line(error)}") from error
     found: dict[str, ElementType] = {}
     for value in session.get_outputs():
         if value.type not in _BY_ONNXRUNTIME:

@@ -26,8 +26,9 @@ from hardener.data.signs import render_signs
 from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import check_output
 from hardener.model.checkpoints import load_weights
-from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY, save_model, with_metadata
+from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY
 from hardener.model.runtime import open_runner
+from hardener.model.saving import save_model, with_metadata
 from hardener.results import DataIdentity, ExportResult, ModelIdentity
 
 PARITY_TOLERANCE = 1e-4

@@ -1,4 +1,4 @@
-"""ONNX files: read with suspicion, written whole."""
+"""ONNX files, read with suspicion."""
 
 import dataclasses
 import hashlib
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import onnx
-from google.protobuf.message import DecodeError, EncodeError, Message
+from google.protobuf.message import DecodeError, Message
 from onnx.external_data_helper import uses_external_data
 
 from hardener.data.preprocessing import preprocessing_fields
 from hardener.errors import DataError, ModelError
-from hardener.files import read_regular, reason, write_bytes
-from hardener.model.external_data import check_model, fits_one_file, with_external_data
-from hardener.model.sessions import LARGEST_MESSAGE_BYTES
+from hardener.files import read_regular, reason
+from hardener.model.external_data import check_model
 
 LARGEST_MODEL_BYTES = (2 << 30) - 1
 LARGEST_WEIGHTS_BYTES = 16 << 30
@@ -116,7 +115,7 @@ def load_model(path: Path) -> OnnxModel:
     except ModelError:
         raise
     except Exception as error:  # a damaged model makes onnx's native code raise anything
-        raise ModelError(f"{path} fails the ONNX checker: {_first_line(error)}") from error
+        raise ModelError(f"{path} fails the ONNX checker: {first_line(error)}") from error
     return OnnxModel(path, proto, digest.hexdigest(), tuple(external))
 
 
@@ -127,76 +126,6 @@ def external_files(path: Path) -> tuple[Path, ...]:
         ModelError: as `load_model` does.
     """
     return tuple(_external_tensors(path, _parsed(path)[0]))
-
-
-def model_bytes(proto: onnx.ModelProto) -> bytes:
-    """Checks a model and returns the content of its file.
-
-    Raises:
-        ModelError: the model fails the ONNX checker or is too large for one file.
-    """
-    try:
-        check_model(proto, full=True)
-        content: bytes = proto.SerializeToString(deterministic=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"the new model fails the ONNX checker: {_first_line(error)}") from error
-    except (ValueError, EncodeError) as error:
-        raise ModelError(f"the new model does not fit one file: {_first_line(error)}") from error
-    return content
-
-
-def model_content(
-    proto: onnx.ModelProto, stem: str, largest_message: int = LARGEST_MESSAGE_BYTES
-) -> tuple[bytes, dict[str, bytes], str]:
-    """Checks a model and returns what its files hold.
-
-    Args:
-        proto: the model.
-        stem: how the name of its external data begins, where it needs any.
-        largest_message: bytes of weights that still go into the model's own file.
-
-    Returns:
-        The model's file, its external data by name (none under 2 GiB), and the digest that
-        `load_model` gives.
-
-    Raises:
-        ModelError: the model fails the ONNX checker.
-    """
-    if fits_one_file(proto, largest_message):
-        content = model_bytes(proto)
-        return content, {}, hashlib.sha256(content).hexdigest()
-    try:
-        check_model(proto, full=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(f"the new model fails the ONNX checker: {_first_line(error)}") from error
-    bare, name, data = with_external_data(proto, stem)
-    content = bare.SerializeToString(deterministic=True)
-    digest = hashlib.sha256(content)
-    digest.update(hashlib.sha256(data).hexdigest().encode())
-    return content, {name: data}, digest.hexdigest()
-
-
-def save_model(proto: onnx.ModelProto, path: Path) -> str:
-    """Checks a model, writes it through a temporary file and a rename.
-
-    Returns:
-        The SHA-256 digest of what was written.
-
-    Raises:
-        ModelError: the model fails the ONNX checker or is too large for one file.
-    """
-    content = model_bytes(proto)
-    write_bytes(path, content)
-    return hashlib.sha256(content).hexdigest()
-
-
-def with_metadata(proto: onnx.ModelProto, properties: Mapping[str, str]) -> onnx.ModelProto:
-    """Returns a copy of the model with metadata properties added or replaced."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(proto)
-    merged = {item.key: item.value for item in proto.metadata_props} | dict(properties)
-    onnx.helper.set_model_props(changed, merged)
-    return changed
 
 
 def _parsed(path: Path) -> tuple[onnx.ModelProto, "hashlib._Hash"]:
@@ -213,7 +142,7 @@ def _parsed(path: Path) -> tuple[onnx.ModelProto, "hashlib._Hash"]:
         proto = onnx.load_model_from_string(content)
         _require_texts(proto)
     except (DecodeError, ValueError) as error:
-        raise ModelError(f"{path} is no ONNX model: {_first_line(error)}") from error
+        raise ModelError(f"{path} is no ONNX model: {first_line(error)}") from error
     if not proto.graph.node or not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
         raise ModelError(f"{path} is no ONNX model: it holds no graph of standard operators")
     if proto.graph.sparse_initializer:
@@ -349,5 +278,6 @@ def _is_text(value: object) -> bool:
     return True
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What native code says before it goes into details."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -13,14 +13,12 @@ from hardener.model.operators import operator
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import REWRITES, PruningPlan, rewritten
 from hardener.model.runtime import open_runner
-from hardener.model.signature import Signature, read_signature
+from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
 from hardener.model.splitting import split
 from hardener.model.surgery import opset_of
 from hardener.model.switching import maskable_head
 from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.results import Inspection, Layer, ModelIdentity
-
-_EXAMPLE_SIZE = (224, 224)
 
 
 def inspect(model: Path) -> Inspection:
@@ -93,7 +91,7 @@ def _refused_rewrites(loaded: OnnxModel, layer: FeatureLayer) -> dict[str, str]:
 
 
 def _images(loaded: OnnxModel, signature: Signature) -> FloatArray:
-    size = signature.size or loaded.preferred_size or _EXAMPLE_SIZE
+    size = signature.size or loaded.preferred_size or EXAMPLE_SIZE
     shape = (signature.batch or 2, signature.channels, *size)
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 

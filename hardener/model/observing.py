@@ -6,7 +6,7 @@ import onnx
 import onnxruntime as ort
 
 from hardener.arrays import AnyArray
-from hardener.errors import ModelError
+from hardener.errors import ModelError, one_line
 from hardener.model.sessions import open_session
 
 _NO_TENSORS = frozenset(
@@ -60,7 +60,7 @@ def observed_shapes(
         session = open_session(proto, options, ["CPUExecutionProvider"], more)
         found = session.run(wanted, dict(feeds))
     except Exception as error:  # onnxruntime's exceptions share no base class
-        raise ModelError(f"onnxruntime cannot run the model: {_one_line(error)}") from error
+        raise ModelError(f"onnxruntime cannot run the model: {one_line(error)}") from error
     for name, shape in zip(computed, found, strict=True):
         shapes[name] = tuple(map(int, shape))
     return shapes
@@ -87,7 +87,3 @@ def _unused_prefix(names: set[str]) -> str:
     while any(name.startswith(prefix) for name in names):
         prefix += "the "
     return prefix
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]

@@ -26,7 +26,7 @@ from hardener.model.files import OnnxModel, external_files, load_model
 from hardener.model.fixed_sizes import require_fixed_sizes
 from hardener.model.observing import observed_shapes
 from hardener.model.runtime import open_runner
-from hardener.model.signature import Signature, read_signature
+from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
 from hardener.model.widening import widened
 
 _BASE_BYTES = 4 << 30
@@ -36,7 +36,6 @@ _SECONDS_OF_WAITING = 8
 _MODEL_BYTES_PER_SECOND = 8 << 20
 _LONGEST_SECONDS = 900
 _LARGEST_TENSOR = 1 << 28
-_ANY_SIZE = (224, 224)
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from hardener.model.quarantine import serve; serve(sys.argv[2])"
@@ -183,7 +182,7 @@ def _limit_to(model_bytes: int) -> None:
 
 
 def _images(model: OnnxModel, signature: Signature, size: Sequence[float] | None) -> AnyArray:
-    wanted = signature.size or size or model.preprocessing_fields.get("size") or _ANY_SIZE
+    wanted = signature.size or size or model.preprocessing_fields.get("size") or EXAMPLE_SIZE
     if not all(1 <= side <= LARGEST_SIDE for side in wanted):
         said = "×".join(f"{side:g}" for side in wanted)
         raise ModelError(

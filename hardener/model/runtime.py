@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from hardener.arrays import AnyArray
 from hardener.cores import available_cores
-from hardener.errors import ModelError, ProviderError
+from hardener.errors import ModelError, ProviderError, one_line
 from hardener.model.sessions import open_session
 from hardener.model.widening import widened
 
@@ -83,7 +83,7 @@ class Runner:
                 return self._run_bound(feeds)
             outputs: list[AnyArray] = self.session.run(None, dict(feeds))
         except Exception as error:  # onnxruntime's exceptions share no base class
-            raise ModelError(f"onnxruntime stopped: {_one_line(error)}") from error
+            raise ModelError(f"onnxruntime stopped: {one_line(error)}") from error
         return outputs
 
     def placed(self, array: AnyArray) -> AnyArray | ort.OrtValue:
@@ -146,7 +146,7 @@ def open_runner(
     try:
         session = open_session(proto, options, names)
     except Exception as error:  # onnxruntime's exceptions share no base class
-        raise ModelError(f"onnxruntime refuses the model: {_one_line(error)}") from error
+        raise ModelError(f"onnxruntime refuses the model: {one_line(error)}") from error
     if session.get_providers()[0] != PROVIDERS[provider]:
         raise ProviderError(f"provider {provider} did not take the model: use --provider cpu")
     return Runner(session, provider, options.intra_op_num_threads, batch)
@@ -189,7 +189,3 @@ def _has_driver() -> bool:
             continue
         return True
     return False
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]

@@ -24,7 +24,7 @@ _ELEMENT_TYPES: dict[int, str] = {
     onnx.TensorProto.BFLOAT16: "bfloat16",
 }
 _TRUSTED_DOMAINS = frozenset({"", "ai.onnx", "com.microsoft"})
-_EXAMPLE_SIZE = (224, 224)
+EXAMPLE_SIZE = (224, 224)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Signature:
 
     def example(self, size: tuple[int, int] | None = None, seed: int = 0) -> AnyArray:
         """Noise as network input: two images, or as many as the graph asks for."""
-        height, width = self.size or size or _EXAMPLE_SIZE
+        height, width = self.size or size or EXAMPLE_SIZE
         shape = (self.batch or 2, self.channels, height, width)
         noise = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
         return self.network_input(noise)

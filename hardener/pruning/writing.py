@@ -1,19 +1,16 @@
 """A hardened model and its JSON go to disk."""
 
 import json
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
 
 from hardener.errors import DataError, UsageError
 from hardener.files import check_output, write_bytes, write_pair
-from hardener.model.files import (
-    PLAN_KEY,
-    SOURCE_KEY,
-    VERSION_KEY,
-    model_content,
-    with_metadata,
-)
+from hardener.model.files import PLAN_KEY, SOURCE_KEY, VERSION_KEY
+from hardener.model.saving import model_content, with_metadata
 from hardener.results import ModelIdentity, PruneResult
 
 
@@ -59,4 +56,13 @@ def write_hardened(hardened: onnx.ModelProto, result: PruneResult, output: Path)
     for name, data in external.items():
         write_bytes(output.parent / name, data)
     write_pair(output, content, output.with_suffix(".json"), written.to_json())
+    _remove_weights_of_earlier_models(output, external)
     return written
+
+
+def _remove_weights_of_earlier_models(output: Path, external: Collection[str]) -> None:
+    """Of the external data that this file's earlier versions pointed to nothing is needed."""
+    own = re.compile(re.escape(output.stem) + r"\.[0-9a-f]{16}\.data")
+    for path in output.parent.iterdir():
+        if own.fullmatch(path.name) and path.name not in external:
+            path.unlink(missing_ok=True)

@@ -9,9 +9,10 @@ import pytest
 from support.graphs import PLAIN, Shapes, classifier, images
 
 from hardener.model.external_data import with_external_data
-from hardener.model.files import load_model, model_content
+from hardener.model.files import load_model
 from hardener.model.observing import observed_shapes
 from hardener.model.runtime import open_runner
+from hardener.model.saving import model_content
 from hardener.model.sessions import open_session
 from hardener.model.skeleton import skeleton
 

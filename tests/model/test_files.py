@@ -8,7 +8,8 @@ from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 from hardener.errors import ModelError
 from hardener.files import sha256_of
 from hardener.model.classifier import open_classifier
-from hardener.model.files import load_model, save_model, with_metadata
+from hardener.model.files import load_model
+from hardener.model.saving import save_model, with_metadata
 
 
 def _external(path: Path, location: str) -> Path:
