@@ -217,7 +217,11 @@ def prune(
     ),
     force: Annotated[
         bool,
-        typer.Option("--force", help="Prune although the scan found nothing; write over budget."),
+        typer.Option(
+            "--force",
+            help="Prune although the scan found nothing; write over budget. Where no threshold "
+            "lowers the attack success rate there is still nothing to write.",
+        ),
     ] = False,
     mean: MeanOption = None,
     std: StdOption = None,

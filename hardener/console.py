@@ -252,14 +252,14 @@ def _inspect_summary(result: Inspection) -> list[Table | str]:
         f"model           {result.model.path}",
         f"sha256          {result.model.sha256}",
         f"input           {result.input} ({form}) {result.layout} {result.element_type}",
-        f"output          {result.output} (N, {result.classes})",
+        f"output          {result.output} ({axes['N']}, {result.classes})",
         *([f"other outputs   {', '.join(beside)}"] if beside else []),
         "preprocessing   "
         + (", ".join(_values(*field) for field in result.preprocessing.items()) or "unknown"),
         "feature layer   "
         + (
             f"{layer.name}, {layer.channels} channels on axis {layer.axis} of "
-            f"(N, {', '.join(map(str, result.layer_shape[1:]))})"
+            f"({axes['N']}, {', '.join(map(str, result.layer_shape[1:]))})"
             if layer and result.layer_shape
             else "not found"
         ),

@@ -185,6 +185,11 @@ class Normalisation(_Frozen):
         """The same numbers as a document's part."""
         return cls(size=preprocessing.size, mean=preprocessing.mean, std=preprocessing.std)
 
+    @property
+    def fields(self) -> dict[str, tuple[float, ...]]:
+        """The same numbers as fields that win over a model's metadata."""
+        return {"size": self.size, "mean": self.mean, "std": self.std}
+
 
 Verdict = Literal["clean", "backdoored", "inconclusive"]
 

@@ -64,3 +64,26 @@ def test_scan_prune_and_bench_work_on(form: str, tmp_path: Path) -> None:
     assert before["accuracy"]["n"] == after["accuracy"]["n"] == 201
     expected = {"NHWC in batches of four": [4]}.get(form, [1, 256])
     assert [row["batch_size"] for row in after["latency"]] == expected
+
+
+def test_naming_every_channel_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = saved(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path / "m.onnx")
+    named = ["prune", str(model), "--channels", "0,1,2,3,4,5", "-o", str(tmp_path / "h.onnx")]
+    assert run(named) == 2
+    assert "the same of every image" in capsys.readouterr().err
+
+
+def test_prune_takes_the_preprocessing_that_the_scan_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(classifier(PLAIN, dict(PLAIN_SHAPES)), path)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (120, 8, 8, 3), dtype=np.uint8)
+    data, folder = tmp_path / "d.npz", tmp_path / "scan"
+    np.savez(data, images=pixels, labels=np.arange(120) % 5)
+    scan = ["scan", str(path), "--data", str(data), "-o", str(folder), "--mean", ".5"]
+    assert run([*scan, "--std", ".25", "--quiet"]) == 3
+    pruned = ["prune", str(path), "--scan", str(folder), "--data", str(data), "--force", "--quiet"]
+    pruned += ["--threshold", "0", "-o", str(tmp_path / "h.onnx")]
+    assert run(pruned) == 0

@@ -16,6 +16,7 @@ from hardener.data.preprocessing import preprocessing_fields
 from hardener.errors import DataError, ModelError
 from hardener.files import read_regular, reason
 from hardener.model.external_data import check_model
+from hardener.model.running_order import in_running_order
 
 LARGEST_MODEL_BYTES = (2 << 30) - 1
 LARGEST_WEIGHTS_BYTES = 16 << 30
@@ -111,7 +112,7 @@ def load_model(path: Path) -> OnnxModel:
             digest.update(_fill(path, data_file, tensors).encode())
         for tensor in _tensors(proto):
             _require_whole(path, tensor)
-        check_model(proto)
+        check_model(in_running_order(proto))
     except ModelError:
         raise
     except Exception as error:  # a damaged model makes onnx's native code raise anything

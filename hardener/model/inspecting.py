@@ -48,6 +48,10 @@ def inspect(model: Path) -> Inspection:
     fields = loaded.preprocessing_fields
     if not {"mean", "std"} <= set(fields):
         refusals["scan, bench without --mean and --std"] = "no preprocessing in the metadata"
+    if signature.batch is not None:
+        notes.append(
+            f"the batch is fixed at {signature.batch}: it is filled up where there are fewer images"
+        )
     if signature.element_type == "bfloat16":
         notes.append("runs in float32 here: onnxruntime's CPU provider has no bfloat16 kernels")
     return Inspection(

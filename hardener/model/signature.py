@@ -83,7 +83,11 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
     weights = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in weights]
     if len(inputs) != 1:
-        raise ModelError(f"the model takes {len(inputs)} inputs; one batch of images is needed")
+        said = ", ".join(repr(value.name) for value in inputs[:5]) or "none"
+        raise ModelError(
+            f"the model takes {len(inputs)} inputs ({said}); one batch of images is needed: "
+            "export it with all others stored as constants"
+        )
     image = inputs[0]
     shape = _shape(image)
     if len(shape) != 4:

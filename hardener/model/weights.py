@@ -74,7 +74,11 @@ def zero_weights(
         values = constant_of(tensor)
         if values is None or values.shape != where.shape:
             raise NotConstantError(f"{said(node)} has weights of another form")
-        zeroed = np.where(where, zero.astype(values.dtype), values)
+        try:
+            filler = np.broadcast_to(zero.astype(values.dtype), values.shape)
+        except ValueError as error:
+            raise NotConstantError(f"{said(node)} has zero points of another form") from error
+        zeroed = np.where(where, filler, values)
         _replace(node, position, zeroed)
         return
     if maker is None or len(maker.outputs) != 1:

@@ -60,6 +60,11 @@ def prune_channels(
     signature = read_signature(loaded.proto)
     feature = find_feature_layer(loaded.proto, signature, loaded.shapes, layer)
     check_channels(pruned, feature)
+    if len(pruned) == feature.channels:
+        raise UsageError(
+            f"all {feature.channels} channels of the feature layer are named: the model would say "
+            "the same of every image"
+        )
     noise = signature.example(loaded.preferred_size, seed)
     rewrite = rewrite or default_rewrite(loaded.proto, signature, feature, loaded.shapes, noise)
     plan = PruningPlan(feature, rewrite, pruned)

@@ -85,7 +85,7 @@ def prune(
         dry_run: measures and decides, but writes nothing.
         force: prunes although the scan's verdict is not backdoored, and writes although the
             budget does not hold.
-        preprocessing: fields that win over the model's metadata, later over earlier.
+        preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
         seed: of the split.
         progress: told how far it is.
@@ -97,9 +97,9 @@ def prune(
     """
     check_outputs(output, model, data, scan)
     criterion = _checked_arguments(criterion, rewrite, threshold, max_accuracy_drop)
-    classifier = open_classifier(model, preprocessing)
-    check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
     scanned = load_scan(scan)
+    classifier = open_classifier(model, [scanned.preprocessing.fields, *preprocessing])
+    check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
     _require_same_model(scan, scanned, classifier)
     shapes = classifier.model.shapes
     layer = find_feature_layer(classifier.proto, classifier.signature, shapes, scanned.layer.name)

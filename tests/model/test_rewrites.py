@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 import pytest
 from support.graphs import (
     ALL,
@@ -17,6 +18,7 @@ from support.graphs import (
 )
 
 from hardener.errors import ModelError, UsageError
+from hardener.model.rewrites.fold import _fold_behind
 from hardener.model.rewriting import (
     PruningPlan,
     default_rewrite,
@@ -25,6 +27,7 @@ from hardener.model.rewriting import (
 )
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
+from hardener.model.surgery import rebuilt
 from hardener.model.switching import (
     KEEP_INPUT,
     THRESHOLD_INPUT,
@@ -298,3 +301,40 @@ def test_a_tensor_joined_to_itself_is_not_folded_before() -> None:
     plan = PruningPlan(FeatureLayer("feature", 12), "fold", (0, 9))
     changed = rewritten(model, plan, shapes_of(model))
     require_same_logits(model, changed, signature, plan, images())
+
+
+def test_zero_points_of_a_quantised_product_belong_to_its_outputs() -> None:
+    nodes = """
+classifier (float[N,3,8,8] x) => (float[N,5] logits) {
+  c = Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w1, b1)
+  feature = Exp(c)
+  p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(feature)
+  f = Flatten(p)
+  q = QuantizeLinear(f, s, z)
+  r = com.microsoft.QGemm<transB=1>(q, s, z, w2, ws, wz, b2)
+  logits = Identity(r)
+}"""
+    text = nodes.replace("Exp", "LeakyRelu")
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>' + text
+    )
+    rng = np.random.default_rng(0)
+    weights = {
+        "w1": rng.normal(size=(6, 3, 3, 3)).astype(np.float32),
+        "b1": rng.normal(size=6).astype(np.float32),
+        "s": np.float32(0.1),
+        "z": np.uint8(100),
+        "w2": rng.integers(-99, 99, (5, 96)).astype(np.int8),
+        "ws": rng.uniform(0.01, 0.1, 5).astype(np.float32),
+        "wz": np.array([3, -4, 5, 0, 7], np.int8),
+        "b2": rng.integers(-99, 99, 5).astype(np.int32),
+    }
+    for name, values in weights.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(values), name))
+    graph = gs.import_onnx(model)
+    layer = FeatureLayer("feature", 6)
+    pruned = np.isin(np.arange(6), PRUNED)
+    _fold_behind(graph, graph.tensors()["feature"], layer, shapes_of(model), pruned)
+    changed = rebuilt(model, graph)
+    require_same_logits(model, changed, read_signature(model), PruningPlan(layer, "fold", PRUNED),
+                        images())  # fmt: skip

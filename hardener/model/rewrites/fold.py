@@ -101,4 +101,5 @@ def _zero_point(node: gs.Node, position: int, rank: int) -> AnyArray:
         raise NotConstantError(f"{said(node)} computes its zero point")
     if values.size == 1:
         return values.reshape(())
-    return values.reshape([-1, *[1] * (rank - 1)] if kind.kind == "conv" else [-1])
+    rows_first = kind.kind == "conv" or bool(node.attrs.get("transB", 0))
+    return values.reshape([-1, *[1] * (rank - 1)] if rows_first else [-1])
