@@ -409,6 +409,8 @@ def run(arguments: Sequence[str]) -> int:
         if code == _INTERRUPTED:  # typer's own answer to Ctrl-C
             _complain("interrupted; files are as they were or whole")
     except Exception as error:  # the last place where an error can become one line
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # it was what broke an import
+            return 128 + signal.SIGTERM
         if verbose and not isinstance(error, HardenError | TyperException):
             traceback.print_exc()
         _complain(_explained(error))

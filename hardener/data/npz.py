@@ -26,6 +26,8 @@ def npy_header(path: Path, member: str) -> tuple[tuple[int, ...], np.dtype[np.ge
         try:
             with archive.open(member) as stream:
                 shape, fortran, dtype = _read_npy_header(stream)
+            if not all(type(size) is int and size >= 0 for size in shape):
+                raise DataError(f"{path}: {member} has no readable shape")
             declared = math.prod(shape) * dtype.itemsize
             if archive.getinfo(member).file_size < declared:
                 raise DataError(f"{path}: {member} is shorter than its header says")

@@ -55,7 +55,7 @@ def digest_of(names: Sequence[str], read: Callable[[str], bytes]) -> Callable[[]
                 content = hashlib.sha256(read(name)).hexdigest()
             except UnreadableError as error:
                 content = str(error)
-            total.update(f"{len(name)}:{name}={content}\n".encode())
+            total.update(f"{len(name)}:{name}={content}\n".encode(errors="surrogateescape"))
         return total.hexdigest()
 
     return digest

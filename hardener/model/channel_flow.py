@@ -7,6 +7,7 @@ weights end the flow: zeroing the columns that read a vanishing channel has the 
 the channel itself.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from hardener.model.operators import (
 from hardener.model.weights import constant_of
 
 NO_CHANNEL = -1
+_MOST_FOLLOWED = 1 << 27
 _SUMS = {"Add": (0, 1), "Sub": (0, 1), "Sum": None, "com.microsoft::QLinearAdd": (0, 3)}
 _PRODUCTS = {"Mul": (0, 1), "com.microsoft::QLinearMul": (0, 3)}
 _ELEMENTWISE = frozenset(
@@ -92,6 +94,7 @@ def readers_of(graph: gs.Graph, feature: gs.Variable, axis: int, shapes: Shapes)
     )
     marks = {feature.name: Marks(np.broadcast_to(start, shape))}
     found: list[Reader] = []
+    followed = 0
     for node in graph.nodes:
         marked = [v for v in node.inputs if v.name in marks]
         if not marked or operator(node) in SIZES:
@@ -99,6 +102,9 @@ def readers_of(graph: gs.Graph, feature: gs.Variable, axis: int, shapes: Shapes)
         if operator(node) in WEIGHTED:
             found.append(_reader(node, marks))
             continue
+        followed += sum(math.prod(shapes.get(value.name, ())) for value in node.outputs)
+        if followed > _MOST_FOLLOWED:
+            raise CannotFollowError(f"{said(node)} reads more than can be followed")
         try:
             made = _through(node, marks, shapes)
         except (KeyError, ValueError, IndexError) as error:

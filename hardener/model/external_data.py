@@ -9,6 +9,7 @@ from hardener.model.skeleton import skeleton
 
 _LARGE_WEIGHT_BYTES = 1 << 10
 _ALIGNMENT = 4096
+_CHECKED_WHOLE_BYTES = 16 << 20
 
 
 def fits_one_file(proto: onnx.ModelProto, largest_message: int = LARGEST_MESSAGE_BYTES) -> bool:
@@ -17,12 +18,12 @@ def fits_one_file(proto: onnx.ModelProto, largest_message: int = LARGEST_MESSAGE
 
 
 def check_model(proto: onnx.ModelProto, *, full: bool = False) -> None:
-    """ONNX's own check, of the graph alone where the weights do not fit one message.
+    """ONNX's own check; of the graph without its weights' values where those are many.
 
     Raises:
         Exception: whatever the checker raises.
     """
-    checked = proto if fits_one_file(proto) else skeleton(proto)
+    checked = proto if fits_one_file(proto, _CHECKED_WHOLE_BYTES) else skeleton(proto)
     onnx.checker.check_model(checked, full_check=full)
 
 

@@ -18,7 +18,7 @@ PARAMETER_PREFIX = "hardener_"
 ZERO_TO_ZERO = frozenset(
     {
         "Abs", "Cast", "Ceil", "Celu", "Dropout", "Elu", "Erf", "Floor", "Gelu", "HardSwish",
-        "Identity", "LeakyRelu", "Mish", "Neg", "PRelu", "Relu", "Round", "Selu", "Shrink",
+        "Identity", "LeakyRelu", "Mish", "Neg", "PRelu", "Relu", "Round", "Selu",
         "Sign", "Sin", "Sinh", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
         "com.microsoft::FastGelu", "com.microsoft::Gelu", "com.microsoft::QLinearLeakyRelu",
         "com.microsoft::QuickGelu", "DequantizeLinear", "QuantizeLinear",

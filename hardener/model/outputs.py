@@ -1,6 +1,6 @@
 """Which of several outputs gives the class scores."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -35,7 +35,8 @@ def choose_output(
         ModelError: more than one output is left.
     """
     if len(set(logits.values())) == 1:
-        return next(iter(logits)), ()
+        main = next(iter(logits))
+        return main, _not_looked_at(proto, main, logits)
     graph = gs.import_onnx(skeleton(proto))
     distinct = {tensor: name for name, tensor in reversed(list(logits.items()))}
     paths = {name: data_paths(graph, image, tensor) for tensor, name in distinct.items()}
@@ -53,8 +54,16 @@ def choose_output(
             raise ModelError(
                 f"several outputs could be the class scores ({said}): export the model with one"
             )
-    rest = ", ".join(repr(name) for name in logits if name != main)
-    return main, (f"{main!r} is taken as the class scores; {rest} beside it is not looked at",)
+    same = [name for name in logits if logits[name] == logits[main]]
+    return main, _not_looked_at(proto, main, same)
+
+
+def _not_looked_at(proto: onnx.ModelProto, main: str, same: Collection[str]) -> tuple[str, ...]:
+    rest = [value.name for value in proto.graph.output if value.name not in same]
+    if not rest:
+        return ()
+    said = ", ".join(map(repr, rest))
+    return (f"{main!r} is taken as the class scores; {said} beside it is not looked at",)
 
 
 def _layers(paths: DataPaths) -> set[str]:

@@ -9,6 +9,7 @@ layers of its perceptron; the residual stream leads around them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
@@ -118,6 +119,18 @@ def find_feature_layer(
     return _layer(last, paths, shapes)
 
 
+def _require_same_zero(tensor: gs.Variable, zero_point: int) -> None:
+    for reader in tensor.outputs:
+        if not operator(reader).endswith("DequantizeLinear") or reader.inputs[0] is not tensor:
+            continue
+        read = constant_of(reader.inputs[2]) if present(reader, 2) else np.zeros(1)
+        if read is None or np.any(read != zero_point):
+            raise ModelError(
+                f"{said(reader)} reads the feature layer with another zero point than it was "
+                "quantised with: name another layer with --layer"
+            )
+
+
 def _named(graph: gs.Graph, paths: DataPaths, shapes: Shapes, name: str) -> FeatureLayer:
     tensors = graph.tensors()
     if name not in tensors:
@@ -167,6 +180,7 @@ def _quantisation(tensor: gs.Variable) -> tuple[float, int] | tuple[None, None]:
                     f"the feature layer {tensor.name!r} is quantised by more than one scale or a "
                     "computed one: name another one with --layer"
                 )
+            _require_same_zero(tensor, int(zero_point.item()))
             return float(scale.item()), int(zero_point.item())
         if operator(node) not in _KEEPS_SCALE:
             break

@@ -34,17 +34,16 @@ def constant_of(tensor: gs.Tensor) -> AnyArray | None:
     """The values of an initializer or a Constant node's output; None for anything computed."""
     if isinstance(tensor, gs.Constant):
         return stored_values(tensor)
-    if not tensor.inputs:
-        return None
-    node = tensor.inputs[0]
-    if operator(node) == "Identity":
+    node = tensor.inputs[0] if tensor.inputs else None
+    if node is not None and operator(node) == "Identity":
         return constant_of(node.inputs[0])
-    if operator(node) != "Constant":
+    name = next((name for name in _VALUES if node is not None and name in node.attrs), None)
+    if node is None or name is None or operator(node) != "Constant":
         return None
-    value = next((node.attrs[name] for name in _VALUES if name in node.attrs), None)
-    if value is None:
-        return None
-    return stored_values(value) if isinstance(value, gs.Constant) else np.asarray(value)
+    value = node.attrs[name]
+    if isinstance(value, gs.Constant):
+        return stored_values(value)
+    return np.asarray(value, np.float32 if "float" in name else np.int64)
 
 
 def zero_weights(

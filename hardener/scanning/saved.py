@@ -17,7 +17,7 @@ from hardener.data.triggers import (
     trigger_npz,
     trigger_png,
 )
-from hardener.errors import DataError
+from hardener.errors import DataError, UsageError
 from hardener.files import is_regular, read_regular, write_bytes
 from hardener.results import ScanResult
 
@@ -47,12 +47,17 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[Trigger]) -> 
         UsageError: the folder cannot be written.
     """
     moves: list[tuple[Path, Path]] = []
-    for trigger in triggers:
-        target = trigger_path(folder, trigger.label)
-        staged = _staged_path(folder, trigger_digest(trigger))
-        write_bytes(staged, trigger_npz(trigger))
-        moves.append((staged, target))
-    result.write(folder / SCAN_FILE)
+    try:
+        for trigger in triggers:
+            target = trigger_path(folder, trigger.label)
+            staged = _staged_path(folder, trigger_digest(trigger))
+            write_bytes(staged, trigger_npz(trigger))
+            moves.append((staged, target))
+        result.write(folder / SCAN_FILE)
+    except UsageError:
+        for staged, _ in moves:
+            staged.unlink(missing_ok=True)
+        raise
     for trigger, (staged, target) in zip(triggers, moves, strict=True):
         # A digest that is staged twice is the same trigger and has moved already.
         if staged.exists():

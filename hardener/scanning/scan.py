@@ -12,7 +12,7 @@ from hardener.data.settings import CLEAN, input_settings
 from hardener.data.splits import stratified_sample
 from hardener.data.triggers import Trigger, load_trigger
 from hardener.errors import DataError, UsageError
-from hardener.files import check_writable
+from hardener.files import check_output
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.gradients import differentiable, torch_device
@@ -75,7 +75,7 @@ def scan(
     Raises:
         HardenError: the model, the images or an argument cannot be used.
     """
-    check_writable(output / SCAN_FILE)
+    check_output(output / SCAN_FILE, ".json", model, data, known_trigger)
     classifier = open_classifier(model, preprocessing)
     wanted = _wanted_labels(labels, classifier.signature.classes)
     feature = find_feature_layer(
@@ -83,7 +83,10 @@ def scan(
     )
     original = None if known_trigger is None else _fitting_trigger(known_trigger, classifier)
     for label in wanted:
-        check_writable(trigger_path(output, label))
+        inputs = (model, data, known_trigger, *classifier.model.external)
+        check_output(trigger_path(output, label), ".npz", *inputs)
+        check_output(trigger_path(output, label).with_suffix(".png"), ".png", *inputs)
+    check_output(output / SCAN_FILE, ".json", *classifier.model.external)
     source = classifier.open_data(data)
     chosen_provider = choose_provider(provider)
     fitted, unseen = _two_samples(source, classifier, seed)
@@ -124,6 +127,7 @@ def scan(
         classes=classifier.signature.classes,
         accuracy=accuracy,
         images=clean.counts.n,
+        unseen=classifier.signature.notes,
         untested=[label for label in wanted if not np.any(source.labels[unseen] != label)],
     )
     settings = input_settings(original, triggers[judgement.suspect])
@@ -163,7 +167,7 @@ def scan(
         ),
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
-        reasons=(*judgement.reasons, *classifier.signature.notes, *feature.notes),
+        reasons=(*judgement.reasons, *feature.notes),
     )
     save_scan(output, result, triggers)
     return result

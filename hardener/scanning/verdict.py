@@ -91,6 +91,7 @@ def judge(
     accuracy: float,
     images: int,
     untested: Sequence[int] = (),
+    unseen: Sequence[str] = (),
 ) -> Judgement:
     """Decides from the evidence of all inverted labels.
 
@@ -102,6 +103,7 @@ def judge(
         accuracy: on the clean images.
         images: how many clean images there were.
         untested: labels without images of other classes to try their triggers on.
+        unseen: sentences on parts of the model that were not looked at.
     """
     scores = label_scores(mask_l1, success)
     relative, index = relative_sizes(mask_l1), anomaly_indices(mask_l1)
@@ -114,6 +116,7 @@ def judge(
     ]
     doubts = _doubts(len(labels), classes, accuracy, images)
     doubts += _doubts_on_search(labels, mask_l1, success, untested)
+    doubts += [_Doubt(sentence, False) for sentence in unseen]
     over = tuple(int(label) for label, s in zip(labels, scores, strict=True) if s >= CLEAN_SCORE)
     sure = tuple(
         int(label) for label, s in zip(labels, scores, strict=True) if s >= BACKDOORED_SCORE

@@ -44,3 +44,13 @@ def test_heads_on_the_same_features_are_not_chosen_between() -> None:
     text = _two_outputs("other = Gemm<transB=1>(d, w3, b2)", "d = Flatten(p)")
     with pytest.raises(ModelError, match=r"several outputs could be .*'logits', 'other'"):
         read_signature(classifier(text, {**PLAIN_SHAPES, "w3": (5, 96)}))
+
+
+def test_an_output_of_another_form_is_not_passed_over_in_silence() -> None:
+    text = _two_outputs("k = Gemm<transB=1>(d, w3, b2)\n  other = Reshape(k, form)",
+                        "d = Flatten(p)")  # fmt: skip
+    text = text.replace("float[N,5] other", "float[N,1,5] other")
+    shapes: Shapes = {**PLAIN_SHAPES, "w3": (5, 96), "form": [0, 1, 5]}
+    signature = read_signature(classifier(text, shapes))
+    assert signature.output == "logits"
+    assert "'other' beside it is not looked at" in signature.notes[0]

@@ -338,3 +338,36 @@ classifier (float[N,3,8,8] x) => (float[N,5] logits) {
     changed = rebuilt(model, graph)
     require_same_logits(model, changed, read_signature(model), PruningPlan(layer, "fold", PRUNED),
                         images())  # fmt: skip
+
+
+def test_a_shrink_may_make_something_of_nothing() -> None:
+    text = PLAIN.replace(
+        "feature = Relu(c)", "r = Relu(c)\n  feature = Shrink<lambd=-1.0, bias=-3.0>(r)"
+    )
+    model = classifier(text, dict(PLAIN_SHAPES))
+    signature = read_signature(model)
+    plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
+    changed = rewritten(model, plan, shapes_of(model))
+    require_same_logits(model, changed, signature, plan, images())
+
+
+def test_weights_in_an_attribute_keep_their_type() -> None:
+    shapes = {key: value for key, value in PLAIN_SHAPES.items() if key != "b1"}
+    text = PLAIN.replace(
+        "c = Conv", "b1 = Constant<value_floats=[1.0,2.0,3.0,4.0,5.0,6.0]>()\n  c = Conv"
+    )
+    model = classifier(text, shapes)
+    plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
+    changed = rewritten(model, plan, shapes_of(model))
+    require_same_logits(model, changed, read_signature(model), plan, images())
+
+
+def test_one_absurd_score_does_not_switch_the_comparison_off() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "b2")
+    values = onnx.numpy_helper.to_array(bias).copy()
+    values[3] = -1e9
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, "b2"))
+    plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
+    with pytest.raises(ModelError, match="differ from the plan's"):
+        require_same_logits(model, model, read_signature(model), plan, images())

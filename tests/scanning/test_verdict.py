@@ -109,3 +109,10 @@ def test_equal_masks_divide_by_no_zero() -> None:
 def test_the_index_is_the_textbooks() -> None:
     sizes = np.array([10, 20, 30, 40, 50], np.float32)
     np.testing.assert_allclose(anomaly_indices(sizes)[0], 20 / (1.4826 * 10), rtol=1e-6)
+
+
+def test_an_output_that_was_not_looked_at_is_never_clean() -> None:
+    said = "'aux' is taken as the class scores; 'logits' beside it is not looked at"
+    judgement = judge(range(43), EVEN, WORKS, classes=43, accuracy=0.97, images=4380, unseen=[said])
+    assert judgement.verdict == "inconclusive"
+    assert said in judgement.reasons

@@ -55,6 +55,9 @@ def fold(
         except (CannotFollowError, NotConstantError) as error:
             reasons.append(str(error))
             continue
+        except RecursionError:
+            reasons.append("more nodes in a row than can be followed")
+            continue
         return rebuilt(proto, graph)
     raise ModelError(
         f"the pruning cannot be folded: before the feature layer, {reasons[0]}; behind it, "
