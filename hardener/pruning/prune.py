@@ -98,7 +98,7 @@ def prune(
     check_outputs(output, model, data, scan)
     criterion = _checked_arguments(criterion, rewrite, threshold, max_accuracy_drop)
     scanned = load_scan(scan)
-    classifier = open_classifier(model, [scanned.preprocessing.fields, *preprocessing])
+    classifier = _opened_as_scanned(model, scanned, preprocessing)
     check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
     _require_same_model(scan, scanned, classifier)
     shapes = classifier.model.shapes
@@ -214,6 +214,15 @@ def prune(
     if dry_run or result.outcome == "over-budget":
         return result
     return write_hardened(hardened, result, output)
+
+
+def _opened_as_scanned(
+    model: Path, scanned: ScanResult, preprocessing: Sequence[Mapping[str, tuple[float, ...]]]
+) -> Classifier:
+    try:
+        return open_classifier(model, [scanned.preprocessing.fields, *preprocessing])
+    except DataError:  # of another model, as is told next
+        return open_classifier(model, preprocessing)
 
 
 def _require_same_model(scan: Path, scanned: ScanResult, classifier: Classifier) -> None:
