@@ -120,8 +120,7 @@ def picture_decoder(names: Sequence[str], read: Callable[[str], bytes]) -> Decod
                 for start in range(0, len(positions), _PICTURES_PER_TASK)
             ]
 
-        # Half of the cores keep up with inference, which has threads of its own on all of them.
-        pool = ThreadPoolExecutor(max_workers=max(1, available_cores() // 2))
+        pool = ThreadPoolExecutor(max_workers=available_cores())
         try:
             waiting: deque[tuple[IntArray, list[Future[list[AnyArray | str]]]]] = deque()
             for start in range(0, len(indices), batch_size):
