@@ -46,6 +46,7 @@ from benchmarks.fuzzing.model_seeds import MODEL, Files, model_seeds
 from benchmarks.fuzzing.trials import MEMORY_BYTES, SECONDS, Outcome, Stage, confirmed, tried
 from benchmarks.setting import machine, write_results
 
+# Imported before the children are forked, so that none of them has to.
 _HEAVY = (hardener.model.gradients, hardener.model.inspecting, hardener.pruning.named)
 _CASES_A_CHILD = 20
 _EVERY = 500

@@ -5,7 +5,7 @@ import hashlib
 import onnx
 
 from hardener.model.sessions import LARGEST_MESSAGE_BYTES, weight_bytes
-from hardener.model.skeleton import skeleton
+from hardener.model.skeleton import skeleton, without_weights
 
 _LARGE_WEIGHT_BYTES = 1 << 10
 _ALIGNMENT = 4096
@@ -39,22 +39,8 @@ def with_external_data(proto: onnx.ModelProto, stem: str) -> tuple[onnx.ModelPro
         The model without those weights, the name of the file that it points to, and its content.
     """
     content = bytearray()
-    bare = onnx.ModelProto(
-        ir_version=proto.ir_version,
-        opset_import=proto.opset_import,
-        metadata_props=proto.metadata_props,
-        producer_name=proto.producer_name,
-        producer_version=proto.producer_version,
-        domain=proto.domain,
-        model_version=proto.model_version,
-        doc_string=proto.doc_string,
-    )
+    bare = without_weights(proto)
     graph = bare.graph
-    graph.name = proto.graph.name
-    graph.node.extend(proto.graph.node)
-    graph.input.extend(proto.graph.input)
-    graph.output.extend(proto.graph.output)
-    graph.value_info.extend(proto.graph.value_info)
     moved: list[onnx.TensorProto] = []
     for tensor in proto.graph.initializer:
         if len(tensor.raw_data) < _LARGE_WEIGHT_BYTES:

@@ -6,6 +6,7 @@ import onnx
 import onnxruntime as ort
 
 from hardener.arrays import AnyArray
+from hardener.model.skeleton import without_weights
 
 LARGEST_MESSAGE_BYTES = (2 << 30) - (64 << 20)
 _LARGE_WEIGHT_BYTES = 1 << 20
@@ -49,16 +50,11 @@ def _weights_apart(
     proto: onnx.ModelProto, options: ort.SessionOptions
 ) -> tuple[onnx.ModelProto, list[object]]:
     """The model without its large weights, and what has to be kept for the session."""
-    graph = proto.graph
-    bare = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
-    bare.graph.name = graph.name
-    bare.graph.node.extend(graph.node)
-    bare.graph.input.extend(graph.input)
-    bare.graph.output.extend(graph.output)
+    bare = without_weights(proto)
     names: list[str] = []
     arrays: list[AnyArray] = []
     values: list[ort.OrtValue] = []
-    for tensor in graph.initializer:
+    for tensor in proto.graph.initializer:
         if len(tensor.raw_data) < _LARGE_WEIGHT_BYTES:
             bare.graph.initializer.append(tensor)
             continue
