@@ -76,7 +76,6 @@ def decode_picture(
     Raises:
         DataError: the picture has another channel count than asked for.
     """
-    height, width = size
     try:
         with Image.open(io.BytesIO(read(name)), formats=_FORMATS) as picture:
             if picture.width * picture.height > LARGEST_PICTURE_PIXELS:
@@ -91,9 +90,9 @@ def decode_picture(
                 )
             mode = "RGB" if channels == 3 else "L"
             pixels = picture if picture.mode == mode else picture.convert(mode)
-            if (pixels.height, pixels.width) != size:
-                pixels = pixels.resize((width, height), Image.Resampling.BILINEAR)
-            array: AnyArray = np.asarray(pixels)
+            array: AnyArray = np.array(pixels)
+        planes = array[None] if channels == 1 else np.moveaxis(array, -1, 0)
+        return planes if planes.shape[1:] == size else _resized(planes, size)
     except DataError:
         raise
     except UnreadableError as error:
@@ -102,7 +101,18 @@ def decode_picture(
         return "no picture in a known format"
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         return f"{type(error).__name__}: {error}"
-    return array[None] if channels == 1 else np.moveaxis(array, -1, 0)
+
+
+def _resized(planes: AnyArray, size: tuple[int, int]) -> AnyArray:
+    """Resizes pixels (C, H, W) uint8 bilinearly, averaging over what one new pixel covers.
+
+    torch takes a third of Pillow's time for it; a value differs by 1 of 255 at most.
+    """
+    import torch  # noqa: PLC0415  two seconds that only pictures of another size have to pay
+
+    given = torch.from_numpy(planes)[None]
+    resized = torch.nn.functional.interpolate(given, size, mode="bilinear", antialias=True)
+    return resized[0].numpy()
 
 
 def picture_decoder(names: Sequence[str], read: Callable[[str], bytes]) -> Decoder:

@@ -73,10 +73,18 @@ def test_chosen_positions_come_in_ascending_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batches[1].images[0] * 255, np.moveaxis(pixels[8], -1, 0))
 
 
-def test_images_are_resized_for_the_model(tmp_path: Path) -> None:
-    source = open_images(_folder(tmp_path / "d", {"0": 1}))
-    (batch,) = source.batches(size=(12, 7), channels=3, batch_size=1)
-    assert batch.images.shape == (1, 3, 12, 7)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(12, 7), (4, 9), (2, 2), (97, 1)])
+def test_images_are_resized_as_pillow_does_it_within_one_level(
+    tmp_path: Path, size: tuple[int, int], channels: int
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (41, 53, 3)[: 2 + channels // 2], np.uint8)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "0.png").write_bytes(_png(pixels))
+    (batch,) = open_images(tmp_path).batches(size=size, channels=channels, batch_size=1)
+    resized = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BILINEAR)
+    expected = np.moveaxis(np.asarray(resized).reshape(*size, channels), -1, 0)
+    assert np.abs(np.rint(batch.images[0] * 255) - expected).max() <= 1
 
 
 def test_class_folders_follow_the_models_names(tmp_path: Path) -> None:
