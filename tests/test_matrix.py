@@ -54,7 +54,8 @@ def test_the_matrix_holds_every_torchvision_architecture_through_both_exporters(
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_rewrites_equal_the_simulated_pruning(case: Case) -> None:
+def test_rewrites_equal_the_simulated_pruning_and_gradients_are_there(case: Case) -> None:
     row = tried(case)
     expected = "supported" if case.refusal is None else "refused as expected"
     assert row.outcome == expected, (row.proof.failures, row.proof.refusals)
+    assert "scan" not in (row.proof.refusals or {})

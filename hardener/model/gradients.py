@@ -1,5 +1,7 @@
 """ONNX to torch, for what needs gradients: trigger inversion."""
 
+from contextlib import suppress
+
 import numpy as np
 import onnx
 import torch
@@ -11,7 +13,7 @@ from hardener.errors import InconclusiveError, ModelError
 from hardener.model.differentiation.building import Plan, read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Runner, open_runner
 from hardener.model.signature import Signature
 
 _TOLERANCE = 1e-3
@@ -52,7 +54,7 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
         network, examples = InParts(network, signature.batch), examples[: signature.batch]
     with torch.no_grad():
         logits = network(torch.from_numpy(examples)).numpy()
-    ending = open_runner(_ending_at_logits(proto, signature), "cpu", batch=signature.batch)
+    ending = _reference(_ending_at_logits(proto, signature), signature.batch, plan)
     (found,) = ending.run({signature.input: signature.network_input(examples)})
     expected = found[: len(examples)].astype(np.float32)
     if not np.isfinite(expected).all():
@@ -64,10 +66,22 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
 
 def _agree(logits: FloatArray, expected: FloatArray, proto: onnx.ModelProto, plan: Plan) -> bool:
     difference = float(np.abs(logits - expected).max())
-    if any(node.op in _ROUNDING for node in plan.nodes):
+    if _rounds(plan):
         return difference <= _ROUNDED_TOLERANCE * float(np.ptp(expected))
     scale = max(1.0, float(np.abs(expected).max()))
     return difference <= (_HALF_TOLERANCE if _has_halves(proto) else _TOLERANCE) * scale
+
+
+def _reference(proto: onnx.ModelProto, batch: int | None, plan: Plan) -> Runner:
+    """onnxruntime, with exact products of 8-bit numbers where it can give them, as torch does."""
+    if _rounds(plan):
+        with suppress(ModelError):
+            return open_runner(proto, "cpu", batch=batch, exact=True)
+    return open_runner(proto, "cpu", batch=batch)
+
+
+def _rounds(plan: Plan) -> bool:
+    return any(node.op in _ROUNDING for node in plan.nodes)
 
 
 def _has_halves(proto: onnx.ModelProto) -> bool:

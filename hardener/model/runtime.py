@@ -117,7 +117,12 @@ def _filled_up(feeds: Mapping[str, AnyArray], batch: int) -> dict[str, AnyArray]
 
 
 def open_runner(
-    proto: onnx.ModelProto, provider: str, threads: int | None = None, batch: int | None = None
+    proto: onnx.ModelProto,
+    provider: str,
+    threads: int | None = None,
+    batch: int | None = None,
+    *,
+    exact: bool = False,
 ) -> Runner:
     """Loads a model into onnxruntime on one execution provider.
 
@@ -129,6 +134,8 @@ def open_runner(
         provider: cpu, cuda or tensorrt.
         threads: of one operator on the CPU; by default one for each core.
         batch: how many images every run takes, where the graph fixes that.
+        exact: multiplies 8-bit numbers without saturation, which onnxruntime otherwise lets
+            happen on processors without VNNI; not every quantised model can be run so.
 
     Raises:
         ModelError: onnxruntime refuses the model.
@@ -139,6 +146,8 @@ def open_runner(
     options.intra_op_num_threads = threads or available_cores()
     # Idle threads of one session must not take the cores from another that is being timed.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if provider == "cpu" and _has_float16(proto):
         # onnxruntime 1.31 crashes on some float16 transformers at its highest level.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
