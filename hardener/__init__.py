@@ -12,9 +12,10 @@ Everything the commands do is one call here: `export`, `scan`, `prune`, `prune_c
 
 The house, each room importing only from those above it:
 
-    errors, arrays, files     what every room uses
-    progress, policy          who listens to long work; harden.toml
-    data/                     image sets, preprocessing, triggers, rendered signs
+    errors, arrays, cores     what every room uses
+    files                     written whole, read with limits
+    progress                  who listens to long work
+    data/, policy             image sets, preprocessing, triggers, rendered signs; harden.toml
     results                   frozen documents, JSON in and out
     model/                    an ONNX file: load, understand, cut, rewrite, run, differentiate
     measuring/                accuracy, attack success rate, robust accuracy, intervals

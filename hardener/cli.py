@@ -242,6 +242,8 @@ def prune(
 
         if any(value is not None for value in (scan, data, criterion, threshold)):
             raise UsageError("--channels goes without --scan, --data, --criterion and --threshold")
+        if force or any(value is not None for value in (mean, std, size, policy)):
+            raise UsageError("--channels goes without --force, --mean, --std, --size and --policy")
         result = prune_channels(
             model,
             whole_numbers("--channels", channels) or [],

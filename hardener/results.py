@@ -292,7 +292,10 @@ class LatencyRow(_Frozen):
 
 
 class ModelBench(_Frozen):
-    """One model's row. Settings under test name the rates; `latency_ratio` is at batch 1."""
+    """One model's row. Settings under test name the rates.
+
+    `latency_ratio` is at batch 1, or at the batch that the model fixes.
+    """
 
     path: PathText
     sha256: str

@@ -309,6 +309,10 @@ BAD_COMMANDS = {
         ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--data", "d.npz"],
         "goes without --scan, --data",
     ),
+    "channels and force": (
+        ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--force"],
+        "goes without --force, --mean",
+    ),
     "channels and no gpu": (
         ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--provider", "tensorrt"],
         "tensorrt cannot run here",
@@ -393,8 +397,8 @@ def small(tmp_path: Path) -> tuple[Path, Path, Path]:
     [
         (["--threshold", "1000"], 1, "no-gain"),
         (["--max-accuracy-drop", "0"], 1, "no-gain"),
-        (["--threshold", "-1e9"], 1, "over-budget"),
-        (["--threshold", "-1e9", "--force"], 0, "written"),
+        (["--threshold", "-5.9"], 1, "over-budget"),
+        (["--threshold", "-5.9", "--force"], 0, "written"),
     ],
 )
 def test_what_a_prune_that_costs_too_much_does(

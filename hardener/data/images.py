@@ -11,11 +11,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from hardener.arrays import FloatArray, IntArray
+from hardener.arrays import AnyArray, FloatArray, IntArray
 from hardener.data.npz import npy_header, npz_decoder, read_array
 from hardener.data.pictures import (
     LARGEST_PICTURE_BYTES,
@@ -111,7 +112,7 @@ class ImageSource:
             channels: 1 (grey) or 3 (colour); pictures must have as many.
             batch_size: images a batch; the last one may hold fewer, and unreadable pictures
                 are left out.
-            indices: positions to read; all of them if None. They come in ascending order.
+            indices: positions to read, each once, in ascending order; all of them if None.
 
         Yields:
             Batches in ascending order of position.
@@ -120,7 +121,7 @@ class ImageSource:
             DataError: a picture has another channel count, or more than 1 % of the source's
                 pictures turned out unreadable so far.
         """
-        chosen = np.arange(len(self)) if indices is None else np.sort(indices)
+        chosen = np.arange(len(self)) if indices is None else np.unique(indices)
         for positions, decoded in self._decode(chosen, size, channels, batch_size):
             images = np.empty((len(positions), channels, *size), np.float32)
             kept: list[int] = []
@@ -198,26 +199,34 @@ def _open_folder(path: Path, class_names: Sequence[str] | None) -> ImageSource:
 
 def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
     digest = digest_when_unchanged(path)
-    archive = open_zip(path)
-    names = sorted(
-        member.filename
-        for member in archive.infolist()
-        if not member.is_dir() and PurePosixPath(member.filename).suffix.lower() in PICTURE_SUFFIXES
-    )
+    with open_zip(path) as archive:
+        names = sorted(
+            member.filename
+            for member in archive.infolist()
+            if not member.is_dir()
+            and PurePosixPath(member.filename).suffix.lower() in PICTURE_SUFFIXES
+        )
     labels = _labels_from_folders(path, names, class_names)
 
-    def read(name: str) -> bytes:
-        try:
-            if archive.getinfo(name).file_size > LARGEST_PICTURE_BYTES:
-                raise UnreadableError("over 64 MiB unpacked")
-            return archive.read(name)
-        except UnreadableError:
-            raise
-        except Exception as error:  # zlib.error and its like share no base class
-            raise UnreadableError(f"damaged in the zip: {error}") from error
+    def decode(
+        indices: IntArray, size: tuple[int, int], channels: int, batch_size: int
+    ) -> Iterator[tuple[IntArray, Sequence[AnyArray | str]]]:
+        with open_zip(path) as archive:
+            read = partial(_read_member, archive)
+            yield from picture_decoder(names, read)(indices, size, channels, batch_size)
 
-    decoder = picture_decoder(names, read)
-    return ImageSource(path, labels, names, decoder, digest)
+    return ImageSource(path, labels, names, decode, digest)
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        if archive.getinfo(name).file_size > LARGEST_PICTURE_BYTES:
+            raise UnreadableError("over 64 MiB unpacked")
+        return archive.read(name)
+    except UnreadableError:
+        raise
+    except Exception as error:  # zlib.error and its like share no base class
+        raise UnreadableError(f"damaged in the zip: {error}") from error
 
 
 def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image
 
 from hardener.arrays import AnyArray, IntArray
-from hardener.data.pictures import Decoder
+from hardener.data.pictures import Decoder, resized
 from hardener.data.zips import open_zip
 from hardener.errors import DataError
 
@@ -78,12 +77,8 @@ def npz_decoder(path: Path, shape: tuple[int, ...]) -> Decoder:
             )
 
         def fit(raw: bytes) -> AnyArray:
-            pixels = np.frombuffer(raw, np.uint8).reshape(height, width, channels)
-            if (height, width) != size:
-                picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-                resized = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-                pixels = np.asarray(resized).reshape(*size, channels)
-            return np.moveaxis(pixels, -1, 0)
+            pixels = np.frombuffer(bytearray(raw), np.uint8).reshape(height, width, channels)
+            return resized(np.moveaxis(pixels, -1, 0), size)
 
         try:
             with open_zip(path) as archive, archive.open("images.npy") as stream:

@@ -1,6 +1,7 @@
 """Which axis of an activation holds the channels, told by the layer that made it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -21,6 +22,7 @@ _LAST = frozenset(
 _RESHAPES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 _REDUCES = "Reduce"
 _STEPS_BACK = 12
+_MOST_MARKS = 1 << 26
 
 
 def channel_axis(tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -35,7 +37,7 @@ def channel_axis(tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]) -> 
         tensor: an activation.
         shapes: of every tensor, as observed in one run.
     """
-    steps: list[gs.Node] = []
+    steps: list[list[gs.Node]] = []
     at = tensor
     found: int | None = None
     while found is None:
@@ -48,47 +50,78 @@ def channel_axis(tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]) -> 
         if op in WEIGHTED:
             found = _axis_made_by(node, rank)
         elif op in _FIRST or op in POOLS:
-            found = 1
+            found = rank - 1 if node.attrs.get("channels_last") else 1
         elif op in _LAST:
             found = rank - 1
         else:
-            source = _same_shape_before(at, shapes) if op in _RESHAPES else None
-            if source is not None:
-                at = source
-                continue
-            source = _main_source(node, shapes)
+            passed = _same_shape_before(at, shapes) if op in _RESHAPES else []
+            passed = passed or [node]
+            source = _main_source(passed[-1], shapes)
             if source is None:
                 found = _default(rank)
             else:
-                steps.append(node)
+                steps.append(passed)
                 at = source
-    for node in reversed(steps):
-        source = _main_source(node, shapes)
+    for passed in reversed(steps):
+        source = _main_source(passed[-1], shapes)
         before = shapes[source.name] if source is not None else ()
-        found = _carried(node, found, before, shapes[node.outputs[0].name])
+        if len(passed) > 1:
+            found = _rearranged(passed[::-1], found, before, shapes)
+        else:
+            found = _carried(passed[0], found, before, shapes[passed[0].outputs[0].name])
     return found
 
 
 def _axis_made_by(node: gs.Node, rank: int) -> int:
     kind = WEIGHTED[operator(node)]
     if kind.kind.startswith("conv"):
-        return 1
+        return rank - 1 if node.attrs.get("channels_last") else 1
     weights_first = kind.kind == "matmul" and constant_of(node.inputs[kind.data]) is not None
     return rank - 2 if weights_first else rank - 1
 
 
-def _same_shape_before(
-    tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]
-) -> gs.Variable | None:
-    """An earlier tensor of the same shape that lies behind the same layer with weights."""
+def _same_shape_before(tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]) -> list[gs.Node]:
+    """The nodes back to an earlier tensor of the same shape, the last one first.
+
+    None where a layer with weights, or nothing, comes before such a tensor.
+    """
+    passed: list[gs.Node] = []
     at: gs.Variable | None = tensor
     for _ in range(_STEPS_BACK):
         if at is None or not at.inputs or operator(at.inputs[0]) in WEIGHTED:
-            return None
+            return []
+        passed.append(at.inputs[0])
         at = _main_source(at.inputs[0], shapes)
         if at is not None and shapes[at.name] == shapes[tensor.name]:
-            return at
-    return None
+            return passed
+    return []
+
+
+def _rearranged(
+    nodes: Sequence[gs.Node],
+    axis: int,
+    before: tuple[int, ...],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> int:
+    """Where an axis lies behind nodes that come back to the shape they started from.
+
+    Every value is marked with its place on the axis, and the marks are moved as the values are.
+    A shuffle of channels leaves them on their axis, a transposition between reshapes may not.
+    """
+    if math.prod(before) > _MOST_MARKS:
+        return axis
+    form = [size if place == axis else 1 for place, size in enumerate(before)]
+    marks = np.broadcast_to(np.arange(before[axis], dtype=np.int32).reshape(form), before)
+    for node in nodes:
+        after = shapes[node.outputs[0].name]
+        if operator(node) == "Transpose":
+            marks = marks.transpose(node.attrs.get("perm"))
+        elif marks.size == math.prod(after):
+            marks = marks.reshape(after)
+        else:
+            return axis
+    varying = [p for p in range(marks.ndim) if np.any(marks != marks.take([0], p))]
+    return varying[0] if len(varying) == 1 else axis
 
 
 def _main_source(node: gs.Node, shapes: Mapping[str, tuple[int, ...]]) -> gs.Variable | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from hardener.arrays import AnyArray, FloatArray, IntArray
@@ -11,6 +12,7 @@ from hardener.data.images import Batch, ImageSource, open_images
 from hardener.data.preprocessing import Preprocessing, combine_preprocessing
 from hardener.data.settings import Setting, stamp_all
 from hardener.errors import ModelError
+from hardener.model.endings import ending_at
 from hardener.model.files import OnnxModel
 from hardener.model.quarantine import load_untrusted
 from hardener.model.runtime import Runner, open_runner
@@ -77,6 +79,16 @@ class Classifier:
             indices=indices,
         )
 
+    def images_of(self, source: ImageSource, indices: IntArray) -> FloatArray:
+        """Some images all at once, (N, C, H, W) in [0, 1]; unreadable ones are left out."""
+        channels, size = self.preprocessing.channels, self.preprocessing.size
+        images = np.empty((len(indices), channels, *size), np.float32)
+        filled = 0
+        for batch in self.batches(source, indices):
+            images[filled : filled + len(batch.images)] = batch.images
+            filled += len(batch.images)
+        return images[:filled]
+
     def open_data(self, path: Path) -> ImageSource:
         """Opens images labelled with this model's classes.
 
@@ -131,9 +143,4 @@ def data_identity(source: ImageSource) -> DataIdentity:
 
 def open_full(proto: onnx.ModelProto, signature: Signature, provider: str) -> Runner:
     """A session of a whole model with the class scores as its only output."""
-    narrowed = onnx.ModelProto()
-    narrowed.CopyFrom(proto)
-    wanted = [value for value in proto.graph.output if value.name == signature.output]
-    del narrowed.graph.output[:]
-    narrowed.graph.output.extend(wanted)
-    return open_runner(narrowed, provider, batch=signature.batch)
+    return open_runner(ending_at(proto, signature.output), provider, batch=signature.batch)

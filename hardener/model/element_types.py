@@ -7,6 +7,7 @@ import onnx
 import onnxruntime as ort
 
 from hardener.errors import ModelError, one_line
+from hardener.model.endings import ending_at
 from hardener.model.sessions import open_session
 from hardener.model.skeleton import skeleton
 
@@ -41,14 +42,10 @@ def element_types(proto: onnx.ModelProto, names: Sequence[str]) -> dict[str, Ele
 
 
 def _asked_of_onnxruntime(proto: onnx.ModelProto, names: Sequence[str]) -> dict[str, ElementType]:
-    asking = onnx.ModelProto()
-    asking.CopyFrom(proto)
-    del asking.graph.output[:]
-    asking.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = open_session(asking, options, ["CPUExecutionProvider"])
+        session = open_session(ending_at(proto, *names), options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise ModelError(f"onnxruntime refuses the model: {one_line(error)}") from error
     found: dict[str, ElementType] = {}

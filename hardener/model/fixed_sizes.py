@@ -15,7 +15,7 @@ from hardener.errors import ModelError
 # Inputs whose values, and not only whose shapes, decide the shape of what the operator gives.
 _SIZES: Mapping[str, tuple[int, ...]] = {
     "AffineGrid": (1,), "BlackmanWindow": (0,), "CenterCropPad": (1,), "Col2Im": (1, 2),
-    "Compress": (1,), "ConstantOfShape": (0,), "ConvTransposeWithDynamicPads": (2,), "DFT": (1, 2),
+    "Compress": (1,), "ConstantOfShape": (0,), "DFT": (1, 2),
     "Expand": (1,), "HammingWindow": (0,), "HannWindow": (0,), "ImageDecoder": (0,),
     "MaxUnpool": (2,), "MelWeightMatrix": (0, 1), "NonMaxSuppression": (0, 1, 2, 3, 4),
     "NonZero": (0,), "OneHot": (1,), "Pad": (1, 3), "Range": (0, 1, 2), "Reshape": (1,),
@@ -29,6 +29,26 @@ _RANDOM = frozenset(
     {
         "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
         "RandomUniformLike",
+    }
+)  # fmt: skip
+# Of onnxruntime's own operators those whose result has a size that only sizes decide.
+_MICROSOFT = frozenset(
+    {
+        "Attention", "BiasAdd", "BiasDropout", "BiasGelu", "BiasSoftmax", "BiasSplitGelu",
+        "DequantizeLinear", "DynamicQuantizeMatMul", "EmbedLayerNormalization", "FastGelu",
+        "FusedConv", "FusedGemm", "FusedMatMul", "FusedMatMulActivation", "GatherND", "Gelu",
+        "GemmFastGelu", "GemmFloat8", "GridSample", "GroupNorm", "Inverse",
+        "LongformerAttention", "MatMulBnb4", "MatMulFpQ4", "MatMulInteger16",
+        "MatMulIntegerToFloat", "MatMulNBits", "MoE", "MulInteger", "MultiHeadAttention",
+        "NhwcConv", "NhwcFusedConv", "NhwcMaxPool", "PackedAttention", "PackedMultiHeadAttention",
+        "QAttention", "QEmbedLayerNormalization", "QGemm", "QLinearAdd", "QLinearAveragePool",
+        "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool", "QLinearLeakyRelu",
+        "QLinearMul", "QLinearReduceMean", "QLinearSigmoid", "QLinearSoftmax", "QLinearWhere",
+        "QMoE", "QOrderedAttention", "QOrderedGelu", "QOrderedLayerNormalization",
+        "QOrderedMatMul", "QuantizeLinear", "QuickGelu", "ReduceSumInteger",
+        "RelativePositionBias", "GatedRelativePositionBias", "RotaryEmbedding",
+        "SimplifiedLayerNormalization", "SkipGroupNorm", "SkipLayerNormalization",
+        "SkipSimplifiedLayerNormalization", "TransposeMatMul", "Trilu",
     }
 )  # fmt: skip
 _MEASURES = frozenset({"SequenceLength", "Shape", "Size"})
@@ -54,6 +74,12 @@ def require_fixed_sizes(proto: onnx.ModelProto) -> None:
             raise ModelError(
                 f"node {node.name!r} ({node.op_type}) runs a part of the model again or not at "
                 "all: loops and branches are not supported, export the model without"
+            )
+        if node.domain == "com.microsoft" and node.op_type not in _MICROSOFT:
+            raise ModelError(
+                f"node {node.name!r} (com.microsoft::{node.op_type}) is not among onnxruntime's "
+                "operators whose work is known to depend on sizes alone: export the model "
+                "without it"
             )
         _require_untainted(node, _SIZES.get(node.op_type, ()), tainted)
         if node.op_type.startswith(_REDUCTIONS):

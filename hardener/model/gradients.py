@@ -13,11 +13,14 @@ from hardener.errors import InconclusiveError, ModelError
 from hardener.model.differentiation.building import Plan, read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
+from hardener.model.endings import ending_at
 from hardener.model.runtime import Runner, open_runner
 from hardener.model.signature import Signature
 
 _TOLERANCE = 1e-3
-"""Largest difference of a logit, as a fraction of the largest logit (at least of 1)."""
+"""Largest difference of a logit, as a fraction of the largest logit."""
+
+_SMALLEST_SCALE = 1e-3
 
 _HALF_TOLERANCE = 2e-2
 """The same where the model computes in 16 bits and torch in 32."""
@@ -54,7 +57,7 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
         network, examples = InParts(network, signature.batch), examples[: signature.batch]
     with torch.no_grad():
         logits = network(torch.from_numpy(examples)).numpy()
-    ending = _reference(_ending_at_logits(proto, signature), signature.batch, plan)
+    ending = _reference(ending_at(proto, signature.logits), signature.batch, plan)
     (found,) = ending.run({signature.input: signature.network_input(examples)})
     expected = found[: len(examples)].astype(np.float32)
     if not np.isfinite(expected).all():
@@ -68,7 +71,7 @@ def _agree(logits: FloatArray, expected: FloatArray, proto: onnx.ModelProto, pla
     difference = float(np.abs(logits - expected).max())
     if _rounds(plan):
         return difference <= _ROUNDED_TOLERANCE * float(np.ptp(expected))
-    scale = max(1.0, float(np.abs(expected).max()))
+    scale = max(_SMALLEST_SCALE, float(np.abs(expected).max()))
     return difference <= (_HALF_TOLERANCE if _has_halves(proto) else _TOLERANCE) * scale
 
 
@@ -127,15 +130,3 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-
-
-def _ending_at_logits(proto: onnx.ModelProto, signature: Signature) -> onnx.ModelProto:
-    outputs = [value.name for value in proto.graph.output]
-    if outputs == [signature.logits]:
-        return proto
-    ending = onnx.ModelProto()
-    ending.CopyFrom(proto)
-    # A name is enough: onnxruntime finds the type itself and leaves out what is not needed.
-    del ending.graph.output[:]
-    ending.graph.output.append(onnx.ValueInfoProto(name=signature.logits))
-    return ending

@@ -11,7 +11,7 @@ from hardener.model.files import PLAN_KEY, OnnxModel
 from hardener.model.gradients import differentiable
 from hardener.model.operators import operator
 from hardener.model.quarantine import load_untrusted
-from hardener.model.rewriting import REWRITES, PruningPlan, rewritten
+from hardener.model.rewriting import REWRITES, PruningPlan, require_same_logits, rewritten
 from hardener.model.runtime import open_runner
 from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
 from hardener.model.splitting import split
@@ -38,7 +38,7 @@ def inspect(model: Path) -> Inspection:
         head = tuple(map(operator, split(loaded.proto, layer, signature).head.nodes))
         open_runner(maskable_head(loaded.proto, layer, signature), "cpu")
         notes += layer.notes
-        refusals |= _refused_rewrites(loaded, layer)
+        refusals |= _refused_rewrites(loaded, signature, layer)
     except HardenError as error:
         refusals["prune"] = str(error)
     try:
@@ -83,12 +83,17 @@ def inspect(model: Path) -> Inspection:
     )
 
 
-def _refused_rewrites(loaded: OnnxModel, layer: FeatureLayer) -> dict[str, str]:
+def _refused_rewrites(
+    loaded: OnnxModel, signature: Signature, layer: FeatureLayer
+) -> dict[str, str]:
     refused: dict[str, str] = {}
+    every_other = tuple(range(0, layer.channels, 2))
+    noise = signature.example(loaded.preferred_size)
     for rewrite in REWRITES:
-        plan = PruningPlan(layer, rewrite, channels=(0,), threshold=1.0)
+        plan = PruningPlan(layer, rewrite, every_other, threshold=1.0)
         try:
-            rewritten(loaded.proto, plan, loaded.shapes)
+            changed = rewritten(loaded.proto, plan, loaded.shapes)
+            require_same_logits(loaded.proto, changed, signature, plan, noise)
         except HardenError as error:
             refused[rewrite] = str(error)
     return refused

@@ -94,6 +94,7 @@ WEIGHTED: dict[str, Weighted] = {
     "com.microsoft::FusedGemm": Weighted("gemm"),
     "com.microsoft::FusedMatMul": Weighted("matmul", bias=None),
     "com.microsoft::QGemm": Weighted("gemm", weight=3, bias=6, zero_point=5),
+    "com.microsoft::QLinearConv": Weighted("conv", weight=3, bias=8, zero_point=5),
 }
 
 OUTPUT_QUANTISATION: dict[str, tuple[int, int]] = {
@@ -104,6 +105,7 @@ OUTPUT_QUANTISATION: dict[str, tuple[int, int]] = {
     "com.microsoft::QLinearAdd": (6, 7),
     "com.microsoft::QLinearAveragePool": (3, 4),
     "com.microsoft::QLinearConcat": (0, 1),
+    "com.microsoft::QLinearConv": (6, 7),
     "com.microsoft::QLinearGlobalAveragePool": (3, 4),
     "com.microsoft::QLinearLeakyRelu": (3, 4),
     "com.microsoft::QLinearMul": (6, 7),

@@ -1,5 +1,6 @@
 """A pruning plan written into a model, and checked against what the plan means."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -9,6 +10,7 @@ import onnx
 from hardener.arrays import AnyArray
 from hardener.errors import ModelError, UsageError
 from hardener.model.channel_flow import Shapes
+from hardener.model.endings import ending_at
 from hardener.model.rewrites.fold import fold
 from hardener.model.rewrites.guard import guard
 from hardener.model.rewrites.mask import mask
@@ -125,7 +127,17 @@ def require_same_logits(
     plan: PruningPlan,
     network_input: AnyArray,
 ) -> float:
-    """Compares the rewritten model with the plan simulated on the original.
+    """Compares on one input, as `comparison` does."""
+    return comparison(original, changed, signature, plan)(network_input)
+
+
+def comparison(
+    original: onnx.ModelProto,
+    changed: onnx.ModelProto,
+    signature: Signature,
+    plan: PruningPlan,
+) -> Callable[[AnyArray], float]:
+    """Prepares to compare the rewritten model with the plan simulated on the original.
 
     The logits are compared, before a closing softmax, which would hide differences. They may
     differ by what rounding explains, and by no more than a quarter of what the plan changes.
@@ -135,48 +147,41 @@ def require_same_logits(
         changed: the model after.
         signature: of both.
         plan: what was written.
-        network_input: normalised images as the model takes them.
 
     Returns:
-        The largest difference of any logit.
-
-    Raises:
-        ModelError: a logit differs by more than that.
+        A function from normalised images, as the model takes them, to the largest difference of
+        any logit; it raises ModelError where a logit differs by more than allowed.
     """
     signature = replace(signature, output=signature.logits)
-    original, changed = (_ending_at(proto, signature.logits) for proto in (original, changed))
-    trunk = open_runner(trunk_model(original, plan.layer, signature), "cpu", batch=signature.batch)
-    names = [output.name for output in trunk.session.get_outputs()]
-    feeds = dict(zip(names, trunk.run({signature.input: network_input}), strict=True))
+    original, changed = (ending_at(proto, signature.logits) for proto in (original, changed))
+    parameter: dict[str, AnyArray] = {}
     if plan.rewrite == "guard":
-        head = guardable_head(original, plan.layer, signature)
-        feeds[THRESHOLD_INPUT] = np.array(plan.threshold, np.float32)
+        head_model = guardable_head(original, plan.layer, signature)
+        parameter[THRESHOLD_INPUT] = np.array(plan.threshold, np.float32)
     else:
-        head = maskable_head(original, plan.layer, signature)
-        feeds[KEEP_INPUT] = np.ones(plan.layer.channels, np.float32)
-        feeds[KEEP_INPUT][list(plan.channels)] = 0
-    (expected,) = open_runner(head, "cpu", batch=signature.batch).run(feeds)
-    before, found = (
-        open_runner(proto, "cpu", batch=signature.batch).run({signature.input: network_input})[0]
-        for proto in (original, changed)
+        head_model = maskable_head(original, plan.layer, signature)
+        parameter[KEEP_INPUT] = np.ones(plan.layer.channels, np.float32)
+        parameter[KEEP_INPUT][list(plan.channels)] = 0
+    trunk, head, before, after = (
+        open_runner(proto, "cpu", batch=signature.batch)
+        for proto in (trunk_model(original, plan.layer, signature), head_model, original, changed)
     )
-    difference = _largest_difference(found, expected)
-    allowed = _allowed(original, expected, _largest_difference(before, expected))
-    if not difference <= allowed:
-        raise ModelError(
-            f"the rewritten model's logits differ from the plan's by {difference:.2g}, more than "
-            f"{allowed:.2g}: nothing was written"
-        )
-    return difference
+    names = [output.name for output in trunk.session.get_outputs()]
 
+    def compare(network_input: AnyArray) -> float:
+        images = {signature.input: network_input}
+        (expected,) = head.run(dict(zip(names, trunk.run(images), strict=True)) | parameter)
+        difference = _largest_difference(after.run(images)[0], expected)
+        effect = _largest_difference(before.run(images)[0], expected)
+        allowed = _allowed(original, expected, effect)
+        if not difference <= allowed:
+            raise ModelError(
+                f"the rewritten model's logits differ from the plan's by {difference:.2g}, more "
+                f"than {allowed:.2g}: nothing was written"
+            )
+        return difference
 
-def _ending_at(proto: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
-    ending = onnx.ModelProto()
-    ending.CopyFrom(proto)
-    # A name is enough: onnxruntime finds the type itself and leaves out what is not needed.
-    del ending.graph.output[:]
-    ending.graph.output.append(onnx.ValueInfoProto(name=tensor))
-    return ending
+    return compare
 
 
 def _largest_difference(one: AnyArray, other: AnyArray) -> float:

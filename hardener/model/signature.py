@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 
 from hardener.arrays import AnyArray, FloatArray
+from hardener.data.preprocessing import LARGEST_SIDE
 from hardener.errors import ModelError
 from hardener.model.operators import PARAMETER_PREFIX
 from hardener.model.outputs import choose_output
@@ -15,7 +16,6 @@ from hardener.model.skeleton import skeleton
 Layout = Literal["NCHW", "NHWC"]
 
 _MOST_CLASSES = 100_000
-_LARGEST_SIDE = 8192
 _LARGEST_BATCH = 1024
 _OLDEST_OPSET = 9
 _ELEMENT_TYPES: dict[int, str] = {
@@ -108,10 +108,10 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
             "is 1 or 3 channels"
         )
     _refuse_unknown_operators(proto)
-    if max(height or 1, width or 1) > _LARGEST_SIDE or (shape[0] or 1) > _LARGEST_BATCH:
+    if max(height or 1, width or 1) > LARGEST_SIDE or (shape[0] or 1) > _LARGEST_BATCH:
         raise ModelError(
             f"input {image.name!r} has shape {_said(shape)}: at most {_LARGEST_BATCH} images of "
-            f"{_LARGEST_SIDE}×{_LARGEST_SIDE} pixels are supported"
+            f"{LARGEST_SIDE}×{LARGEST_SIDE} pixels are supported"
         )
     candidates = _class_scores(proto)
     logits = {name: _before_monotone_ending(proto, name) for name in candidates}

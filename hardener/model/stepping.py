@@ -93,11 +93,12 @@ def stepping_head(
 
 def _first_product(maps: gs.Variable) -> gs.Node | None:
     """The Gemm or MatMul that alone reads the flattened maps."""
-    tensor = maps
+    tensor, flattened = maps, False
     while len(tensor.outputs) == 1:
         (node,) = tensor.outputs
         if operator(node) in ("Gemm", "MatMul") and node.inputs[0] is tensor:
-            return node
+            return node if flattened else None
+        flattened |= operator(node) in ("Flatten", "Reshape")
         if not _keeps_images_in_rows(node) or len(node.outputs) > 1:
             return None
         tensor = node.outputs[0]

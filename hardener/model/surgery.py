@@ -137,13 +137,9 @@ def as_float32(
         return [], feature
     values = gs.Variable(f"{name}_float32", np.float32)
     if np.issubdtype(element_type, np.integer):
-        if layer.scale is None:
-            raise ModelError(
-                f"the feature layer {layer.name!r} holds integers of unknown scale: name another "
-                "one with --layer"
-            )
+        zero = _zero_of(name, layer, element_type)
         scale = gs.Constant(f"{name}_scale", np.array(layer.scale, np.float32))
-        inputs = [feature, scale, _zero_of(name, layer, element_type)]
+        inputs = [feature, scale, zero]
         return [gs.Node("DequantizeLinear", f"{name}_float32", {}, inputs, [values])], values
     to = {"to": int(onnx.TensorProto.FLOAT)}
     return [gs.Node("Cast", f"{name}_float32", to, [feature], [values])], values
@@ -161,7 +157,16 @@ def unused_prefix(graph: gs.Graph, layer: FeatureLayer) -> str:
 
 
 def _zero_of(name: str, layer: FeatureLayer, element_type: ElementType) -> gs.Constant:
-    """What stands for zero among the feature layer's values."""
+    """What stands for zero among the feature layer's values.
+
+    Raises:
+        ModelError: it holds integers, and which of them stands for zero is not known.
+    """
+    if np.issubdtype(element_type, np.integer) and layer.zero_point is None:
+        raise ModelError(
+            f"the feature layer {layer.name!r} holds integers of unknown scale: name another "
+            "one with --layer"
+        )
     return gs.Constant(f"{name}_zero", np.array(layer.zero_point or 0, element_type))
 
 

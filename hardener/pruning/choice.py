@@ -8,10 +8,10 @@ from hardener.pruning.sweep import Trial
 
 
 def choose(clean: str, trials: Sequence[Trial], max_accuracy_drop: float) -> int | None:
-    """Picks the pruning that gives most triggered images back to their true label.
+    """Picks the pruning of lowest attack success rate within the budget.
 
-    It is the one of highest robust accuracy among those of lowest attack success rate within
-    the budget. Two guards against chance in the choosing images: the budget holds for the
+    Among those of the lowest it is the one that gives most triggered images back to their true
+    label. Two guards against chance in the choosing images: the budget holds for the
     upper end of a one-sided 95 % interval of the drop, and success rates within the 95 %
     interval of the lowest one count as equally low. The lower of two equal thresholds wins,
     since a synthetic trigger is at best as strong as the true one.

@@ -80,4 +80,4 @@ def prune_channels(
         rewrite=rewrite,
         channels=pruned,
     )
-    return result if dry_run else write_hardened(hardened, result, output)
+    return result if dry_run else write_hardened(hardened, result, output, loaded.external)

@@ -7,6 +7,7 @@ import numpy as np
 
 from hardener.arrays import AnyArray, FloatArray
 from hardener.data.settings import CLEAN
+from hardener.errors import UsageError
 from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.sweep import guard_feed, keep_feed
 from hardener.pruning.thresholds import channels_kept, guard_thresholds, static_thresholds
@@ -44,6 +45,9 @@ def pruning_options(
         norms: of the clean setting and of at least one attack; a channel's score is its
             highest under any attack.
         threshold: the only one to try.
+
+    Raises:
+        UsageError: the given threshold leaves no channel.
     """
     clean = norms[CLEAN]
     attacks = [values for name, values in norms.items() if name != CLEAN]
@@ -53,6 +57,11 @@ def pruning_options(
     else:
         thresholds = static_thresholds(scores, _paper_start(criterion, clean))
     if threshold is not None:
+        if rewrite != "guard" and threshold < float(scores.min()):
+            raise UsageError(
+                f"--threshold {threshold:g} prunes every channel, after which the model says the "
+                f"same of every image: the lowest score by {criterion} is {scores.min():g}"
+            )
         thresholds = np.array([threshold], np.float32)
     options = [_option(rewrite, scores, None)]
     return options + [_option(rewrite, scores, float(value)) for value in thresholds]

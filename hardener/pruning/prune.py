@@ -1,6 +1,6 @@
 """Pruning: from a finished scan and clean images to a hardened file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import (
     PruningPlan,
     check_rewrite,
+    comparison,
     default_rewrite,
-    require_same_logits,
     rewritten,
 )
 from hardener.model.runtime import choose_provider
@@ -31,7 +31,7 @@ from hardener.progress import Progress, counting, silent
 from hardener.pruning.choice import attacked, choose
 from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.options import PruningOption, pruning_options
-from hardener.pruning.sweep import FeatureBatch, Trial, feature_batches, sweep
+from hardener.pruning.sweep import Trial, feature_batches, feature_bytes, sweep
 from hardener.pruning.writing import check_outputs, write_hardened
 from hardener.results import Layer, Normalisation, PruneResult, ScanResult, SweepRow
 from hardener.scanning.activations import joined
@@ -146,7 +146,8 @@ def prune(
     trunk = partial(
         feature_batches, classifier, layer, source, probes, provider=chosen_provider, cut=cut
     )
-    chosen_on = _affordable(chosen_on, source.labels, trunk(indices=chosen_on[:1]), seed)
+    needed = len(probes) * feature_bytes(classifier, layer, cut)
+    chosen_on = _affordable(chosen_on, source.labels, needed, seed)
     advance = counting(progress, "running the trunk", len(chosen_on))
     batches = list(trunk(indices=chosen_on, on_batch=advance))
     norms = {name: joined(batch.norms[name] for batch in batches) for name in probes}
@@ -213,7 +214,7 @@ def prune(
     )
     if dry_run or result.outcome == "over-budget":
         return result
-    return write_hardened(hardened, result, output)
+    return write_hardened(hardened, result, output, classifier.model.external)
 
 
 def _opened_as_scanned(
@@ -238,23 +239,27 @@ def _require_same_model(scan: Path, scanned: ScanResult, classifier: Classifier)
         )
 
 
-def _affordable(
-    indices: IntArray, labels: IntArray, batches: Iterator[FeatureBatch], seed: int
-) -> IntArray:
+def _affordable(indices: IntArray, labels: IntArray, image_bytes: int, seed: int) -> IntArray:
     """Those of `indices`, evenly from every class, whose feature maps fit the memory for them.
 
     Args:
         indices: positions of the choosing images.
         labels: (N,) true labels of all images.
-        batches: of which the first shows how large a feature map is.
+        image_bytes: that the feature maps of one image take, under all settings.
         seed: of the draw.
+
+    Raises:
+        InconclusiveError: the maps are so large that too few images would choose.
     """
-    first = next(batches, None)
-    if first is None:
-        return indices
-    allowed = _LARGEST_FEATURE_BYTES // (first.nbytes // len(first.labels))
+    allowed = _LARGEST_FEATURE_BYTES // max(1, image_bytes)
     if len(indices) <= allowed:
         return indices
+    if allowed < _LEAST_IMAGES // 2:
+        raise InconclusiveError(
+            f"the feature maps of one image take {image_bytes >> 20} MiB: only {allowed} images "
+            f"fit the memory for them, {_LEAST_IMAGES // 2} are needed to choose a threshold; "
+            "name channels with --channels"
+        )
     chosen = labels[indices]
     return indices[stratified_sample(chosen, allowed, seed)]
 
@@ -291,12 +296,11 @@ def _check_on_images(
 ) -> None:
     """Requires the plan's logits on some real images, under every setting."""
     every = max(1, len(indices) // _CHECKED_IMAGES)
+    compare = comparison(classifier.proto, hardened, classifier.signature, plan)
     for batch in classifier.batches(source, indices[::every][:_CHECKED_IMAGES]):
         for setting in settings.values():
             (network_input,) = classifier.feeds(batch.images, setting).values()
-            require_same_logits(
-                classifier.proto, hardened, classifier.signature, plan, network_input
-            )
+            compare(network_input)
 
 
 def _row(option: PruningOption, trial: Trial) -> SweepRow:

@@ -37,11 +37,6 @@ class FeatureBatch:
     features: Mapping[str, Mapping[str, AnyArray]]
     norms: Mapping[str, ChannelNorms]
 
-    @property
-    def nbytes(self) -> int:
-        """Memory that the features take."""
-        return sum(v.nbytes for features in self.features.values() for v in features.values())
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -105,6 +100,16 @@ def feature_batches(
             norms[name] = ChannelNorms.of(*rows)
         yield FeatureBatch(batch.labels, features, norms)
         on_batch(len(batch.labels))
+
+
+def feature_bytes(classifier: Classifier, layer: FeatureLayer, cut: FeatureLayer) -> int:
+    """Memory that passes from trunk to head for one image under one setting, found on noise."""
+    signature = classifier.signature
+    border = split(classifier.proto, cut, signature).border
+    graph = norms_graph(classifier.proto, layer, *border)
+    noise = signature.example(classifier.preprocessing.size)
+    found = open_runner(graph, "cpu", batch=signature.batch).run({signature.input: noise})
+    return sum(values.nbytes for values in found[: len(border)]) // len(noise)
 
 
 def sweep(

@@ -14,13 +14,14 @@ def static_thresholds(scores: FloatArray, start: float | None = None) -> FloatAr
 
     Args:
         scores: (C,) larger goes first.
-        start: no threshold above this is tried; the paper starts at the clean maximum.
+        start: no threshold above this is tried, but one that keeps a channel always is; the
+            paper starts at the clean maximum.
 
     Returns:
         At most 48 descending thresholds, the first one the start or the largest score.
     """
     distinct = np.unique(scores)[::-1]
-    limit = distinct[0] if start is None else np.float32(start)
+    limit = distinct[0] if start is None else max(np.float32(start), distinct[-1])
     below = distinct[distinct < limit]
     if len(below) > MOST_THRESHOLDS - 1:
         below = below[np.linspace(0, len(below) - 1, MOST_THRESHOLDS - 1).round().astype(int)]

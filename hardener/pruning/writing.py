@@ -7,9 +7,9 @@ from pathlib import Path
 
 import onnx
 
-from hardener.errors import DataError, UsageError
+from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import check_output, write_bytes, write_pair
-from hardener.model.files import PLAN_KEY, SOURCE_KEY, VERSION_KEY
+from hardener.model.files import PLAN_KEY, SOURCE_KEY, VERSION_KEY, external_files
 from hardener.model.saving import model_content, with_metadata
 from hardener.results import ModelIdentity, PruneResult
 
@@ -29,8 +29,19 @@ def check_outputs(output: Path, *inputs: Path | None) -> None:
             ) from error
 
 
-def write_hardened(hardened: onnx.ModelProto, result: PruneResult, output: Path) -> PruneResult:
+def write_hardened(
+    hardened: onnx.ModelProto,
+    result: PruneResult,
+    output: Path,
+    inputs: Collection[Path] = (),
+) -> PruneResult:
     """Writes the ONNX file with its origin in the metadata, and the JSON beside it.
+
+    Args:
+        hardened: the model.
+        result: what is said of it.
+        output: the ONNX file.
+        inputs: files with the original's weights, which stay.
 
     Returns:
         The result with `outcome` and `hardened` filled in.
@@ -53,16 +64,20 @@ def write_hardened(hardened: onnx.ModelProto, result: PruneResult, output: Path)
     content, external, digest = model_content(signed, output.stem)
     identity = ModelIdentity(path=str(output), sha256=digest)
     written = result.model_copy(update={"outcome": "written", "hardened": identity})
+    earlier = _weights_of_earlier_model(output)
     for name, data in external.items():
         write_bytes(output.parent / name, data)
     write_pair(output, content, output.with_suffix(".json"), written.to_json())
-    _remove_weights_of_earlier_models(output, external)
+    for path in earlier:
+        if path.name not in external and not any(map(path.samefile, inputs)):
+            path.unlink(missing_ok=True)
     return written
 
 
-def _remove_weights_of_earlier_models(output: Path, external: Collection[str]) -> None:
-    """Of the external data that this file's earlier versions pointed to nothing is needed."""
+def _weights_of_earlier_model(output: Path) -> list[Path]:
+    """The external data, named by us, of the model that will be replaced."""
     own = re.compile(re.escape(output.stem) + r"\.[0-9a-f]{16}\.data")
-    for path in output.parent.iterdir():
-        if own.fullmatch(path.name) and path.name not in external:
-            path.unlink(missing_ok=True)
+    try:
+        return [path for path in external_files(output) if own.fullmatch(path.name)]
+    except ModelError:  # there is none, or something else goes by that name
+        return []

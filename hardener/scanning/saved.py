@@ -50,8 +50,9 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[Trigger]) -> 
     try:
         for trigger in triggers:
             target = trigger_path(folder, trigger.label)
-            staged = _staged_path(folder, trigger_digest(trigger))
-            write_bytes(staged, trigger_npz(trigger))
+            content = trigger_npz(trigger)
+            staged = _staged_path(folder, hashlib.sha256(content).hexdigest())
+            write_bytes(staged, content)
             moves.append((staged, target))
         result.write(folder / SCAN_FILE)
     except UsageError:

@@ -91,7 +91,7 @@ def scan(
     chosen_provider = choose_provider(provider)
     fitted, unseen = _two_samples(source, classifier, seed)
 
-    images = np.concatenate([batch.images for batch in classifier.batches(source, fitted)])
+    images = classifier.images_of(source, fitted)
     network = differentiable(
         classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
     )

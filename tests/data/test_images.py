@@ -73,6 +73,35 @@ def test_chosen_positions_come_in_ascending_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batches[1].images[0] * 255, np.moveaxis(pixels[8], -1, 0))
 
 
+def test_an_npz_gives_the_pixels_of_a_folder_resized_too(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "folder", {"0": 3})
+    pixels = np.stack([np.asarray(Image.open(f)) for f in sorted(folder.rglob("*.png"))])
+    np.savez(tmp_path / "d.npz", images=pixels, labels=np.zeros(3, np.int64))
+    one, other = (
+        next(open_images(path).batches(size=(13, 4), channels=3, batch_size=3)).images
+        for path in (folder, tmp_path / "d.npz")
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_position_that_is_named_twice_comes_once(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", images=_pixels(0)[None].repeat(4, 0), labels=np.arange(4))
+    asked = {"size": (6, 5), "channels": 3, "batch_size": 4}
+    (batch,) = open_images(tmp_path / "d.npz").batches(indices=np.array([3, 1, 3]), **asked)  # type: ignore[arg-type]
+    assert batch.indices.tolist() == [1, 3]
+
+
+def test_a_zip_is_closed_again(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.writestr("0/a.png", _png(_pixels(0)))
+    source = open_images(tmp_path / "d.zip")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    others = [open_images(tmp_path / "d.zip") for _ in range(5)]
+    _all(source)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert all(len(other) == 1 for other in others)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(12, 7), (4, 9), (2, 2), (97, 1)])
 def test_images_are_resized_as_pillow_does_it_within_one_level(

@@ -29,6 +29,14 @@ WAYS: dict[str, tuple[str, Shapes, int]] = {
         {"flat": [0, 6, 64], "mixing": (6, 6), "w2": (5, 384)},
         1,
     ),
+    "a transposition between reshapes, as many tokens as channels": (
+        "a = Reshape(feature, flat)\n  t0 = Transpose<perm=[0,2,1]>(a)\n  m = MatMul(t0, mixing)\n"
+        "  map = Reshape(m, square)\n  first = Transpose<perm=[0,3,1,2]>(map)\n"
+        "  t = Reshape(first, tokens)\n  p = Relu(t)",
+        {"flat": [0, 6, 64], "mixing": (6, 64), "square": [0, 8, 8, 64], "tokens": [0, 64, 64],
+         "w2": (5, 4096)},
+        1,
+    ),
     "channels last": (
         "t = Transpose<perm=[0,2,3,1]>(feature)\n  p = Relu(t)", {"w2": (5, 384)}, 3,
     ),

@@ -44,6 +44,16 @@ def test_sizes_that_pixels_decide_are_refused(operator: str, body: str) -> None:
         require_fixed_sizes(_model(FROM_PIXELS + body))
 
 
+def test_an_operator_of_onnxruntime_that_nothing_is_known_of_is_refused() -> None:
+    model = _model("f = Flatten(x)")
+    inputs = ["x", "rois", "which", "x"]
+    model.graph.node.insert(
+        0, onnx.helper.make_node("CropAndResize", inputs, ["g"], "crop", domain="com.microsoft")
+    )
+    with pytest.raises(ModelError, match=r"'crop' \(com.microsoft::CropAndResize\) is not among"):
+        require_fixed_sizes(model)
+
+
 @pytest.mark.parametrize("operator", ["If", "Loop"])
 def test_loops_and_branches_are_refused(operator: str) -> None:
     model = _model("f = Flatten(x)")

@@ -107,6 +107,21 @@ def test_a_difference_from_onnxruntime_is_refused() -> None:
         differentiable(changed, read_signature(changed), images())
 
 
+def test_small_logits_are_compared_too() -> None:
+    """Logits a thousandth of others, whose rounding is that of the numbers added."""
+    text = PLAIN.replace("logits = Gemm", "l = Gemm").replace(
+        "\n}", "\n  t = Mul(l, tiny)\n  d64 = Cast<to=11>(t)\n  u = Add(d64, big)\n"
+        "  v = Sub(u, big)\n  logits = Cast<to=1>(v)\n}"
+    )  # fmt: skip
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    changed = onnx.parser.parse_model('<ir_version: 8, opset_import: ["":17]>' + text)
+    changed.graph.initializer.extend(model.graph.initializer)
+    changed.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1e-4), "tiny"))
+    changed.graph.initializer.append(onnx.numpy_helper.from_array(np.array(1e3), "big"))
+    with pytest.raises(ModelError, match="disagree"):
+        differentiable(changed, read_signature(changed), images())
+
+
 @pytest.mark.gpu
 def test_cuda_gives_the_cpus_gradient() -> None:
     for text, shapes, _ in ALL.values():

@@ -1,9 +1,14 @@
 """Each rewrite against the plan's meaning, computed apart from it with numpy."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+import onnxruntime as ort
 import pytest
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from support.graphs import (
     ALL,
     GATED,
@@ -18,6 +23,7 @@ from support.graphs import (
 )
 
 from hardener.errors import ModelError, UsageError
+from hardener.model.quarantine import load_untrusted
 from hardener.model.rewrites.fold import _fold_behind
 from hardener.model.rewriting import (
     PruningPlan,
@@ -43,6 +49,28 @@ TWO_READERS = """u = Conv<kernel_shape=[1,1]>(feature, w4)
   v = Conv<kernel_shape=[1,1]>(feature, w4)
   m = Mul(u, v)
   g = ReduceMean<axes=[2,3], keepdims=0>(m)"""
+
+
+def _quantised(folder: Path) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """A network in float32, and in int8 as onnxruntime's optimiser leaves it here."""
+    text = PLAIN.replace("MaxPool<kernel_shape=[2,2], strides=[2,2]>", "GlobalAveragePool")
+    plain = classifier(text, {**PLAIN_SHAPES, "w2": (5, 6)})
+    onnx.save(plain, folder / "f.onnx")
+    ready = iter([{"x": images(8)}])
+
+    class Images(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(ready, None)
+
+    # Seven bits, so that products do not saturate where the processor lacks VNNI.
+    quantize_static(
+        folder / "f.onnx", folder / "q.onnx", Images(), reduce_range=True, per_channel=True
+    )
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(folder / "o.onnx")
+    options.log_severity_level = 4
+    ort.InferenceSession(folder / "q.onnx", options, providers=["CPUExecutionProvider"])
+    return plain, load_untrusted(folder / "o.onnx").proto
 
 
 def _run(model: onnx.ModelProto, **feeds: np.ndarray) -> np.ndarray:
@@ -138,6 +166,35 @@ def test_rewrites_leave_the_original_alone() -> None:
         for rewrite in ("mask", "fold", "guard"):
             rewritten(model, PruningPlan(layer, rewrite, PRUNED, 1.0), shapes_of(model))
         assert model.SerializeToString(deterministic=True) == before
+
+
+@pytest.mark.parametrize("rewrite", ["mask", "fold"])
+def test_pruned_channels_of_an_optimised_integer_model_stand_for_zero(
+    rewrite: str, tmp_path: Path
+) -> None:
+    plain, optimised = _quantised(tmp_path)
+    made = {node.op_type for node in optimised.graph.node if node.domain == "com.microsoft"}
+    assert "QLinearConv" in made
+    signature, shapes = read_signature(optimised), shapes_of(optimised)
+    layer = find_feature_layer(optimised, signature, shapes)
+    assert layer.zero_point is not None
+    changed = rewritten(optimised, PruningPlan(layer, rewrite, PRUNED), shapes)
+    own = find_feature_layer(plain, read_signature(plain), shapes_of(plain))
+    expected = _run(
+        rewritten(plain, PruningPlan(own, "mask", PRUNED), shapes_of(plain)), x=images()
+    )
+    found = _run(changed, x=images())
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_integers_of_unknown_scale_are_not_pruned(tmp_path: Path) -> None:
+    _, optimised = _quantised(tmp_path)
+    shapes = shapes_of(optimised)
+    layer = find_feature_layer(optimised, read_signature(optimised), shapes)
+    unknown = replace(layer, scale=None, zero_point=None)
+    for plan in (PruningPlan(unknown, "mask", PRUNED), PruningPlan(unknown, "guard", (), 1.0)):
+        with pytest.raises(ModelError, match="integers of unknown scale"):
+            rewritten(optimised, plan, shapes)
 
 
 def test_rewriting_twice_gives_the_same_bytes() -> None:

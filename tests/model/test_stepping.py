@@ -56,6 +56,18 @@ def test_a_head_that_does_not_begin_with_a_product_is_left_alone(name: str) -> N
     assert stepping_head(model, layer, read_signature(model)) is None
 
 
+def test_a_product_over_the_columns_of_a_map_is_left_alone() -> None:
+    text = """
+classifier (float[N,3,8,8] x) => (float[N,5] logits) {
+  c = Conv<kernel_shape=[1,1]>(x, w1, b1)
+  feature = Relu(c)
+  m = MatMul(feature, wide)
+  logits = ReduceMean<axes=[1,2], keepdims=0>(m)
+}"""
+    model = classifier(text, {"w1": (4, 3, 1, 1), "b1": (4,), "wide": (8, 5)})
+    assert stepping_head(model, FeatureLayer("feature", 4), read_signature(model)) is None
+
+
 def test_a_product_over_pixels_is_left_alone() -> None:
     text, shapes, channels = ALL["plain"]
     text = text.replace("d = Flatten(p)", "s = Reshape(p, three)\n  m = MatMul(s, wide)").replace(

@@ -24,6 +24,10 @@ def test_the_papers_start_is_the_clean_maximum() -> None:
     assert static_thresholds(SCORES, start=9).tolist() == [9, 5, 3, 2, 1]
 
 
+def test_a_start_below_every_score_still_keeps_a_channel() -> None:
+    assert static_thresholds(SCORES, start=0.5).tolist() == [1]
+
+
 def test_many_channels_are_sampled_evenly() -> None:
     thresholds = static_thresholds(np.arange(2048, dtype=np.float32))
     assert len(thresholds) == MOST_THRESHOLDS
