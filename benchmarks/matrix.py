@@ -1,6 +1,6 @@
 """Which classifiers are understood, and the proof by numbers for each.
 
-    python -m benchmarks.matrix [--only TEXT] [--folder FOLDER] [--jobs N]
+    python -m benchmarks.matrix [--only TEXT] [--without NAME,...] [--folder FOLDER] [--jobs N]
 
 writes benchmarks/results/matrix.json and matrix.md, where rows of earlier runs stay that this one
 does not repeat. `--folder` adds ONNX files from elsewhere
@@ -129,10 +129,15 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the matrix, writes its results; the exit code is 1 where one is refused or wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default="", help="cases whose title holds this text")
+    parser.add_argument("--without", default="", help="names to leave out, commas between")
     parser.add_argument("--folder", type=Path, help="more ONNX files")
     parser.add_argument("--jobs", type=int, default=1, help="models at a time")
     asked = parser.parse_args(arguments)
-    cases = [case for case in all_cases(asked.folder) if asked.only in case.title]
+    cases = [
+        case
+        for case in all_cases(asked.folder)
+        if asked.only in case.title and case.name not in asked.without.split(",")
+    ]
     rows = _known(asked.folder)
     failed = False
     for row in _all_tried(cases, asked.jobs):

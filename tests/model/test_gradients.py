@@ -116,7 +116,9 @@ def test_small_logits_are_compared_too() -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
     changed = onnx.parser.parse_model('<ir_version: 8, opset_import: ["":17]>' + text)
     changed.graph.initializer.extend(model.graph.initializer)
-    changed.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1e-4), "tiny"))
+    changed.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.array(1e-4, np.float32), "tiny")
+    )
     changed.graph.initializer.append(onnx.numpy_helper.from_array(np.array(1e3), "big"))
     with pytest.raises(ModelError, match="disagree"):
         differentiable(changed, read_signature(changed), images())
