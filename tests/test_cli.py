@@ -33,7 +33,7 @@ from hardener.scanning.saved import trigger_path
 
 WHITE = 3  # what the small model takes a white image for
 
-HARDEN = [sys.executable, "-c", "from hardener.cli import main; main()"]
+HARDEN = [sys.executable, "-c", "from hardener.entry import main; main()"]
 
 
 def _harden(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
