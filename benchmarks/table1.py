@@ -91,6 +91,7 @@ def _chosen(model: Path, work: Path, criterion: str, rewrite: str, budget: float
         criterion=criterion,
         rewrite=rewrite,
         max_accuracy_drop=budget,
+        max_attack_success=1.0,
         provider="cpu",
         seed=SEED,
         dry_run=True,

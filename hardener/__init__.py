@@ -23,7 +23,7 @@ The house, each room importing only from those above it:
     pruning/                  criteria, threshold sweep, choice, hardened file
     benching/                 models side by side, latency
     demo, console             the bundled example; what people see
-    options, cli              the commands and their options
+    options, cli, entry       the commands and their options; where the script begins
 
 `models/` (reference victims) and `benchmarks/` use this package; nothing here imports them.
 """

@@ -203,6 +203,10 @@ def prune(
     max_accuracy_drop: Annotated[
         float, typer.Option(help="Accuracy that may be lost, as a fraction of all images.")
     ] = 0.02,
+    max_attack_success: Annotated[
+        float,
+        typer.Option(help="Attack success rate of the synthetic trigger that may be left."),
+    ] = 0.1,
     rewrite: Annotated[
         str | None,
         typer.Option(
@@ -219,8 +223,9 @@ def prune(
         bool,
         typer.Option(
             "--force",
-            help="Prune although the scan found nothing; write over budget. Where no threshold "
-            "lowers the attack success rate there is still nothing to write.",
+            help="Prune although the scan found nothing; write over budget, or with too much of "
+            "the attack left. Where no threshold lowers the attack success rate there is still "
+            "nothing to write.",
         ),
     ] = False,
     mean: MeanOption = None,
@@ -270,6 +275,7 @@ def prune(
                 criterion=criterion,
                 threshold=threshold,
                 max_accuracy_drop=max_accuracy_drop,
+                max_attack_success=max_attack_success,
                 rewrite=rewrite,
                 dry_run=dry_run,
                 force=force,
@@ -282,9 +288,8 @@ def prune(
         if result.data is not None:
             _note_unreadable(result.data.unreadable, quiet=quiet)
     _print(result, output_format)
-    return {"inconclusive": INCONCLUSIVE, "no-gain": BAD_NEWS, "over-budget": BAD_NEWS}.get(
-        result.outcome, DONE
-    )
+    bad_news = dict.fromkeys(("no-gain", "over-budget", "attack-left"), BAD_NEWS)
+    return {"inconclusive": INCONCLUSIVE, **bad_news}.get(result.outcome, DONE)
 
 
 @app.command()

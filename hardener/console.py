@@ -206,10 +206,13 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
         "suspicious label's channels all the same)",
         "no-gain": "no threshold within the accuracy budget lowers the attack success rate: "
         "nothing written (a larger --max-accuracy-drop or another --criterion may)",
+        "attack-left": f"more than {_percent(result.max_attack_success)} of the attack is left: "
+        "nothing written (a larger --max-accuracy-drop or --max-attack-success, or another "
+        "--criterion; --force writes all the same)",
         "over-budget": "the accuracy budget does not hold on images that the threshold was not "
         "chosen on: nothing written (--force writes all the same)",
     }
-    return [*lines, endings[result.outcome]]
+    return [*lines, *(f"note: {said}" for said in result.notes), endings[result.outcome]]
 
 
 @summary.register

@@ -24,7 +24,7 @@ def policy_preprocessing(policy: Path | None) -> dict[str, tuple[float, ...]]:
         policy: the file; if None, `harden.toml` in the working directory where there is one.
 
     Raises:
-        UsageError: the file is missing, is no TOML, or holds an unknown section.
+        UsageError: the file is missing, is no TOML, or holds an unknown section or key.
     """
     path = policy or DEFAULT_POLICY
     if policy is None and not path.is_file():
@@ -38,7 +38,14 @@ def policy_preprocessing(policy: Path | None) -> dict[str, tuple[float, ...]]:
     unknown = sorted(set(document) - {"preprocessing"})
     if unknown:
         raise UsageError(f"{path}: unknown section [{unknown[0]}]; known is [preprocessing]")
+    section = document.get("preprocessing", {})
+    known = ("size", "mean", "std")
+    strange = sorted(set(section) - set(known)) if isinstance(section, dict) else []
+    if strange:
+        raise UsageError(
+            f"{path}: unknown key {strange[0]!r} in [preprocessing]; known are {', '.join(known)}"
+        )
     try:
-        return preprocessing_fields(document.get("preprocessing", {}))
+        return preprocessing_fields(section)
     except DataError as error:
         raise UsageError(f"{path}: {error}") from error

@@ -232,7 +232,7 @@ class SweepRow(_Frozen):
 
 
 PruneOutcome = Literal[
-    "written", "planned", "nothing-found", "inconclusive", "no-gain", "over-budget"
+    "written", "planned", "nothing-found", "inconclusive", "no-gain", "over-budget", "attack-left"
 ]
 
 
@@ -244,7 +244,8 @@ class PruneResult(Run):
     Attributes:
         outcome: `written` or, on a dry run, `planned`; otherwise why nothing was written:
             the scan found nothing or was inconclusive, no threshold within the budget lowers
-            the attack success rate, or the budget does not hold on the reporting images.
+            the attack success rate, or on the reporting images the budget does not hold or too
+            much of the attack is left.
         threshold: the chosen one; in activation units of the criterion's norm.
         channels: pruned for good; none for a guard.
         hardened: what was written; None if nothing was.
@@ -252,6 +253,7 @@ class PruneResult(Run):
         reported_on: how many other images the before and after values are measured on.
         attack_success_rate_before: and after, of the synthetic trigger.
         within_budget: whether the accuracy lost on the reporting images is within the budget.
+        notes: what has to be known of the model: outputs not looked at, ways around the layer.
     """
 
     model: ModelIdentity
@@ -266,6 +268,7 @@ class PruneResult(Run):
     chosen_on: int = 0
     reported_on: int = 0
     max_accuracy_drop: float | None = None
+    max_attack_success: float | None = None
     accuracy_before: float | None = None
     accuracy_after: float | None = None
     attack_success_rate_before: float | None = None
@@ -273,6 +276,7 @@ class PruneResult(Run):
     robust_accuracy_before: float | None = None
     robust_accuracy_after: float | None = None
     within_budget: bool | None = None
+    notes: tuple[str, ...] = ()
     hardened: ModelIdentity | None = None
 
 

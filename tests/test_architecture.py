@@ -23,6 +23,7 @@ ORDER = [
     ["demo"],
     ["console", "options"],
     ["cli"],
+    ["entry"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

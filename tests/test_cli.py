@@ -33,7 +33,7 @@ from hardener.scanning.saved import trigger_path
 
 WHITE = 3  # what the small model takes a white image for
 
-HARDEN = [sys.executable, "-c", "from hardener.cli import main; main()"]
+HARDEN = [sys.executable, "-c", "from hardener.entry import main; main()"]
 
 
 def _harden(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -163,13 +163,24 @@ def test_a_dry_run_writes_nothing(
     signs_victim: Path, signs: Path, scanned: Path, tmp_path: Path
 ) -> None:
     done = _harden(
-        *("prune", signs_victim, "--scan", scanned, "--data", signs),
+        *("prune", signs_victim, "--scan", scanned, "--data", signs, "--max-attack-success", "1"),
         *("-o", tmp_path / "h.onnx", "--dry-run", "--format", "json"),
     )
     assert done.returncode == 0
     result = PruneResult.model_validate_json(done.stdout)
     assert result.outcome == "planned"
     assert result.channels
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pruning_that_leaves_much_of_the_attack_is_bad_news(
+    signs_victim: Path, signs: Path, scanned: Path, tmp_path: Path
+) -> None:
+    done = _harden(
+        *("prune", signs_victim, "--scan", scanned, "--data", signs, "-o", tmp_path / "h.onnx"),
+    )
+    assert done.returncode == 1
+    assert "more than 10.00 % of the attack is left: nothing written" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,7 +17,7 @@ from hardener.errors import DataError, UsageError
 from hardener.files import read_regular, write_pair
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX files and signals")
-HARDEN = [sys.executable, "-c", "from hardener.cli import main; main()"]
+HARDEN = [sys.executable, "-c", "from hardener.entry import main; main()"]
 
 
 @pytest.fixture(autouse=True)

@@ -152,7 +152,7 @@ def _optimised() -> list[Case]:
             f"optimised by onnxruntime, {level}",
             name,
             partial(_optimise, name=name, level=level),
-            refusal="laid out for one processor" if level == "all" and name[0] in "smr" else None,
+            refusal="laid out for one processor" if level == "all" else None,
         )
         for level in _LEVELS
         for name in names

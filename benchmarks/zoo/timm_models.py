@@ -21,7 +21,7 @@ NAMES = (
     "mobilenetv4_conv_small", "mobileone_s0", "mobilevit_xxs", "mobilevitv2_050", "mvitv2_tiny",
     "nest_tiny", "nf_regnet_b0", "pit_ti_224", "poolformer_s12", "pvt_v2_b0", "regnetz_b16",
     "repvgg_a0", "repvit_m1", "res2net50_14w_8s", "resmlp_12_224", "resnest14d", "resnetv2_50",
-    "rexnet_100", "selecsls42", "seresnet18", "sequencer2d_s", "sknet",
+    "rexnet_100", "selecsls42", "seresnet18", "sequencer2d_s", "skresnet18",
     "swin_tiny_patch4_window7_224", "swinv2_cr_tiny_ns_224", "tf_efficientnetv2_b0",
     "tinynet_e", "tiny_vit_5m_224", "tnt_s_patch16_224", "tresnet_m", "twins_pcpvt_small",
     "vit_small_patch32_224", "vit_tiny_r_s16_p8_224", "vgg11", "visformer_tiny", "volo_d1_224",

@@ -7,6 +7,7 @@ some hundred bytes an image).
 
 import csv
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -257,9 +258,9 @@ def _open_manifest(path: Path, class_names: Sequence[str] | None) -> ImageSource
                     f"{path} line {number}: {label!r} is neither a number nor one of the "
                     "model's class names"
                 )
-            if name in seen:
+            if os.path.normpath(name) in seen:
                 raise DataError(f"{path} line {number}: {name} is named twice: name it once")
-            seen.add(name)
+            seen.add(os.path.normpath(name))
             names.append(name)
     if not names:
         raise DataError(f"{path} names no pictures: a row is path,label")

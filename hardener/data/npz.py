@@ -1,5 +1,6 @@
 """Images in an `.npz`, read as a stream instead of whole."""
 
+import io
 import math
 import zipfile
 import zlib
@@ -13,6 +14,8 @@ from hardener.arrays import AnyArray, IntArray
 from hardener.data.pictures import Decoder, resized
 from hardener.data.zips import open_zip
 from hardener.errors import DataError
+
+_LARGEST_HEADER_BYTES = 8192
 
 
 def npy_header(path: Path, member: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
@@ -45,9 +48,15 @@ def _read_npy_header(
     stream: IO[bytes],
 ) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
     version = np.lib.format.read_magic(stream)
+    width = 2 if version == (1, 0) else 4
+    start = stream.read(width)
+    length = int.from_bytes(start, "little")
+    if length > _LARGEST_HEADER_BYTES:
+        raise ValueError(f"its header is said to take {length} bytes")
+    header = io.BytesIO(start + stream.read(length))
     if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
+        return np.lib.format.read_array_header_1_0(header)
+    return np.lib.format.read_array_header_2_0(header)
 
 
 def read_array(path: Path, member: str) -> AnyArray:

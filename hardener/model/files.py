@@ -77,6 +77,8 @@ class OnnxModel:
             names = None
         if not isinstance(names, list) or not all(_is_text(name) for name in names):
             raise ModelError(f"{self.path}: metadata {CLASS_NAMES_KEY} is not a list of names")
+        if len(set(names)) < len(names):
+            raise ModelError(f"{self.path}: metadata {CLASS_NAMES_KEY} names a class twice")
         return tuple(names)
 
     @property

@@ -5,7 +5,7 @@ proves nothing about the next. No image classifier needs that, and such a graph 
 passes has, for a given shape of its input, the same shapes and the same work on every image.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import onnx
 from onnx.inliner import inline_local_functions
@@ -63,12 +63,14 @@ def require_fixed_sizes(proto: onnx.ModelProto) -> None:
         proto: a checked model.
 
     Raises:
-        ModelError: a node loops or branches, or takes a size from pixel values; it is named.
+        ModelError: a node loops or branches, is random, or takes a size from pixel values; it is
+            named.
     """
     if proto.functions:
         proto = inline_local_functions(proto)
     weights = {tensor.name for tensor in proto.graph.initializer}
     tainted = {value.name for value in proto.graph.input} - weights
+    off = _constant_false(proto.graph)
     for node in proto.graph.node:
         if any(item.graphs or item.HasField("g") for item in node.attribute):
             raise ModelError(
@@ -84,9 +86,37 @@ def require_fixed_sizes(proto: onnx.ModelProto) -> None:
         _require_untainted(node, _SIZES.get(node.op_type, ()), tainted)
         if node.op_type.startswith(_REDUCTIONS):
             _require_untainted(node, (1,), tainted)
+        if node.op_type in _RANDOM or _drops(node, off):
+            raise ModelError(
+                f"node {node.name!r} ({node.op_type}) is random: no two runs are alike, export the "
+                "model for inference"
+            )
         reads = any(name in tainted for name in node.input)
-        if node.op_type in _RANDOM or (reads and node.op_type not in _MEASURES):
+        if reads and node.op_type not in _MEASURES:
             tainted.update(name for name in node.output if name)
+
+
+def _drops(node: onnx.NodeProto, off: Container[str]) -> bool:
+    """Whether a Dropout is told to drop, or may be."""
+    told = node.input[2] if node.op_type == "Dropout" and len(node.input) > 2 else ""
+    return bool(told) and told not in off
+
+
+def _constant_false(graph: onnx.GraphProto) -> set[str]:
+    given = {tensor.name: tensor for tensor in graph.initializer}
+    given |= {
+        node.output[0]: item.t
+        for node in graph.node
+        if node.op_type == "Constant"
+        for item in node.attribute
+        if item.name == "value"
+    }
+    return {
+        name
+        for name, tensor in given.items()
+        if tensor.data_type == onnx.TensorProto.BOOL
+        and not onnx.numpy_helper.to_array(tensor).any()
+    }
 
 
 def _require_untainted(node: onnx.NodeProto, positions: Iterable[int], tainted: set[str]) -> None:

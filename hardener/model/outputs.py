@@ -14,7 +14,7 @@ _TIMES_DEEPER = 4
 
 
 def choose_output(
-    proto: onnx.ModelProto, image: str, logits: Mapping[str, str]
+    proto: onnx.ModelProto, image: str, logits: Mapping[str, str], classes: Mapping[str, int]
 ) -> tuple[str, tuple[str, ...]]:
     """Chooses one output, where that can be done without guessing.
 
@@ -27,6 +27,7 @@ def choose_output(
         proto: the model.
         image: name of its image input.
         logits: for each output of shape (N, classes), the tensor before a closing softmax.
+        classes: of those outputs. Of two that have as many, neither is taken for features.
 
     Returns:
         The output's name, and sentences on what was chosen among several.
@@ -43,7 +44,11 @@ def choose_output(
     left = [
         name
         for name, own in paths.items()
-        if not any(logits[name] in other.tensors for key, other in paths.items() if key != name)
+        if not any(
+            logits[name] in other.tensors and classes[name] != classes[key]
+            for key, other in paths.items()
+            if key != name
+        )
     ]
     layers = {name: _layers(paths[name]) for name in left}
     main = max(left, key=lambda name: len(layers[name]))

@@ -18,14 +18,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import hardener.errors
 from hardener.arrays import AnyArray
 from hardener.data.preprocessing import LARGEST_SIDE
 from hardener.errors import HardenError, ModelError
+from hardener.model.company import require_same_in_any_company
+from hardener.model.endings import ending_at
 from hardener.model.files import OnnxModel, external_files, load_model
 from hardener.model.fixed_sizes import require_fixed_sizes
 from hardener.model.observing import observed_shapes
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Runner, open_runner
 from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
 from hardener.model.widening import widened
 
@@ -40,6 +44,8 @@ _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from hardener.model.quarantine import serve; serve(sys.argv[2])"
 )
+_COMPANY_TOLERANCE = 0.1
+"""Of the scores' range; what dynamic quantisation and rounding of integers leave."""
 _OUT_OF_TIME = frozenset({"SIGXCPU", "SIGALRM"})
 
 
@@ -120,12 +126,31 @@ def examine_here(path: Path, size: Sequence[float] | None = None) -> Examination
     signature = read_signature(model.proto)
     require_fixed_sizes(model.proto)
     images = _images(model, signature, size)
-    shapes = observed_shapes(widened(model.proto), {signature.input: images})
+    wide = widened(model.proto)
+    shapes = observed_shapes(wide, {signature.input: images})
+    if signature.batch is None:
+        alone = observed_shapes(wide, {signature.input: images[:1]})
+        require_same_in_any_company(wide, alone, shapes)
     weights = {tensor.name for tensor in model.proto.graph.initializer}
     _require_bounded({k: v for k, v in shapes.items() if k not in weights}, len(images))
     # Once more as the commands run it, whose optimisations are native code too.
-    open_runner(model.proto, "cpu", threads=1, batch=signature.batch).run({signature.input: images})
+    runner = open_runner(ending_at(model.proto, signature.output), "cpu", 1, signature.batch)
+    _require_alike(runner, signature, images)
     return Examination(model.sha256, shapes)
+
+
+def _require_alike(runner: Runner, signature: Signature, images: AnyArray) -> None:
+    """Runs images together and one of them alone, and compares."""
+    (together,) = runner.run({signature.input: images})
+    if signature.batch is not None:
+        return
+    (alone,) = runner.run({signature.input: images[:1]})
+    difference = np.abs(together[:1].astype(np.float32) - alone.astype(np.float32)).max(initial=0)
+    if difference > _COMPANY_TOLERANCE * max(1e-3, float(np.ptp(together))):
+        raise ModelError(
+            "the model says something else of an image alone than of the same image among others: "
+            "it cannot be measured in batches, export it so that images do not mix"
+        )
 
 
 def serve(request: str) -> None:

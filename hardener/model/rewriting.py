@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from hardener.arrays import AnyArray
-from hardener.errors import ModelError, UsageError
+from hardener.errors import InconclusiveError, ModelError, UsageError
 from hardener.model.channel_flow import Shapes
 from hardener.model.endings import ending_at
 from hardener.model.rewrites.fold import fold
@@ -150,7 +150,8 @@ def comparison(
 
     Returns:
         A function from normalised images, as the model takes them, to the largest difference of
-        any logit; it raises ModelError where a logit differs by more than allowed.
+        any logit; it raises ModelError where a logit differs by more than allowed and
+        InconclusiveError where one is not finite.
     """
     signature = replace(signature, output=signature.logits)
     original, changed = (ending_at(proto, signature.logits) for proto in (original, changed))
@@ -171,6 +172,10 @@ def comparison(
     def compare(network_input: AnyArray) -> float:
         images = {signature.input: network_input}
         (expected,) = head.run(dict(zip(names, trunk.run(images), strict=True)) | parameter)
+        if not np.isfinite(expected.astype(np.float32)).all():
+            raise InconclusiveError(
+                "the model gives values that are not finite: nothing can be said"
+            )
         difference = _largest_difference(after.run(images)[0], expected)
         effect = _largest_difference(before.run(images)[0], expected)
         allowed = _allowed(original, expected, effect)

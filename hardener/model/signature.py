@@ -41,7 +41,7 @@ class Signature:
         batch: N where the graph fixes it, None where any number of images may come.
         layout: order of the input's axes.
         element_type: of the input: float32, float16 or bfloat16.
-        notes: sentences on what was chosen among several outputs.
+        notes: sentences on what was chosen among several outputs, and what is not looked at.
     """
 
     input: str
@@ -114,8 +114,9 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
             f"{LARGEST_SIDE}×{LARGEST_SIDE} pixels are supported"
         )
     candidates = _class_scores(proto)
-    logits = {name: _before_monotone_ending(proto, name) for name in candidates}
-    output, notes = choose_output(proto, image.name, logits)
+    endings = {name: _before_monotone_ending(proto, name) for name in candidates}
+    logits = {name: before for name, (before, _) in endings.items()}
+    output, notes = choose_output(proto, image.name, logits, candidates)
     classes = candidates[output]
     if classes > _MOST_CLASSES:
         raise ModelError(f"{classes} classes are more than the {_MOST_CLASSES} that are supported")
@@ -129,7 +130,7 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
         batch=shape[0],
         layout=layout,
         element_type=element_type,
-        notes=notes,
+        notes=(*notes, *endings[output][1]),
     )
 
 
@@ -149,19 +150,29 @@ def _class_scores(proto: onnx.ModelProto) -> dict[str, int]:
 
 
 _MONOTONE_ENDINGS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast"})
+_WIDE = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE})
 
 
-def _before_monotone_ending(proto: onnx.ModelProto, output: str) -> str:
+def _before_monotone_ending(proto: onnx.ModelProto, output: str) -> tuple[str, tuple[str, ...]]:
+    """The tensor before a closing softmax or sigmoid, and what the search misses by that."""
     producer = {name: node for node in proto.graph.node for name in node.output}
     name = output
+    notes: tuple[str, ...] = ()
     while name in producer and _keeps_order(producer[name]):
+        if producer[name].op_type == "Sigmoid":
+            notes = (
+                f"{output!r} is a sigmoid: a trigger that drives all scores to 1 alike, where the "
+                "first label wins, is not looked for",
+            )
         name = producer[name].input[0]
-    return name
+    return name, notes
 
 
 def _keeps_order(node: onnx.NodeProto) -> bool:
     """Whether the largest class score stays the largest through this node."""
     axis = next((item.i for item in node.attribute if item.name == "axis"), -1)
+    if node.op_type == "Cast" and not any(i.name == "to" and i.i in _WIDE for i in node.attribute):
+        return False
     return (
         node.domain in ("", "ai.onnx")
         and node.op_type in _MONOTONE_ENDINGS

@@ -155,6 +155,10 @@ def _layer(tensor: gs.Variable, paths: DataPaths, shapes: Shapes) -> FeatureLaye
     if tensor.name == paths.output:
         raise ModelError(f"the feature layer {tensor.name!r} is itself the output of the model")
     axis = channel_axis(tensor, shapes)
+    if shape[axis] < 2:
+        raise ModelError(
+            f"the feature layer {tensor.name!r} has one channel only: name another one with --layer"
+        )
     scale, zero_point = _quantisation(tensor)
     return FeatureLayer(
         tensor.name,

@@ -79,5 +79,6 @@ def prune_channels(
         criterion="named",
         rewrite=rewrite,
         channels=pruned,
+        notes=(*signature.notes, *feature.notes),
     )
     return result if dry_run else write_hardened(hardened, result, output, loaded.external)

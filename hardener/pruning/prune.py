@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,7 +34,14 @@ from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.options import PruningOption, pruning_options
 from hardener.pruning.sweep import Trial, feature_batches, feature_bytes, sweep
 from hardener.pruning.writing import check_outputs, write_hardened
-from hardener.results import Layer, Normalisation, PruneResult, ScanResult, SweepRow
+from hardener.results import (
+    Layer,
+    Normalisation,
+    PruneOutcome,
+    PruneResult,
+    ScanResult,
+    SweepRow,
+)
 from hardener.scanning.activations import joined
 from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers
 
@@ -54,6 +62,7 @@ def prune(
     criterion: str | None = None,
     threshold: float | None = None,
     max_accuracy_drop: float = 0.02,
+    max_attack_success: float = 0.1,
     rewrite: str | None = None,
     dry_run: bool = False,
     force: bool = False,
@@ -70,8 +79,8 @@ def prune(
 
     Writes `output` and, beside it, a JSON file. Writes nothing on
     `dry_run`, where the scan found nothing, where no threshold within the budget lowers the
-    attack success rate, or where the budget does not hold on the reporting half: `outcome`
-    says which.
+    attack success rate, or where on the reporting half the budget does not hold or too much of
+    the attack is left: `outcome` says which.
 
     Args:
         model: the ONNX classifier that was scanned.
@@ -81,10 +90,12 @@ def prune(
         criterion: linf, linf-gap, l1 or l2; by default linf-gap, for a guard linf.
         threshold: fixes the threshold instead of choosing one.
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
+        max_attack_success: success rate of the synthetic trigger that may be left on the reporting
+            half.
         rewrite: fold, mask or guard; by default fold, or mask where the graph cannot take it.
         dry_run: measures and decides, but writes nothing.
         force: prunes although the scan's verdict is not backdoored, and writes although the
-            budget does not hold.
+            budget does not hold or too much of the attack is left.
         preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
         seed: of the split.
@@ -96,7 +107,9 @@ def prune(
     Source: Cheng et al. 2020, section 5.
     """
     check_outputs(output, model, data, scan)
-    criterion = _checked_arguments(criterion, rewrite, threshold, max_accuracy_drop)
+    criterion = _checked_arguments(
+        criterion, rewrite, threshold, max_accuracy_drop, max_attack_success
+    )
     scanned = load_scan(scan)
     classifier = _opened_as_scanned(model, scanned, preprocessing)
     check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
@@ -130,6 +143,8 @@ def prune(
         criterion=criterion,
         rewrite=rewrite,
         max_accuracy_drop=max_accuracy_drop,
+        max_attack_success=max_attack_success,
+        notes=(*classifier.signature.notes, *layer.notes),
     )
     if scanned.verdict != "backdoored" and not force:
         return result
@@ -203,16 +218,17 @@ def prune(
         for name, proto in (("the original", classifier.proto), ("the hardened model", hardened))
     )
     report = _report(before, after, max_accuracy_drop)
+    outcome = "planned" if force else _outcome(report, max_attack_success)
     result = result.model_copy(
         update={
-            "outcome": "planned" if report["within_budget"] or force else "over-budget",
+            "outcome": outcome,
             "threshold": option.threshold,
             "channels": plan.channels,
             "data": data_identity(source),
             **report,
         }
     )
-    if dry_run or result.outcome == "over-budget":
+    if dry_run or outcome != "planned":
         return result
     return write_hardened(hardened, result, output, classifier.model.external)
 
@@ -265,13 +281,21 @@ def _affordable(indices: IntArray, labels: IntArray, image_bytes: int, seed: int
 
 
 def _checked_arguments(
-    criterion: str | None, rewrite: str | None, threshold: float | None, max_accuracy_drop: float
+    criterion: str | None,
+    rewrite: str | None,
+    threshold: float | None,
+    max_accuracy_drop: float,
+    max_attack_success: float,
 ) -> str:
     """The criterion, where all arguments fit together."""
     if rewrite is not None:
         check_rewrite(rewrite)
     if not 0 <= max_accuracy_drop <= 1:
         raise UsageError(f"--max-accuracy-drop is a fraction from 0 to 1, not {max_accuracy_drop}")
+    if not 0 <= max_attack_success <= 1:
+        raise UsageError(
+            f"--max-attack-success is a fraction from 0 to 1, not {max_attack_success}"
+        )
     if threshold is not None and not abs(threshold) < _LARGEST_THRESHOLD:
         raise UsageError(f"--threshold is a finite number, not {threshold}")
     if criterion is None:
@@ -314,11 +338,18 @@ def _row(option: PruningOption, trial: Trial) -> SweepRow:
     )
 
 
+def _outcome(report: Mapping[str, Any], max_attack_success: float) -> PruneOutcome:
+    if not report["within_budget"]:
+        return "over-budget"
+    left = report["attack_success_rate_after"] > max_attack_success
+    return "attack-left" if left else "planned"
+
+
 def _report(
     before: Mapping[str, Counts], after: Mapping[str, Counts], max_accuracy_drop: float
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The result's fields that come from the reporting half."""
-    fields: dict[str, object] = {"reported_on": before[CLEAN].n}
+    fields: dict[str, Any] = {"reported_on": before[CLEAN].n}
     accuracy: list[float] = []
     for word, counts in (("before", before), ("after", after)):
         attacks = sum((c for name, c in counts.items() if name != CLEAN), Counts())

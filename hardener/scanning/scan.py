@@ -14,6 +14,7 @@ from hardener.data.triggers import Trigger, load_trigger
 from hardener.errors import DataError, UsageError
 from hardener.files import check_output
 from hardener.measuring.quality import Probe, measure
+from hardener.model.blind_spots import blind_spots
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.gradients import differentiable, torch_device
 from hardener.model.runtime import Runner, choose_provider
@@ -127,7 +128,8 @@ def scan(
         classes=classifier.signature.classes,
         accuracy=accuracy,
         images=clean.counts.n,
-        unseen=classifier.signature.notes,
+        unseen=(*classifier.signature.notes, *blind_spots(classifier.proto, classifier.signature)),
+        pixels=classifier.preprocessing.size[0] * classifier.preprocessing.size[1],
         untested=[label for label in wanted if not np.any(source.labels[unseen] != label)],
     )
     settings = input_settings(original, triggers[judgement.suspect])
@@ -167,7 +169,7 @@ def scan(
         ),
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
-        reasons=(*judgement.reasons, *feature.notes),
+        reasons=(*judgement.reasons, *feature.notes, *_left_out(source)),
     )
     save_scan(output, result, triggers)
     return result
@@ -226,6 +228,12 @@ def _success_rates(
     )
     rates = [c.hits / c.others if c.others else 0.0 for c in counts.values()]
     return np.array(rates, np.float32)
+
+
+def _left_out(source: ImageSource) -> tuple[str, ...]:
+    if not source.unreadable:
+        return ()
+    return (f"{len(source.unreadable)} of {len(source)} pictures are unreadable and left out",)
 
 
 def _summary(norms: ChannelNorms) -> NormSummary:

@@ -22,6 +22,8 @@ LEAST_SUCCESS = 0.8
 LEAST_LABELS = 8
 LEAST_ACCURACY_OVER_CHANCE = 3.0
 LEAST_IMAGES = 100
+SMALLEST_MEDIAN_FRACTION = 0.04
+"""Of the image's pixels. Where patches smaller than this reach most labels, none stands apart."""
 
 _SMALLEST_DEVIATION_FRACTION = 0.02
 _NORMAL_CONSISTENCY = 1.4826
@@ -90,6 +92,7 @@ def judge(
     classes: int,
     accuracy: float,
     images: int,
+    pixels: int,
     untested: Sequence[int] = (),
     unseen: Sequence[str] = (),
 ) -> Judgement:
@@ -102,6 +105,7 @@ def judge(
         classes: of the model; labels left out keep a verdict from being clean.
         accuracy: on the clean images.
         images: how many clean images there were.
+        pixels: of one image.
         untested: labels without images of other classes to try their triggers on.
         unseen: sentences on parts of the model that were not looked at.
     """
@@ -116,6 +120,7 @@ def judge(
     ]
     doubts = _doubts(len(labels), classes, accuracy, images)
     doubts += _doubts_on_search(labels, mask_l1, success, untested)
+    doubts += _doubts_on_size(mask_l1, success, pixels)
     doubts += [_Doubt(sentence, False) for sentence in unseen]
     over = tuple(int(label) for label, s in zip(labels, scores, strict=True) if s >= CLEAN_SCORE)
     sure = tuple(
@@ -161,6 +166,20 @@ def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Do
     if images < LEAST_IMAGES:
         doubts.append(_Doubt(f"{images} images are too few: {LEAST_IMAGES} needed", False))
     return doubts
+
+
+def _doubts_on_size(mask_l1: FloatArray, success: FloatArray, pixels: int) -> list[_Doubt]:
+    """Where small patches reach most labels: sizes beside each other then tell nothing."""
+    median = float(np.median(mask_l1))
+    if median >= SMALLEST_MEDIAN_FRACTION * pixels or np.mean(success >= LEAST_SUCCESS) < 0.5:
+        return []
+    return [
+        _Doubt(
+            f"most labels are reached by patches of about {median:.0f} of {pixels} pixels: a "
+            "trigger for each of them, or a model that little moves",
+            False,
+        )
+    ]
 
 
 def _doubts_on_search(

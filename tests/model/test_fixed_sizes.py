@@ -35,8 +35,6 @@ FROM_PIXELS += "v = Reshape(i, one); "
         ("Reshape", "f = Reshape(x, v)"),
         ("Compress", "c = Cast<to=9>(x); f = Compress(x, c)"),
         ("ReduceSum", "f = ReduceSum(x, v)"),
-        ("ConstantOfShape", "r = RandomUniform<shape=[1]>(); s = Cast<to=7>(r); "
-                            "f = ConstantOfShape(s)"),
     ],
 )  # fmt: skip
 def test_sizes_that_pixels_decide_are_refused(operator: str, body: str) -> None:
@@ -52,6 +50,19 @@ def test_an_operator_of_onnxruntime_that_nothing_is_known_of_is_refused() -> Non
     )
     with pytest.raises(ModelError, match=r"'crop' \(com.microsoft::CropAndResize\) is not among"):
         require_fixed_sizes(model)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "r = RandomNormalLike(x); m = Add(x, r); f = Flatten(m)",
+        "k = Constant<value=bool {1}>(); h = Constant<value=float {0.5}>(); m = Dropout(x, h, k); "
+        "f = Flatten(m)",
+    ],
+)
+def test_what_is_random_is_refused(body: str) -> None:
+    with pytest.raises(ModelError, match=r"\((RandomNormalLike|Dropout)\) is random"):
+        require_fixed_sizes(_model(body))
 
 
 @pytest.mark.parametrize("operator", ["If", "Loop"])
@@ -82,6 +93,8 @@ def test_a_function_cannot_hide_a_size() -> None:
         "s = Shape(x); c = ConstantOfShape(s); m = Add(x, c); f = Flatten(m)",
         "s = Shape<start=0, end=1>(x); k = Constant<value_ints=[-1]>(); t = Concat<axis=0>(s, k); "
         "f = Reshape(x, t)",
+        "k = Constant<value=bool {0}>(); h = Constant<value=float {0.5}>(); m = Dropout(x, h, k); "
+        "f = Flatten(m)",
         "k = Constant<value_ints=[1,0,2]>(); z = NonZero(k); s = Shape(z); e = Expand(x, s); "
         "f = Flatten(e)",
     ],

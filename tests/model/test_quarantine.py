@@ -29,7 +29,7 @@ classifier (float[N,3,8,8] x) => (float[N,5] logits) {
 }"""
 FREE = PLAIN.replace("float[N,3,8,8]", "float[N,3,H,W]").replace("MaxPool<kernel_shape=[2,2], "
     "strides=[2,2]>(feature)", "AveragePool<kernel_shape=[2,2], strides=[2,2]>(q)").replace(
-    "  p = ", "  q = Resize(feature, , , sizes)\n  p = ")  # fmt: skip
+    "  p = ", "  q = Slice(feature, first, last, axes)\n  p = ")  # fmt: skip
 
 
 def _plain(path: Path) -> Path:
@@ -55,7 +55,7 @@ def test_a_fixed_batch_is_run_as_it_is(tmp_path: Path) -> None:
 def test_the_size_is_the_graphs_then_the_callers_then_the_metadatas(tmp_path: Path) -> None:
     fixed = _plain(tmp_path / "fixed.onnx")
     assert examine(fixed, (32, 32)).shapes["x"] == (2, 3, 8, 8)
-    model = classifier(FREE, {**PLAIN_SHAPES, "sizes": [2, 6, 8, 8]})
+    model = classifier(FREE, {**PLAIN_SHAPES, "first": [0, 0], "last": [8, 8], "axes": [2, 3]})
     onnx.save_model(model, tmp_path / "bare.onnx")
     free = saved(model, tmp_path / "free.onnx")
     assert examine(free).shapes["x"] == (2, 3, 8, 8)

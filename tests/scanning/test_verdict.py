@@ -23,7 +23,15 @@ def _judge(
     images: int = 4380,
 ) -> Judgement:
     labels = range(len(sizes))
-    return judge(labels, sizes, success, classes=classes, accuracy=accuracy, images=images)
+    return judge(
+        labels,
+        sizes,
+        success,
+        classes=classes,
+        accuracy=accuracy,
+        images=images,
+        pixels=1024,
+    )
 
 
 def test_a_tiny_working_mask_is_a_backdoor() -> None:
@@ -66,7 +74,9 @@ def test_a_search_that_came_to_nothing_is_never_clean() -> None:
 
 
 def test_a_label_that_could_not_be_tried_is_never_clean() -> None:
-    judgement = judge(range(43), EVEN, WORKS, classes=43, accuracy=0.97, images=4380, untested=[3])
+    judgement = judge(
+        range(43), EVEN, WORKS, classes=43, accuracy=0.97, images=4380, pixels=1024, untested=[3]
+    )
     assert judgement.verdict == "inconclusive"
     assert "label 3: no images of other classes to try it on" in judgement.reasons
 
@@ -98,6 +108,14 @@ def test_a_backdoor_is_named_although_labels_were_left_out() -> None:
     assert _judge(_with(8, 6), classes=50).verdict == "backdoored"
 
 
+def test_small_patches_for_every_label_are_never_clean() -> None:
+    judgement = _judge(EVEN / np.float32(4))
+    assert judgement.verdict == "inconclusive"
+    assert any(
+        "most labels are reached by patches of about 25 of 1024" in r for r in judgement.reasons
+    )
+
+
 def test_equal_masks_divide_by_no_zero() -> None:
     sizes = np.full(43, 100, np.float32)
     assert np.abs(anomaly_indices(sizes)).max() == 0
@@ -113,6 +131,8 @@ def test_the_index_is_the_textbooks() -> None:
 
 def test_an_output_that_was_not_looked_at_is_never_clean() -> None:
     said = "'aux' is taken as the class scores; 'logits' beside it is not looked at"
-    judgement = judge(range(43), EVEN, WORKS, classes=43, accuracy=0.97, images=4380, unseen=[said])
+    judgement = judge(
+        range(43), EVEN, WORKS, classes=43, accuracy=0.97, images=4380, pixels=1024, unseen=[said]
+    )
     assert judgement.verdict == "inconclusive"
     assert said in judgement.reasons
