@@ -49,6 +49,7 @@ from benchmarks.setting import machine, write_results
 # Imported before the children are forked, so that none of them has to.
 _HEAVY = (hardener.model.gradients, hardener.model.inspecting, hardener.pruning.named)
 _CASES_A_CHILD = 20
+_WAIT_SECONDS = 0.05
 _EVERY = 500
 _SHOWN_FINDINGS = 40
 
@@ -106,11 +107,19 @@ def main() -> None:
     # Forked while there are no threads: each worker forks once more for the cases.
     forking = get_context("fork")
     queue = forking.SimpleQueue()
-    for job in range(asked.jobs):
-        share = names[job :: asked.jobs]
-        forking.Process(target=_work, args=(run, share, queue), daemon=True).start()
+    shares = [names[job :: asked.jobs] for job in range(asked.jobs)]
+    workers = [
+        forking.Process(target=_work, args=(run, share, queue), daemon=True) for share in shares
+    ]
+    for worker in workers:
+        worker.start()
     with suppress(KeyboardInterrupt):  # what is done by then is written down
         while len(results) < len(names):
+            if queue.empty():
+                if not any(worker.is_alive() for worker in workers) and queue.empty():
+                    sys.exit(f"the workers left after {len(results)} of {len(names)} cases")
+                time.sleep(_WAIT_SECONDS)
+                continue
             for result in queue.get():
                 results.append(result)
                 if result.outcome.kind == "finding":

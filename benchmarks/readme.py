@@ -29,7 +29,17 @@ def filled(text: str) -> str:
 
 
 def _support() -> str:
-    return (RESULTS / "matrix.md").read_text(encoding="utf-8").partition("\n\n")[0] + "\n"
+    """The matrix's table and what is not supported at all."""
+    table = (RESULTS / "matrix.md").read_text(encoding="utf-8").partition("\n\n")[0]
+    reasons: dict[str, list[str]] = {}
+    for row in _result("matrix")["rows"]:
+        told = row["proof"]["refusals"] or {}
+        reason = told.get("all") or told.get("export")
+        if reason is not None:
+            general = re.sub(r"'[^']*'", "…", reason)
+            reasons.setdefault(general, []).append(f"{row['group']}: {row['name']}")
+    lines = [f"- {'; '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return "\n".join([table, "", "Not supported, or not made by the exporter:", "", *lines]) + "\n"
 
 
 def _speed() -> str:

@@ -297,3 +297,13 @@ def test_huge_images_are_refused_before_they_are_made(
     assert len(captured.err.splitlines()) == 1
     assert any(word in captured.err for word in ("2048", "whole number")), captured.err
     assert not Path("out.onnx").exists()
+
+
+def test_an_npz_header_that_claims_gigabytes_is_not_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("images.npy", "w") as stream:
+            stream.write(b"\x93NUMPY\x02\0" + (64 << 20).to_bytes(4, "little"))
+            stream.write(b" " * (64 << 20))
+        archive.writestr("labels.npy", b"")
+    with pytest.raises(DataError, match=r"its header is said to take 67108864 bytes$"):
+        open_images(tmp_path / "d.npz")

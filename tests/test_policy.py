@@ -23,6 +23,7 @@ def test_harden_toml_is_found_here(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         ("[", "is no TOML"),
         ("[gates]\n", r"unknown section \[gates\]"),
+        ("[preprocessing]\nmaen = 1\n", "unknown key 'maen'"),
         ("[preprocessing]\nmean = 'x'\n", "mean is a number"),
         ("preprocessing = 3\n", "is a table"),
     ],

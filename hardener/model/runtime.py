@@ -148,6 +148,7 @@ def open_runner(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
+        options.log_severity_level = 4  # the caller tells of a refusal, or goes another way
     if provider == "cpu" and _has_float16(proto):
         # onnxruntime 1.31 crashes on some float16 transformers at its highest level.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

@@ -96,6 +96,7 @@ def test_a_broken_model_is_not_saved(tmp_path: Path) -> None:
         ("hardener.preprocessing", "{"),
         ("hardener.preprocessing", '{"mean": "x", "std": 1}'),
         ("hardener.class_names", "[1]"),
+        ("hardener.class_names", '["a", "b", "a"]'),
         ("hardener.class_names", "{"),
         ("hardener.class_names", '["\\ud800"]'),
         ("hardener.preprocessing", '{"mean": NaN}'),

@@ -54,3 +54,9 @@ def test_an_output_of_another_form_is_not_passed_over_in_silence() -> None:
     signature = read_signature(classifier(text, shapes))
     assert signature.output == "logits"
     assert "'other' beside it is not looked at" in signature.notes[0]
+
+
+def test_scores_that_are_computed_from_scores_are_not_chosen_between() -> None:
+    text = _two_outputs("other = Neg(logits)", "logits = Gemm<transB=1>(d, w2, b2)")
+    with pytest.raises(ModelError, match=r"several outputs could be .*'logits', 'other'"):
+        read_signature(classifier(text, dict(PLAIN_SHAPES)))

@@ -46,3 +46,23 @@ def test_names_that_the_tool_keeps_for_itself_are_refused() -> None:
     text = PLAIN.replace("feature", "hardener_keep")
     with pytest.raises(ModelError, match="names that begin with 'hardener_' are kept"):
         read_signature(classifier(text, dict(PLAIN_SHAPES)))
+
+
+@pytest.mark.parametrize(
+    ("ending", "logits", "notes"),
+    [("Softmax<axis=1>", "g", 0), ("Sigmoid", "g", 1), ("Cast<to=1>", "g", 0)],
+)
+def test_what_an_ending_hides_is_noted(ending: str, logits: str, notes: int) -> None:
+    text = PLAIN.replace("logits = Gemm<transB=1>(d, w2, b2)",
+                         f"g = Gemm<transB=1>(d, w2, b2)\n  logits = {ending}(g)")  # fmt: skip
+    signature = read_signature(classifier(text, dict(PLAIN_SHAPES)))
+    assert signature.logits == logits
+    assert len(signature.notes) == notes
+
+
+def test_a_cast_that_may_overflow_is_no_ending() -> None:
+    text = PLAIN.replace("float[N,5] logits", "float16[N,5] logits").replace(
+        "logits = Gemm<transB=1>(d, w2, b2)",
+        "g = Gemm<transB=1>(d, w2, b2)\n  logits = Cast<to=10>(g)",
+    )
+    assert read_signature(classifier(text, dict(PLAIN_SHAPES))).logits == "logits"

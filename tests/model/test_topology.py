@@ -111,3 +111,9 @@ def test_a_model_without_a_map_that_all_ways_lead_through_is_refused() -> None:
     shapes: Shapes = {**PLAIN_SHAPES, "w1": (12, 3, 3, 3), "b1": (12,), "w2": (5, 192)}
     with pytest.raises(ModelError, match="no feature map that all ways lead through"):
         _found(text, shapes)
+
+
+def test_a_layer_of_one_channel_is_refused() -> None:
+    model = classifier(PLAIN, {**PLAIN_SHAPES, "w1": (1, 3, 3, 3), "b1": (1,), "w2": (5, 16)})
+    with pytest.raises(ModelError, match="has one channel only"):
+        find_feature_layer(model, read_signature(model), shapes_of(model))
