@@ -112,7 +112,7 @@ def _masked_logits(
     channels: Sequence[int],
     feeds: dict[str, np.ndarray],
 ) -> list[np.ndarray]:
-    """The outputs with channels of a tensor multiplied by zero, for every reader of it."""
+    """The outputs with channels of a tensor put to zero, for every reader of it."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     # What the file declares of tensors inside may be wrong, and is not needed.
@@ -122,23 +122,37 @@ def _masked_logits(
     (features,) = _session(probe).run(None, feeds)
     shape = [1] * features.ndim
     shape[axis] = features.shape[axis]
-    keep = np.ones(features.shape[axis], features.dtype)
-    keep[list(channels)] = 0
+    pruned = np.zeros(features.shape[axis], np.bool_)
+    pruned[list(channels)] = True
+    zero = np.array(_zero_point(model, layer), features.dtype)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    masked, mask = "the independent mask's output", "the independent mask"
+    masked, mask, zeros = (f"the independent mask{part}" for part in ("'s output", "", "'s zero"))
     nodes = list(changed.graph.node)
     for position, node in enumerate(nodes):
         for index, name in enumerate(node.input):
             if name == layer:
                 nodes[position].input[index] = masked
     place = next(i for i, node in enumerate(nodes) if layer in node.output) + 1
-    nodes.insert(place, onnx.helper.make_node("Mul", [layer, mask], [masked]))
+    nodes.insert(place, onnx.helper.make_node("Where", [mask, zeros, layer], [masked]))
     del changed.graph.node[:]
     changed.graph.node.extend(nodes)
-    weights = onnx.numpy_helper.from_array(keep.reshape(shape), mask)
-    changed.graph.initializer.append(weights)
+    for values, name in ((pruned.reshape(shape), mask), (zero, zeros)):
+        changed.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
     return _session(changed).run(None, feeds)
+
+
+def _zero_point(model: onnx.ModelProto, tensor: str) -> int:
+    """The integer that stands for zero in a quantised tensor; 0 in any other."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    weights = {weight.name: weight for weight in model.graph.initializer}
+    while tensor in makers:
+        node = makers[tensor]
+        place = {"QuantizeLinear": 2, "QLinearConv": 7}.get(node.op_type)
+        if place is not None:
+            return int(onnx.numpy_helper.to_array(weights[node.input[place]]).item())
+        tensor = node.input[0] if node.input else ""
+    return 0
 
 
 def _session(model: onnx.ModelProto) -> ort.InferenceSession:

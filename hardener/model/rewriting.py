@@ -155,29 +155,31 @@ def comparison(
     """
     signature = replace(signature, output=signature.logits)
     original, changed = (ending_at(proto, signature.logits) for proto in (original, changed))
-    parameter: dict[str, AnyArray] = {}
     if plan.rewrite == "guard":
         head_model = guardable_head(original, plan.layer, signature)
-        parameter[THRESHOLD_INPUT] = np.array(plan.threshold, np.float32)
+        planned = {THRESHOLD_INPUT: np.array(plan.threshold, np.float32)}
+        idle = {THRESHOLD_INPUT: np.array(np.finfo(np.float32).max)}
     else:
         head_model = maskable_head(original, plan.layer, signature)
-        parameter[KEEP_INPUT] = np.ones(plan.layer.channels, np.float32)
-        parameter[KEEP_INPUT][list(plan.channels)] = 0
-    trunk, head, before, after = (
-        open_runner(proto, "cpu", batch=signature.batch)
-        for proto in (trunk_model(original, plan.layer, signature), head_model, original, changed)
+        idle = {KEEP_INPUT: np.ones(plan.layer.channels, np.float32)}
+        planned = {KEEP_INPUT: idle[KEEP_INPUT].copy()}
+        planned[KEEP_INPUT][list(plan.channels)] = 0
+    trunk, head, after = (
+        open_runner(proto, "cpu", batch=signature.batch, frugal=True)
+        for proto in (trunk_model(original, plan.layer, signature), head_model, changed)
     )
     names = [output.name for output in trunk.session.get_outputs()]
 
     def compare(network_input: AnyArray) -> float:
         images = {signature.input: network_input}
-        (expected,) = head.run(dict(zip(names, trunk.run(images), strict=True)) | parameter)
+        features = dict(zip(names, trunk.run(images), strict=True))
+        (expected,) = head.run(features | planned)
         if not np.isfinite(expected.astype(np.float32)).all():
             raise InconclusiveError(
                 "the model gives values that are not finite: nothing can be said"
             )
         difference = _largest_difference(after.run(images)[0], expected)
-        effect = _largest_difference(before.run(images)[0], expected)
+        effect = _largest_difference(head.run(features | idle)[0], expected)
         allowed = _allowed(original, expected, effect)
         if not difference <= allowed:
             raise ModelError(

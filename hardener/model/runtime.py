@@ -123,6 +123,7 @@ def open_runner(
     batch: int | None = None,
     *,
     exact: bool = False,
+    frugal: bool = False,
 ) -> Runner:
     """Loads a model into onnxruntime on one execution provider.
 
@@ -136,6 +137,7 @@ def open_runner(
         batch: how many images every run takes, where the graph fixes that.
         exact: multiplies 8-bit numbers without saturation, which onnxruntime otherwise lets
             happen on processors without VNNI; not every quantised model can be run so.
+        frugal: gives memory back after each run, where several sessions are open at once.
 
     Raises:
         ModelError: onnxruntime refuses the model.
@@ -146,6 +148,7 @@ def open_runner(
     options.intra_op_num_threads = threads or available_cores()
     # Idle threads of one session must not take the cores from another that is being timed.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = not frugal
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 4  # the caller tells of a refusal, or goes another way
