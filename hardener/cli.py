@@ -174,7 +174,10 @@ def scan(
         )
     note(_how_it_ran(result), quiet=quiet)
     _note_unreadable(result.data.unreadable, quiet=quiet)
-    _print(result, output_format, f"wrote {output / SCAN_FILE}")
+    lines = [f"wrote {output / SCAN_FILE}; the triggers as pictures lie in {output / 'triggers'}"]
+    if result.verdict == "backdoored":
+        lines.append(f"next: harden prune {model} --scan {output} --data {data} -o HARDENED.onnx")
+    _print(result, output_format, *lines)
     return {"clean": DONE, "backdoored": BAD_NEWS, "inconclusive": INCONCLUSIVE}[result.verdict]
 
 
@@ -287,7 +290,8 @@ def prune(
         note(_how_it_ran(result), quiet=quiet)
         if result.data is not None:
             _note_unreadable(result.data.unreadable, quiet=quiet)
-    _print(result, output_format)
+    following = [f"next: harden bench {model} {output} --data TEST -o BENCH.json"]
+    _print(result, output_format, *(following if result.outcome == "written" else ()))
     bad_news = dict.fromkeys(("no-gain", "over-budget", "attack-left"), BAD_NEWS)
     return {"inconclusive": INCONCLUSIVE, **bad_news}.get(result.outcome, DONE)
 
@@ -336,6 +340,8 @@ def bench(
             progress=progress,
         )
     note(_how_it_ran(result), quiet=quiet)
+    if trigger is None and scan is None:
+        note("no --trigger and no --scan: attack success is not measured", quiet=quiet)
     _note_unreadable(result.data.unreadable, quiet=quiet)
     _print(result, output_format, f"wrote {output}")
     return DONE

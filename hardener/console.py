@@ -202,8 +202,8 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
         "planned": f"dry run, nothing written: {what}",
         "nothing-found": "the scan found no backdoor: nothing to prune, nothing written "
         "(--force prunes the most suspicious label's channels all the same)",
-        "inconclusive": "the scan was inconclusive: nothing written (--force prunes the most "
-        "suspicious label's channels all the same)",
+        "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
+        "prunes the most suspicious label's channels all the same)",
         "no-gain": "no threshold within the accuracy budget lowers the attack success rate: "
         "nothing written (a larger --max-accuracy-drop or another --criterion may)",
         "attack-left": f"more than {_percent(result.max_attack_success)} of the attack is left: "

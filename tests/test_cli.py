@@ -293,6 +293,10 @@ BAD_COMMANDS = {
     "over itself": (["prune", "m.onnx", "--channels", "1", "-o", "m.onnx"], "is an input itself"),
     "other suffix": (["prune", "m.onnx", "--channels", "1", "-o", "h.bin"], "ends in .onnx"),
     "no arch": (["export", "text.onnx", "--arch", "nonsense", "-o", "h.onnx"], "MODULE:CLASS"),
+    "a target without a trigger": (
+        ["bench", "m.onnx", "--data", "d.npz", "-o", "b.json", "--target", "1"],
+        "give --trigger or --scan with it",
+    ),
     "no target": (
         ["bench", "m.onnx", "--data", "d.npz", "-o", "b.json", "--target", "77"],
         "target 77 is no label",

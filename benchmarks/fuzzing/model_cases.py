@@ -18,6 +18,7 @@ from benchmarks.fuzzing.trials import Stage, require
 from hardener.console import print_tables, summary
 from hardener.errors import HardenError, ModelError
 from hardener.model import quarantine
+from hardener.model.files import load_model
 from hardener.results import PruneResult
 
 _TOLERANCE = 2e-4
@@ -74,7 +75,7 @@ def _prune(stage: Stage, model: Path, channels: Sequence[int], rewrite: str) -> 
             [(v.name, v.type) for v in before] == [(v.name, v.type) for v in after],
             "inputs or outputs changed",
         )
-    feeds = _noise(original)
+    feeds = _noise(original, load_model(model).preferred_size)
     expected = _masked_logits(original, result.layer.name, result.layer.axis, channels, feeds)
     found = _session(hardened).run(None, feeds)
     for wanted, got in zip(expected, found, strict=True):
@@ -169,11 +170,12 @@ def _free_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     return [value for value in model.graph.input if value.name not in weights]
 
 
-def _noise(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+def _noise(model: onnx.ModelProto, size: tuple[int, int] | None) -> dict[str, np.ndarray]:
+    """Images of the size that the graph fixes, else of the one that the metadata asks for."""
     (image,) = _free_inputs(model)
-    shape = [
-        dim.dim_value if dim.dim_value > 0 else (3 if axis == 0 else _FREE_SIDE)
-        for axis, dim in enumerate(image.type.tensor_type.shape.dim)
-    ]
+    height, width = size or (_FREE_SIDE, _FREE_SIDE)
+    dims = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
+    free = [3, 3, height, width] if dims[1] in (1, 3) else [3, height, width, 3]
+    shape = [given if given > 0 else wanted for given, wanted in zip(dims, free, strict=True)]
     values = np.random.default_rng(7).normal(size=shape)
     return {image.name: values.astype(np.float32)}

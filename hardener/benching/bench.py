@@ -128,6 +128,8 @@ def _target(
     smallest = min(c.signature.classes for c in classifiers)
     if target is not None and not 0 <= target < smallest:
         raise UsageError(f"target {target} is no label of the models: 0 to {smallest - 1}")
+    if target is not None and original is None and synthetic is None:
+        raise UsageError("--target counts the hits of a trigger: give --trigger or --scan with it")
     return target
 
 

@@ -171,7 +171,8 @@ def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Do
 def _doubts_on_size(mask_l1: FloatArray, success: FloatArray, pixels: int) -> list[_Doubt]:
     """Where small patches reach most labels: sizes beside each other then tell nothing."""
     median = float(np.median(mask_l1))
-    if median >= SMALLEST_MEDIAN_FRACTION * pixels or np.mean(success >= LEAST_SUCCESS) < 0.5:
+    few = len(mask_l1) < LEAST_LABELS or np.mean(success >= LEAST_SUCCESS) < 0.5
+    if few or median >= SMALLEST_MEDIAN_FRACTION * pixels:
         return []
     return [
         _Doubt(
