@@ -23,6 +23,7 @@ from hardener.results import PruneResult
 
 _TOLERANCE = 2e-4
 _FREE_SIDE = 16
+_LARGEST_SIDE = 256
 
 
 def mutated_files(rng: Generator, files: Files) -> tuple[str, dict[str, bytes]]:
@@ -171,9 +172,10 @@ def _free_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def _noise(model: onnx.ModelProto, size: tuple[int, int] | None) -> dict[str, np.ndarray]:
-    """Images of the size that the graph fixes, else of the one that the metadata asks for."""
+    """Images of the size that the graph fixes, else of a small one that the metadata asks for."""
     (image,) = _free_inputs(model)
-    height, width = size or (_FREE_SIDE, _FREE_SIDE)
+    small = size is not None and max(size) <= _LARGEST_SIDE
+    height, width = size if size is not None and small else (_FREE_SIDE, _FREE_SIDE)
     dims = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
     free = [3, 3, height, width] if dims[1] in (1, 3) else [3, height, width, 3]
     shape = [given if given > 0 else wanted for given, wanted in zip(dims, free, strict=True)]

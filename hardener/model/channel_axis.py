@@ -83,7 +83,7 @@ def _axis_made_by(node: gs.Node, rank: int) -> int:
 def _same_shape_before(tensor: gs.Variable, shapes: Mapping[str, tuple[int, ...]]) -> list[gs.Node]:
     """The nodes back to an earlier tensor of the same shape, the last one first.
 
-    None where a layer with weights, or nothing, comes before such a tensor.
+    Empty where a layer with weights, or nothing, comes before such a tensor.
     """
     passed: list[gs.Node] = []
     at: gs.Variable | None = tensor

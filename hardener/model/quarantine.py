@@ -19,17 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 
 import hardener.errors
 from hardener.arrays import AnyArray
 from hardener.data.preprocessing import LARGEST_SIDE
-from hardener.errors import HardenError, ModelError
+from hardener.errors import HardenError, ModelError, one_line
 from hardener.model.company import require_same_in_any_company
 from hardener.model.endings import ending_at
 from hardener.model.files import OnnxModel, external_files, load_model
 from hardener.model.fixed_sizes import require_fixed_sizes
 from hardener.model.observing import observed_shapes
 from hardener.model.runtime import Runner, open_runner
+from hardener.model.sessions import open_session
 from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
 from hardener.model.widening import widened
 
@@ -127,6 +130,8 @@ def examine_here(path: Path, size: Sequence[float] | None = None) -> Examination
     require_fixed_sizes(model.proto)
     images = _images(model, signature, size)
     wide = widened(model.proto)
+    if wide is not model.proto:
+        _require_types(model.proto)
     shapes = observed_shapes(wide, {signature.input: images})
     if signature.batch is None:
         alone = observed_shapes(wide, {signature.input: images[:1]})
@@ -137,6 +142,20 @@ def examine_here(path: Path, size: Sequence[float] | None = None) -> Examination
     runner = open_runner(ending_at(model.proto, signature.output), "cpu", 1, signature.batch)
     _require_alike(runner, signature, images)
     return Examination(model.sha256, shapes)
+
+
+def _require_types(proto: onnx.ModelProto) -> None:
+    """Lets onnxruntime check a bfloat16 model's types, which are no longer seen in float32.
+
+    It looks at types first and then finds that it has no kernels.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        open_session(proto, options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        if type(error).__name__ != "NotImplemented":
+            raise ModelError(f"onnxruntime refuses the model: {one_line(error)}") from error
 
 
 def _require_alike(runner: Runner, signature: Signature, images: AnyArray) -> None:

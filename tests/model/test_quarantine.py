@@ -189,3 +189,11 @@ def test_a_model_that_changes_after_the_examination_is_refused(
     monkeypatch.setattr(quarantine, "examine", then_swapped)
     with pytest.raises(ModelError, match="changed while it was read"):
         load_untrusted(path)
+
+
+def test_a_type_that_is_only_declared_is_refused(tmp_path: Path) -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
+    onnx.save_model(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="Type Error"):
+        examine(tmp_path / "m.onnx")
