@@ -31,14 +31,16 @@ def filled(text: str) -> str:
 def _support() -> str:
     """The matrix's table and what is not supported at all."""
     table = (RESULTS / "matrix.md").read_text(encoding="utf-8").partition("\n\n")[0]
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for row in _result("matrix")["rows"]:
         told = row["proof"]["refusals"] or {}
         reason = told.get("all") or told.get("export")
         if reason is not None:
             general = re.sub(r"'[^']*'", "…", reason)
-            reasons.setdefault(general, []).append(f"{row['group']}: {row['name']}")
-    lines = [f"- {'; '.join(names)}: {reason}" for reason, names in reasons.items()]
+            reasons.setdefault((row["group"], general), []).append(row["name"])
+    lines = [
+        f"- {group}: {', '.join(names)}: {reason}" for (group, reason), names in reasons.items()
+    ]
     return "\n".join([table, "", "Not supported, or not made by the exporter:", "", *lines]) + "\n"
 
 
