@@ -63,6 +63,7 @@ def prove(path: Path, channels: int | None = None) -> Proof:
         model = load_untrusted(path)
         signature = read_signature(model.proto)
         layer = find_feature_layer(model.proto, signature, model.shapes)
+        subject = _subject(model, signature, layer)
     except HardenError as error:
         return Proof(refusals={"all": str(error)})
     failures: list[str] = []
@@ -70,7 +71,6 @@ def prove(path: Path, channels: int | None = None) -> Proof:
         failures.append(f"{layer.channels} channels, the architecture has {channels}")
     pruned = np.zeros(layer.channels, np.bool_)
     pruned[np.random.default_rng(1).permutation(layer.channels)[: layer.channels // 2]] = True
-    subject = _subject(model, signature, layer)
     errors: dict[str, float] = {}
     refusals: dict[str, str] = {}
     for rewrite in ("fold", "mask", "guard"):

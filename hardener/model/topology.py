@@ -33,7 +33,7 @@ from hardener.model.weights import constant_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_PASSED_THROUGH = COPIES | MOVES | POOLS | REDUCTIONS
+_PASSED_THROUGH = COPIES | MOVES | POOLS | REDUCTIONS | {"DynamicQuantizeLinear"}
 _KEEPS_SCALE = MOVES | {"Clip", "Identity", "MaxPool", "Relu"}
 _PER_TOKEN = frozenset({"gemm", "matmul"})
 

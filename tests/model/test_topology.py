@@ -1,6 +1,10 @@
 """Feature layers of small graphs of every kind, told from the graph and one run."""
 
+from pathlib import Path
+
+import onnx
 import pytest
+from onnxruntime.quantization import quantize_dynamic
 from support.graphs import (
     NHWC,
     NHWC_SHAPES,
@@ -16,6 +20,7 @@ from support.graphs import (
 )
 
 from hardener.errors import ModelError, UsageError
+from hardener.model.quarantine import load_untrusted
 from hardener.model.signature import read_signature
 from hardener.model.topology import FeatureLayer, find_feature_layer
 
@@ -117,3 +122,13 @@ def test_a_layer_of_one_channel_is_refused() -> None:
     model = classifier(PLAIN, {**PLAIN_SHAPES, "w1": (1, 3, 3, 3), "b1": (1,), "w2": (5, 16)})
     with pytest.raises(ModelError, match="has one channel only"):
         find_feature_layer(model, read_signature(model), shapes_of(model))
+
+
+def test_behind_dynamic_quantisation_it_is_the_real_numbers(tmp_path: Path) -> None:
+    plain = classifier(TRANSFORMER, dict(TRANSFORMER_SHAPES))
+    onnx.save(plain, tmp_path / "f.onnx")
+    quantize_dynamic(tmp_path / "f.onnx", tmp_path / "q.onnx")
+    model = load_untrusted(tmp_path / "q.onnx")
+    layer = find_feature_layer(model.proto, read_signature(model.proto), model.shapes)
+    expected = find_feature_layer(plain, read_signature(plain), shapes_of(plain))
+    assert (layer.name, layer.axis, layer.scale) == (expected.name, expected.axis, None)
