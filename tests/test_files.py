@@ -11,9 +11,10 @@ from hardener.errors import UsageError
 from hardener.files import atomic_path, check_writable, sha256_of, write_text
 
 SLOW_WRITER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from hardener.files import atomic_path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 with atomic_path(Path(sys.argv[1])) as partial:
     partial.write_text("half")
     print("writing", flush=True)
