@@ -16,8 +16,8 @@ from hardener.model.rewriting import (
 from hardener.model.runtime import choose_provider
 from hardener.model.signature import read_signature
 from hardener.model.topology import find_feature_layer
-from hardener.pruning.writing import check_outputs, write_hardened
 from hardener.results import Layer, ModelIdentity, PruneResult
+from hardener.writing import check_outputs, write_hardened
 
 
 def prune_channels(

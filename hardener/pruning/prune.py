@@ -13,9 +13,9 @@ from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting
 from hardener.data.splits import stratified_halves, stratified_sample
-from hardener.errors import DataError, InconclusiveError, UsageError
+from hardener.errors import InconclusiveError, UsageError
 from hardener.measuring.quality import Counts, Probe, measure
-from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
+from hardener.model.classifier import Classifier, data_identity, open_full
 from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import (
     PruningPlan,
@@ -33,17 +33,16 @@ from hardener.pruning.choice import attacked, choose
 from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.options import PruningOption, pruning_options
 from hardener.pruning.sweep import Trial, feature_batches, feature_bytes, sweep
-from hardener.pruning.writing import check_outputs, write_hardened
 from hardener.results import (
     Layer,
-    Normalisation,
     PruneOutcome,
     PruneResult,
-    ScanResult,
     SweepRow,
 )
 from hardener.scanning.activations import joined
-from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers
+from hardener.scanning.reopening import open_as_scanned
+from hardener.scanning.saved import SCAN_FILE, load_synthetic_triggers
+from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_CRITERION = "linf-gap"
 _LEAST_IMAGES = 100
@@ -110,10 +109,8 @@ def prune(
     criterion = _checked_arguments(
         criterion, rewrite, threshold, max_accuracy_drop, max_attack_success
     )
-    scanned = load_scan(scan)
-    classifier = _opened_as_scanned(model, scanned, preprocessing)
+    scanned, classifier = open_as_scanned(model, scan, preprocessing)
     check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
-    _require_same_model(scan, scanned, classifier)
     shapes = classifier.model.shapes
     layer = find_feature_layer(classifier.proto, classifier.signature, shapes, scanned.layer.name)
     rewrite = rewrite or default_rewrite(
@@ -231,28 +228,6 @@ def prune(
     if dry_run or outcome != "planned":
         return result
     return write_hardened(hardened, result, output, classifier.model.external)
-
-
-def _opened_as_scanned(
-    model: Path, scanned: ScanResult, preprocessing: Sequence[Mapping[str, tuple[float, ...]]]
-) -> Classifier:
-    try:
-        return open_classifier(model, [scanned.preprocessing.fields, *preprocessing])
-    except DataError:  # of another model, as is told next
-        return open_classifier(model, preprocessing)
-
-
-def _require_same_model(scan: Path, scanned: ScanResult, classifier: Classifier) -> None:
-    if scanned.model.sha256 != classifier.model.sha256:
-        raise DataError(
-            f"{scan} is the scan of another model ({scanned.model.path}, sha256 "
-            f"{scanned.model.sha256[:12]}…): scan {classifier.model.path} first"
-        )
-    if scanned.preprocessing != Normalisation.of(classifier.preprocessing):
-        raise DataError(
-            f"{scan} was scanned with another preprocessing ({scanned.preprocessing}): give the "
-            "same --size, --mean and --std"
-        )
 
 
 def _affordable(indices: IntArray, labels: IntArray, image_bytes: int, seed: int) -> IntArray:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
-from hardener.scanning.inversion import InversionSettings, invert_triggers
+from hardener.scanning.inversion import invert_patches
+from hardener.scanning.searching import InversionSettings
 
 
 class CornerBackdoor(nn.Module):
@@ -24,7 +25,7 @@ class CornerBackdoor(nn.Module):
 def _invert(seed: int = 0, device: str = "cpu") -> list[Trigger]:
     images = np.random.default_rng(0).uniform(0.2, 0.6, (64, 3, 8, 8)).astype(np.float32)
     images[::2] += 0.2  # half of them are bright, so that neither 0 nor 1 comes for nothing
-    return invert_triggers(
+    return invert_patches(
         CornerBackdoor(),
         images,
         Preprocessing((8, 8), (0.0,) * 3, (1.0,) * 3),
