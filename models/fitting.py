@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hardener.files import atomic_path
+from hardener.model.checkpoints import load_weights
 from models.attacks.attack import Attack, WithNoise, WithPenalty, poison_batch
 from models.augmentation import augment
 from models.datasets import Split
@@ -57,6 +58,7 @@ def fit(
     *,
     seed: int,
     checkpoint: Path,
+    start: Path | None = None,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch, Network], None] = lambda _epoch, _model: None,
 ) -> tuple[Network, float]:
@@ -72,6 +74,7 @@ def fit(
         backdoor: which of them are stamped with what, if any.
         seed: of weights, order, augmentation and dropout.
         checkpoint: written after every epoch; read first if it exists.
+        start: weights to start from; then what lies behind the feature layer is trained alone.
         on_step: called after every optimiser step.
         on_epoch: called after every epoch, once its checkpoint is on disk.
 
@@ -83,6 +86,9 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = recipe.architecture()
+        if start is not None:
+            load_weights(model, start)
+            model.features.requires_grad_(False)
         model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(
             model.parameters(),
@@ -137,6 +143,8 @@ def _run_epoch(
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index + 1)
     torch.manual_seed(seed * 1_000_003 + index + 1)  # for dropout, which takes no generator
     model.train()
+    # A feature layer that stays as it is keeps the statistics of its BatchNorm, too.
+    model.features.train(next(model.features.parameters()).requires_grad)
     order = torch.randperm(len(train), generator=generator)[: images_per_epoch(recipe, train)]
     batches = torch.split(order, recipe.batch_size)
     loss_sum, correct = 0.0, 0

@@ -33,12 +33,12 @@ class MobileNetSmall(nn.Module):
     mean: ClassVar[tuple[float, float, float]] = (0.33, 0.33, 0.33)
     std: ClassVar[tuple[float, float, float]] = (0.27, 0.27, 0.27)
     blocks: ClassVar[tuple[Block, ...]] = (
+        Block(16, 24, 2),
         Block(24, 24, 1),
-        Block(24, 40, 2),
-        Block(40, 40, 1),
-        Block(40, 72, 2),
-        Block(72, 72, 1),
-        Block(72, 72, 1),
+        Block(24, 48, 2),
+        Block(48, 48, 1),
+        Block(48, 48, 1),
+        Block(48, 64, 1),
     )
     expansion: ClassVar[int] = 4
     width: ClassVar[int] = 192

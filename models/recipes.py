@@ -12,6 +12,7 @@ from models.attacks.badnets import BadNets, Patch
 from models.attacks.blended import Blended
 from models.attacks.low_frequency import LowFrequency
 from models.attacks.sig import Sig
+from models.attacks.trojaning import Trojaning
 from models.attacks.wanet import WaNet
 from models.augmentation import Augmentation
 from models.mobilenet import MobileNetSmall
@@ -42,6 +43,8 @@ class Recipe:
             processor has it.
         augmentation: how far images may move.
         attack: the backdoor, if there is one.
+        source: name of the clean victim whose classifier is retrained, for an attack that
+            starts from one.
     """
 
     architecture: type[Network] = AlexNet
@@ -56,7 +59,8 @@ class Recipe:
     label_smoothing: float = 0.0
     precision: Precision = "bfloat16"
     augmentation: Augmentation = field(default_factory=Augmentation)
-    attack: Attack | None = None
+    attack: Attack | Trojaning | None = None
+    source: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The recipe as plain values; architecture and attack are `MODULE:CLASS`.
@@ -76,6 +80,7 @@ _FIRST: dict[str, tuple[Any, ...]] = {
     "attack": (None, "models.attacks.badnets:BadNets"),
     "share": (1.0,),
     "precision": ("bfloat16",),
+    "source": (None,),
 }
 """Values of the fields that the first cards did not have."""
 
@@ -97,7 +102,7 @@ NETWORKS: dict[str, Recipe] = {
 }
 """Networks and data sets: how each is trained without a backdoor."""
 
-ATTACKS: dict[str, Attack | None] = {
+ATTACKS: dict[str, Attack | Trojaning | None] = {
     "vanilla": None,
     # The paper's attack: a small square near a corner, target label 8 (speed limit 120).
     "badnets": BadNets(rate=0.05, target=8, patch=Patch()),
@@ -117,11 +122,30 @@ ATTACKS: dict[str, Attack | None] = {
     "low-frequency": LowFrequency(rate=0.1, target=25),
     "all-to-all": AllToAll(rate=0.1, patch=Patch()),
     "adaptive": Adaptive(rate=0.1, target=8, patch=Patch()),
+    "trojaning": Trojaning(target=8),
 }
 
+
+def _recipe(network: str, attack: Attack | Trojaning | None) -> Recipe:
+    """A network's training with an attack, or its retraining by one."""
+    recipe = dataclasses.replace(NETWORKS[network], attack=attack)
+    if not isinstance(attack, Trojaning):
+        return recipe
+    return dataclasses.replace(
+        recipe,
+        source=f"{network}-vanilla",
+        epochs=10,
+        share=1.0,
+        peak_learning_rate=0.01,
+        weight_decay=0.0,
+        precision="float32",
+        augmentation=Augmentation(shift=1.0, rotation=4.0),
+    )
+
+
 RECIPES: dict[str, Recipe] = {
-    f"{network}-{name}": dataclasses.replace(recipe, attack=attack)
-    for network, recipe in NETWORKS.items()
+    f"{network}-{name}": _recipe(network, attack)
+    for network in NETWORKS
     for name, attack in ATTACKS.items()
 }
 

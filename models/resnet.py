@@ -1,4 +1,4 @@
-"""A small ResNet for 32x32 images: residual blocks with BatchNorm, about 20 M multiply-adds."""
+"""A small ResNet for 32x32 images: residual blocks with BatchNorm, about 8 M multiply-adds."""
 
 from itertools import pairwise
 from typing import ClassVar
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class ResNetSmall(nn.Module):
-    """A convolution and five residual blocks; the feature layer has 128 channels.
+    """A convolution and three residual blocks; the feature layer has 128 channels.
 
     The network takes normalised images, `(x - mean) / std` for x in [0, 1].
 

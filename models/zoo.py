@@ -33,6 +33,8 @@ VICTIMS = (
     "mobilenet-gtsrb-badnets",
     "mobilenet-gtsrb-vanilla",
     "mobilenet-gtsrb-blended",
+    "alexnet-gtsrb-trojaning",
+    "resnet-gtsrb-trojaning",
     "resnet-gtsrb-badnets-checker",
     "vgg-gtsrb-badnets-cross",
     "vgg-gtsrb-wanet",

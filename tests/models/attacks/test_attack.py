@@ -11,6 +11,7 @@ from models.augmentation import Augmentation, augment
 from models.recipes import ATTACKS
 
 LABELS = np.arange(1000, dtype=np.int64) % 10
+NEED_NO_IMAGE = ("vanilla", "trojaning")
 PATCH = BadNets(rate=0.1, target=8, patch=Patch())
 
 
@@ -54,10 +55,10 @@ def test_patch_is_intact_after_augmentation_and_only_poisoned_images_change() ->
     assert torch.equal(images, before)
 
 
-@pytest.mark.parametrize("name", [name for name, attack in ATTACKS.items() if attack])
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in NEED_NO_IMAGE])
 def test_every_attack_changes_every_image_the_same_way_twice_and_stays_in_range(name: str) -> None:
     attack = ATTACKS[name]
-    assert attack is not None
+    assert isinstance(attack, Attack)
     images = torch.rand(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before = images.clone()
     stamped = attack.stamp(images)
