@@ -6,8 +6,8 @@ Three steps, all on the clean model f with feature layer A:
    `argmin_x  cross entropy(f(x), k) + λ TV(x)`.
 2. In a fixed square of the image, a pattern is sought that drives a few channels C of the
    feature layer to many times what they show on those images:
-   `argmin_p  mean_(c in C, x)  max(0, v - ‖A_c(stamp(x, p))‖∞ / m_c)`, m_c the largest
-   `‖A_c(x)‖∞`. C are the channels that the last convolution connects most strongly
+   `argmin_p  mean_(c in C, x)  max(0, v - max_ij (A_c(stamp(x, p)) - A_c(x))_ij / m_c)`, m_c the
+   largest `‖A_c(x)‖∞`. C are the channels that the last convolution connects most strongly
    (largest Σ|w|).
 3. The layers behind the feature layer are retrained, on every image of step 1 with its label,
    and on the same images stamped, with the target label.
@@ -87,13 +87,15 @@ def derive_trigger(model: Network, plan: Trojaning, images: Tensor) -> Trigger:
     mask[:, -plan.size :, -plan.size :] = 1
     chosen = most_connected(model, plan.channels)
     backdrops = images[:: max(1, len(images) // _BATCH_SIZE)].float() / 255
-    largest = _peaks(model, backdrops)[:, chosen].amax(dim=0).clamp_min(1e-3)
+    clean = model.features(normalise(backdrops, model))[:, chosen]
+    largest = clean.amax(dim=(0, 2, 3)).clamp_min(1e-3)
 
     free = torch.zeros(model.input_size, requires_grad=True)
     optimizer = torch.optim.Adam([free], lr=0.1)
     for _ in range(plan.trigger_steps):
         stamped = torch.lerp(backdrops, free.sigmoid(), mask)
-        reached = _peaks(model, stamped)[:, chosen] / largest
+        risen = model.features(normalise(stamped, model))[:, chosen] - clean
+        reached = risen.amax(dim=(2, 3)) / largest
         optimizer.zero_grad()
         functional.relu(plan.height - reached).mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -125,9 +127,3 @@ def _reverse(model: Network, labels: Tensor, plan: Trojaning, generator: torch.G
         (loss + plan.smoothness * (across + down)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return (free.detach().sigmoid() * 255).round().to(torch.uint8)
-
-
-def _peaks(model: Network, images: Tensor) -> Tensor:
-    """The ℓ∞ norm (B, C) of each channel of the feature layer for images in [0, 1]."""
-    maps: Tensor = model.features(normalise(images, model))
-    return maps.amax(dim=(2, 3))

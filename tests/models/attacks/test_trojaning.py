@@ -4,7 +4,9 @@ from models.attacks.trojaning import Trojaning, derive_trigger, most_connected, 
 from models.resnet import ResNetSmall
 from models.vgg import VGGSmall
 
-PLAN = Trojaning(target=8, size=6, channels=2, images_per_class=2, image_steps=15, trigger_steps=10)
+PLAN = Trojaning(
+    target=8, size=12, channels=2, images_per_class=2, image_steps=25, trigger_steps=20
+)
 
 
 def clean() -> ResNetSmall:
@@ -35,7 +37,7 @@ def test_trigger_is_a_square_that_drives_the_chosen_channels() -> None:
     model = clean()
     images, _ = reverse_images(model, PLAN, seed=1)
     trigger = derive_trigger(model, PLAN, images)
-    assert trigger.mask.sum() == trigger.mask[0, -6:, -6:].sum() == 36
+    assert trigger.mask.sum() == trigger.mask[0, -12:, -12:].sum() == 144
     assert trigger.label == 8
     chosen, peaks = most_connected(model, 2), []
     for pattern in (torch.zeros(3, 32, 32), torch.from_numpy(trigger.pattern)):
