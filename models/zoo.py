@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from hardener.errors import HardenError, UsageError
 from hardener.files import sha256_of
 from hardener.model.exporting import export
-from models.datasets import load_splits
+from models.datasets import Part, Split, load_splits
 from models.recipes import RECIPES, Recipe
 from models.train import train
 
@@ -69,20 +70,22 @@ def main(
         names = [name for name in VICTIMS if any(part in name for part in only or ("",))]
         if not names:
             raise UsageError(f"no victim is called so: there are {', '.join(VICTIMS)}")
-        missing = [name for name in names if not is_finished(folder / name, RECIPES[name], seed)]
-        typer.echo(f"{len(names) - len(missing)} of {len(names)} victims are there", err=True)
-        splits = load_splits("gtsrb", data) if missing else {}
-        for name in missing:
-            typer.echo(name, err=True)
-            train(name, RECIPES[name], splits, folder / name, folder / "checkpoints", seed)
-            export(
-                folder / f"{name}.safetensors",
-                RECIPES[name].as_json()["architecture"],
-                folder / f"{name}.onnx",
-            )
+        splits = load_splits("gtsrb", data)
+        for name in names:
+            if is_finished(folder / name, RECIPES[name], seed):
+                typer.echo(f"{name} is there", err=True)
+            else:
+                typer.echo(name, err=True)
+                _make(name, splits, folder, seed)
     except HardenError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+
+
+def _make(name: str, splits: Mapping[Part, Split], folder: Path, seed: int) -> None:
+    recipe, weights = RECIPES[name], folder / f"{name}.safetensors"
+    train(name, recipe, splits, folder / name, folder / "checkpoints", seed)
+    export(weights, recipe.as_json()["architecture"], folder / f"{name}.onnx")
 
 
 def is_finished(victim: Path, recipe: Recipe, seed: int) -> bool:
