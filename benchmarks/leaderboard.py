@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -18,12 +18,13 @@ import typer
 
 import hardener
 from benchmarks.setting import gtsrb, machine, write_results
-from hardener.arrays import FloatArray
+from hardener.arrays import FloatArray, IntArray
 from hardener.errors import HardenError
 from hardener.files import write_text
 from hardener.measuring.intervals import wilson
 from hardener.model.classifier import open_classifier, open_full
 from hardener.results import Rate
+from hardener.scanning.saved import SCAN_FILE
 from models.attacks.attack import Attack
 from models.recipes import RECIPES
 from models.zoo import FOLDER, VICTIMS
@@ -105,8 +106,8 @@ def rating(before: Row, accuracy: float, attack_success_rate: float) -> float:
 
     Source: Zhu et al. 2023 (arXiv 2304.11823), equation 9, as BackdoorBench reports it.
     """
-    assert before.attack_success_rate is not None
-    fell = max(0.0, before.attack_success_rate["value"] - attack_success_rate)
+    success = before.attack_success_rate or {"value": 0.0}
+    fell = max(0.0, success["value"] - attack_success_rate)
     lost = max(0.0, before.accuracy["value"] - accuracy)
     return (fell - lost + 1) / 2
 
@@ -120,11 +121,13 @@ def _victim(folder: Path, name: str, seed: int, verdicts: dict[str, str]) -> lis
         verdicts[f"{name} {seed}"] = document["verdict"]
         return [Row(**row) for row in document["rows"]]
     model, clean = folder / f"{name}.onnx", gtsrb() / "gtsrb32-valid.zip"
-    began = time.perf_counter()
-    scanned = hardener.scan(model, clean, work / "scan", provider="cpu", seed=seed)
-    seconds = time.perf_counter() - began
+    scanned = (
+        hardener.load_scan(work / "scan")
+        if (work / "scan" / SCAN_FILE).is_file()
+        else hardener.scan(model, clean, work / "scan", provider="cpu", seed=seed)
+    )
     targets = ", ".join(map(str, scanned.targets)) or "none"
-    verdict = f"{scanned.verdict}, target {targets}, score {scanned.score:.2f}, {seconds:.0f} s"
+    verdict = f"{scanned.verdict}, target {targets}, score {scanned.score:.2f}"
     verdicts[f"{name} {seed}"] = verdict
 
     def pruned(output: Path) -> str:
@@ -180,7 +183,7 @@ def _row(
     )
 
 
-def _rates(model: Path, attack: Any) -> tuple[Rate, Rate | None, Rate | None]:
+def _rates(model: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:
     """Accuracy, attack success rate and robust accuracy on the test images.
 
     The attack counts on images whose true label is not the one that it wants.
@@ -189,8 +192,9 @@ def _rates(model: Path, attack: Any) -> tuple[Rate, Rate | None, Rate | None]:
     runner = open_full(classifier.proto, classifier.signature, "cpu")
     source = classifier.open_data(gtsrb() / "gtsrb32-test.zip")
 
-    def predicted(images: FloatArray) -> Any:
-        return runner.run(classifier.feeds(images))[0][: len(images)].argmax(axis=1)
+    def predicted(images: FloatArray) -> IntArray:
+        labels: IntArray = runner.run(classifier.feeds(images))[0].argmax(axis=1)
+        return labels[: len(images)]
 
     right = hits = kept = others = 0
     for batch in classifier.batches(source):

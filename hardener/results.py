@@ -322,7 +322,8 @@ class RepairRound(_Frozen):
     Attributes:
         triggers: how many synthetic triggers it distilled on.
         accuracy: on the clean images.
-        attack_success_rate: of triggers found in other searches than those it distilled on.
+        attack_success_rate: of triggers found in another search than those it distilled on, of
+            the kind that made the scan suspicious.
         robust_accuracy: under the same.
         patch_relative_size: smallest patch that still reaches a target label and works, as a
             fraction of the median of all labels in the scan; None where none works.

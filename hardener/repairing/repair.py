@@ -24,7 +24,7 @@ from hardener.repairing.searching import Search
 from hardener.repairing.trials import Trial, round_of
 from hardener.results import RepairResult, RepairRound, ScanResult
 from hardener.scanning.reopening import open_as_scanned
-from hardener.scanning.saved import SCAN_FILE, SyntheticTrigger, load_both_triggers
+from hardener.scanning.saved import SCAN_FILE, SyntheticTrigger, kind_of, load_both_triggers
 from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_ROUNDS = 4
@@ -178,7 +178,10 @@ def _repaired(
     frozen = differentiable(
         classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
     )
-    trial = Trial(classifier, source, provider, search.triggers(frozen, seed + 1, advance))
+    kinds = {evidence.label: evidence.kind for evidence in scanned.labels}
+    others = search.triggers(frozen, seed + 1, advance)
+    unseen = [trigger for trigger in others if kind_of(trigger) == kinds[trigger.label]]
+    trial = Trial(classifier, source, provider, unseen)
     clean, attacked, counts = trial.counts(classifier.proto, chosen_on, triggers)
     found = [round_of(clean, attacked, dict(zip(triggers, counts, strict=True)), scanned, 0)]
     models, pool = [classifier.proto], list(triggers)

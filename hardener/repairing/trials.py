@@ -25,7 +25,7 @@ class Trial:
         classifier: the model as it came, for its input and preprocessing.
         source: labelled images.
         provider: what runs the models.
-        unseen: triggers that no model is distilled on.
+        unseen: triggers that no model is distilled on, of the kind that made the scan suspicious.
     """
 
     classifier: Classifier

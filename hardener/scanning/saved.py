@@ -57,7 +57,7 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrig
             content = _npz(trigger)
             staged = _staged_path(folder, hashlib.sha256(content).hexdigest())
             write_bytes(staged, content)
-            moves.append((staged, trigger_path(folder, trigger.label, _kind(trigger))))
+            moves.append((staged, trigger_path(folder, trigger.label, kind_of(trigger))))
         result.write(folder / SCAN_FILE)
     except UsageError:
         for staged, _ in moves:
@@ -133,7 +133,8 @@ def _load(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> Synthetic
     return trigger_from_npz(path, content) if patch else additive_from_npz(path, content)
 
 
-def _kind(trigger: SyntheticTrigger) -> TriggerKind:
+def kind_of(trigger: SyntheticTrigger) -> TriggerKind:
+    """Whether a trigger is a patch or additive."""
     return "patch" if isinstance(trigger, Trigger) else "additive"
 
 
