@@ -219,9 +219,9 @@ def prune(
     rewrite: Annotated[
         str | None,
         typer.Option(
-            help="fold (into weights, no node added), mask (one node) or guard (zero a channel "
-            "only on images where it passes the threshold); by default fold, or mask where the "
-            "graph cannot take a fold."
+            help="fold (into weights, no node added), mask (one node), slim (take the channels "
+            "out: a smaller, faster model) or guard (zero a channel only on images where it "
+            "passes the threshold); by default fold, or mask where the graph cannot take a fold."
         ),
     ] = None,
     layer: LayerOption = None,

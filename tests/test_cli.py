@@ -326,8 +326,8 @@ BAD_COMMANDS = {
         ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "guard"],
         "goes with --scan",
     ),
-    "slim": (
-        ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "slim"],
+    "clip": (
+        ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "clip"],
         "not implemented yet",
     ),
     "over itself": (["prune", "m.onnx", "--channels", "1", "-o", "m.onnx"], "is an input itself"),

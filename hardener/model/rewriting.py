@@ -14,6 +14,7 @@ from hardener.model.endings import ending_at
 from hardener.model.rewrites.fold import fold
 from hardener.model.rewrites.guard import guard
 from hardener.model.rewrites.mask import mask
+from hardener.model.rewrites.slim import slim
 from hardener.model.runtime import open_runner
 from hardener.model.signature import Signature
 from hardener.model.switching import (
@@ -25,9 +26,9 @@ from hardener.model.switching import (
 )
 from hardener.model.topology import FeatureLayer
 
-Rewrite = Literal["mask", "fold", "guard"]
+Rewrite = Literal["mask", "fold", "guard", "slim"]
 REWRITES: tuple[str, ...] = get_args(Rewrite)
-LATER_REWRITES = ("slim", "clip")
+LATER_REWRITES = ("clip",)
 LOGIT_TOLERANCE = 1e-4
 _SMALLEST_SCALE = 1e-3
 _LEAST_TIMES_SMALLER = 4
@@ -41,7 +42,7 @@ class PruningPlan:
 
     Attributes:
         layer: the feature layer.
-        rewrite: mask or fold for `channels`, guard for `threshold`.
+        rewrite: mask, fold or slim for `channels`, guard for `threshold`.
         channels: pruned for good, ascending.
         threshold: of the guard, in activation units.
     """
@@ -117,6 +118,8 @@ def rewritten(proto: onnx.ModelProto, plan: PruningPlan, shapes: Shapes) -> onnx
         return guard(proto, plan.layer, plan.threshold)
     if plan.rewrite == "mask":
         return mask(proto, plan.layer, plan.channels)
+    if plan.rewrite == "slim":
+        return slim(proto, plan.layer, shapes, plan.channels)
     return fold(proto, plan.layer, shapes, plan.channels)
 
 
@@ -169,6 +172,7 @@ def comparison(
         for proto in (trunk_model(original, plan.layer, signature), head_model, changed)
     )
     names = [output.name for output in trunk.session.get_outputs()]
+    instead = ", use --rewrite fold or mask" if plan.rewrite == "slim" else ""
 
     def compare(network_input: AnyArray) -> float:
         images = {signature.input: network_input}
@@ -184,7 +188,7 @@ def comparison(
         if not difference <= allowed:
             raise ModelError(
                 f"the rewritten model's logits differ from the plan's by {difference:.2g}, more "
-                f"than {allowed:.2g}: nothing was written"
+                f"than {allowed:.2g}: nothing was written{instead}"
             )
         return difference
 

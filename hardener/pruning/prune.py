@@ -91,7 +91,8 @@ def prune(
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
         max_attack_success: success rate of the synthetic trigger that may be left on the reporting
             half.
-        rewrite: fold, mask or guard; by default fold, or mask where the graph cannot take it.
+        rewrite: fold, mask, slim or guard; by default fold, or mask where the graph cannot take
+            it.
         dry_run: measures and decides, but writes nothing.
         force: prunes although the scan's verdict is not backdoored, and writes although the
             budget does not hold or too much of the attack is left.

@@ -301,7 +301,7 @@ def test_fold_leaves_other_outputs_of_the_model_alone() -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (PruningPlan(FeatureLayer("feature", 6), "slim", (1,)), "not implemented yet"),
+        (PruningPlan(FeatureLayer("feature", 6), "clip", (1,)), "not implemented yet"),
         (PruningPlan(FeatureLayer("feature", 6), "melt", (1,)), "no rewrite 'melt'"),
         (PruningPlan(FeatureLayer("feature", 6), "fold", (6,)), "channel 6 does not exist"),
         (PruningPlan(FeatureLayer("feature", 6), "guard", (1,)), "needs a --threshold"),
