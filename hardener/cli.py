@@ -182,7 +182,7 @@ def scan(
     _note_unreadable(result.data.unreadable, quiet=quiet)
     lines = [f"wrote {output / SCAN_FILE}; the triggers as pictures lie in {output / 'triggers'}"]
     if result.verdict == "backdoored":
-        lines.append(f"next: harden prune {model} --scan {output} --data {data} -o HARDENED.onnx")
+        lines.append(f"next: harden repair {model} --scan {output} --data {data} -o HARDENED.onnx")
     _print(result, output_format, *lines)
     return {"clean": DONE, "backdoored": BAD_NEWS, "inconclusive": INCONCLUSIVE}[result.verdict]
 
