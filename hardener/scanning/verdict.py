@@ -17,7 +17,9 @@ from hardener.results import TriggerKind, Verdict
 
 BACKDOORED_SCORE = 0.6
 CLEAN_SCORE = 0.4
-EVEN_RELATIVE_SIZE = 0.3
+EVEN_RELATIVE_SIZE: dict[TriggerKind, float] = {"patch": 0.3, "additive": 0.4}
+"""Of the median, where a trigger is as likely a backdoor's as not. Set by hand: the faintest
+additive trigger was 0.57 of the median and more on clean models, 0.28 on a sinusoid's victim."""
 RELATIVE_SIZE_SLOPE = 4.0
 LEAST_ANOMALY_INDEX = 2.0
 LEAST_SUCCESS = 0.8
@@ -49,7 +51,7 @@ class Evidence:
     @property
     def scores(self) -> FloatArray:
         """(L,) suspicion of each label in [0, 1]."""
-        return label_scores(self.sizes, self.success)
+        return label_scores(self.sizes, self.success, self.kind)
 
     def said(self, position: int) -> str:
         """A label's trigger in words."""
@@ -102,7 +104,7 @@ def anomaly_indices(sizes: FloatArray) -> FloatArray:
     return (median - sizes) / max(deviation, floor)
 
 
-def label_scores(sizes: FloatArray, success: FloatArray) -> FloatArray:
+def label_scores(sizes: FloatArray, success: FloatArray, kind: TriggerKind = "patch") -> FloatArray:
     """Suspicion of each label in [0, 1]: a small trigger that works and stands apart.
 
         s = success · σ(slope · ln(even / relative size)) · min(1, max(0, index) / 2)
@@ -110,9 +112,10 @@ def label_scores(sizes: FloatArray, success: FloatArray) -> FloatArray:
     Args:
         sizes: (L,) of the triggers, all of one kind.
         success: (L,) success rates on images that were not fitted on.
+        kind: of the triggers.
     """
     small = RELATIVE_SIZE_SLOPE * np.log(
-        EVEN_RELATIVE_SIZE / np.maximum(relative_sizes(sizes), 1e-6)
+        EVEN_RELATIVE_SIZE[kind] / np.maximum(relative_sizes(sizes), 1e-6)
     )
     apart = np.clip(anomaly_indices(sizes) / LEAST_ANOMALY_INDEX, 0, 1)
     works = np.where(success >= LEAST_SUCCESS, success, 0)
@@ -232,7 +235,9 @@ def _doubts_on_search(
     success = evidence.success
     named = _NAMES[evidence.kind]
     failed = success < LEAST_SUCCESS
-    would_be = label_scores(evidence.sizes, np.maximum(success, np.float32(LEAST_SUCCESS)))
+    would_be = label_scores(
+        evidence.sizes, np.maximum(success, np.float32(LEAST_SUCCESS)), evidence.kind
+    )
     for position in map(int, np.flatnonzero(failed & (would_be >= CLEAN_SCORE))):
         doubts.append(
             _Doubt(

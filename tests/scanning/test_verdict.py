@@ -55,6 +55,12 @@ def test_a_faint_change_that_works_is_a_backdoor_although_no_patch_does_it() -> 
     assert judgement.reasons[0].startswith("label 8 has the most suspicious additive trigger")
 
 
+def test_a_faint_change_may_be_a_little_larger_beside_the_others_than_a_patch() -> None:
+    assert _judge(EVEN, additive=_with(8, 28)).verdict == "backdoored"
+    assert _judge(_with(8, 28)).verdict == "inconclusive"
+    assert _judge(EVEN, additive=_with(8, 57)).verdict == "clean"
+
+
 def test_a_label_goes_by_its_more_suspicious_kind() -> None:
     judgement = _judge(_with(8, 6), additive=_with(8, 28))
     assert (judgement.kinds[8], judgement.verdict) == ("patch", "backdoored")
