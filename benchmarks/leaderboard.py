@@ -89,7 +89,7 @@ def main(
     for seed in range(seeds):
         for name in there:
             rows += _victim(folder, name, seed, verdicts)
-    missing = [name for name in names if name not in there]
+    missing = [name for name in VICTIMS if name not in there]
     ceilings = {name: rate for name in there if (rate := _ceiling(folder, name)) is not None}
     document = {
         "machine": machine(),
@@ -267,7 +267,7 @@ def _markdown(
         *(f"| {name} | {_percent(rate)} |" for name, rate in ceilings.items()),
     ]
     if missing:
-        lines += ["", f"Not trained, so not here: {', '.join(missing)}."]
+        lines += ["", f"Not measured in this run: {', '.join(missing)}."]
     return "\n".join(lines) + "\n" + PUBLISHED
 
 
