@@ -27,7 +27,7 @@ class VGGSmall(nn.Module):
     std: ClassVar[tuple[float, float, float]] = (0.27, 0.27, 0.27)
     stacks: ClassVar[tuple[tuple[int, ...], ...]] = ((16,), (32,), (64, 64), (128, 128))
     hidden: ClassVar[int] = 256
-    dropout: ClassVar[float] = 0.4
+    dropout: ClassVar[float] = 0.3
 
     def __init__(self, classes: int = 43) -> None:
         """Builds the network with random weights.
