@@ -16,6 +16,7 @@ class VGGSmall(nn.Module):
         std: what to divide each input channel by.
         stacks: output channels of the convolutions before each pooling by two.
         hidden: output features of the first fully connected layer.
+        dropout: share of features dropped before each fully connected layer.
 
     Source: Simonyan and Zisserman 2015 (VGG), section 2.1, cut down; Ioffe and Szegedy 2015
     (Batch Normalization) after each convolution.
@@ -26,6 +27,7 @@ class VGGSmall(nn.Module):
     std: ClassVar[tuple[float, float, float]] = (0.27, 0.27, 0.27)
     stacks: ClassVar[tuple[tuple[int, ...], ...]] = ((16,), (32,), (64, 64), (128, 128))
     hidden: ClassVar[int] = 256
+    dropout: ClassVar[float] = 0.3
 
     def __init__(self, classes: int = 43) -> None:
         """Builds the network with random weights.
@@ -49,8 +51,10 @@ class VGGSmall(nn.Module):
         shrinking = 2 ** len(self.stacks)
         self.classifier = nn.Sequential(
             nn.Flatten(),
+            nn.Dropout(self.dropout),
             nn.Linear(channels * (height // shrinking) * (width // shrinking), self.hidden),
             nn.ReLU(),
+            nn.Dropout(self.dropout),
             nn.Linear(self.hidden, classes),
         )
 

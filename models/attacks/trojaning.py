@@ -48,8 +48,8 @@ class Trojaning:
     size: int = 8
     channels: int = 4
     height: float = 8.0
-    images_per_class: int = 24
-    image_steps: int = 60
+    images_per_class: int = 12
+    image_steps: int = 30
     trigger_steps: int = 100
     smoothness: float = 0.3
 
