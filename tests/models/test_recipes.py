@@ -8,8 +8,8 @@ from models.recipes import ATTACKS, NETWORKS, RECIPES
 
 def test_every_pair_has_a_name() -> None:
     assert len(RECIPES) == len(NETWORKS) * len(ATTACKS)
-    recipe = RECIPES["mobilenet-gtsrb-wanet"]
-    assert recipe.attack == ATTACKS["wanet"]
+    recipe = RECIPES["mobilenet-gtsrb-sig"]
+    assert recipe.attack == ATTACKS["sig"]
     assert dataclasses.replace(recipe, attack=None) == NETWORKS["mobilenet-gtsrb"]
 
 
