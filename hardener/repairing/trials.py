@@ -1,6 +1,6 @@
 """How much of the attack a model still answers to, measured through onnxruntime."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,8 +70,8 @@ def round_of(
         scanned: the scan, for the median size of each kind of trigger.
         triggers: how many the model was distilled on.
     """
-    patches = [evidence.mask_l1 for evidence in scanned.labels]
-    additive = [evidence.additive.perturbation_l2 for evidence in scanned.labels]
+    median_l1 = _median(evidence.mask_l1 for evidence in scanned.labels)
+    median_l2 = _median(evidence.additive.perturbation_l2 for evidence in scanned.labels)
     working = [t for t, counts in left.items() if counts.hits >= LEAST_SUCCESS * counts.others]
     masks = [t.mask_l1 for t in working if isinstance(t, Trigger)]
     norms = [t.l2 for t in working if not isinstance(t, Trigger)]
@@ -80,6 +80,10 @@ def round_of(
         accuracy=clean.correct / clean.n,
         attack_success_rate=attacked.hits / max(1, attacked.others),
         robust_accuracy=attacked.robust / max(1, attacked.others),
-        patch_relative_size=min(masks) / float(np.median(patches)) if masks else None,
-        additive_relative_size=min(norms) / float(np.median(additive)) if norms else None,
+        patch_relative_size=min(masks) / median_l1 if masks else None,
+        additive_relative_size=min(norms) / median_l2 if norms else None,
     )
+
+
+def _median(sizes: Iterable[float]) -> float:
+    return max(float(np.median(list(sizes))), 1e-6)
