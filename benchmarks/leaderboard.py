@@ -17,7 +17,7 @@ import torch
 import typer
 
 import hardener
-from benchmarks.setting import gtsrb, machine, write_results
+from benchmarks.setting import exported, gtsrb, machine, write_results
 from hardener.arrays import FloatArray, IntArray
 from hardener.errors import HardenError
 from hardener.files import write_text
@@ -29,7 +29,8 @@ from models.attacks.attack import Attack
 from models.recipes import RECIPES
 from models.zoo import FOLDER, VICTIMS
 
-METHODS = ("none", "prune", "repair")
+COMMITTED = ("alexnet-gtsrb-badnets", "alexnet-gtsrb-vanilla")
+"""Victims of `models/weights`, beside those of the zoo."""
 
 PUBLISHED = """
 Published numbers for orientation, from the BackdoorBench GTSRB leaderboard: other networks,
@@ -82,14 +83,18 @@ def main(
 ) -> None:
     """Hardens every victim that is there and writes benchmarks/results/leaderboard."""
     folder = zoo.expanduser()
-    names = [name for name in VICTIMS if any(part in name for part in only or ("",))]
+    names = [name for name in (*COMMITTED, *VICTIMS) if any(part in name for part in only or ("",))]
+    for name in set(COMMITTED).intersection(names):
+        if not (folder / f"{name}.onnx").is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            exported(name, folder)
     there = [name for name in names if (folder / f"{name}.onnx").is_file()]
     rows: list[Row] = []
     verdicts: dict[str, str] = {}
     for seed in range(seeds):
         for name in there:
             rows += _victim(folder, name, seed, verdicts)
-    missing = [name for name in VICTIMS if name not in there]
+    missing = [name for name in (*COMMITTED, *VICTIMS) if name not in there]
     ceilings = {name: rate for name in there if (rate := _ceiling(folder, name)) is not None}
     document = {
         "machine": machine(),
@@ -168,7 +173,7 @@ def _row(
         outcome = f"refused: {error}"
     seconds = time.perf_counter() - began
     written = output if outcome == "written" else model
-    accuracy, attacked, robust = _rates(written, RECIPES[name].attack)
+    accuracy, attacked, robust = rates(written, RECIPES[name].attack)
     found = None
     if before is not None and attacked is not None:
         found = rating(before, accuracy.value, attacked.value)
@@ -185,7 +190,7 @@ def _row(
     )
 
 
-def _rates(model: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:
+def rates(model: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:
     """Accuracy, attack success rate and robust accuracy on the test images.
 
     The attack counts on images whose true label is not the one that it wants.
@@ -228,7 +233,7 @@ def _ceiling(folder: Path, name: str) -> dict[str, float] | None:
     clean = folder / f"{name.split('-', maxsplit=1)[0]}-gtsrb-vanilla.onnx"
     if not isinstance(attack, Attack) or not clean.is_file():
         return None
-    _, _, robust = _rates(clean, attack)
+    _, _, robust = rates(clean, attack)
     return robust.model_dump() if robust else None
 
 
@@ -251,7 +256,7 @@ def _markdown(
     for row in rows:
         cells = [row.victim, str(row.seed), row.method, row.outcome]
         cells += [
-            _percent(rate) for rate in (row.accuracy, row.attack_success_rate, row.robust_accuracy)
+            percent(rate) for rate in (row.accuracy, row.attack_success_rate, row.robust_accuracy)
         ]
         cells += ["" if row.rating is None else f"{row.rating:.3f}", f"{row.seconds:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
@@ -264,14 +269,15 @@ def _markdown(
         "",
         "| trigger of | robust accuracy |",
         "| --- | --- |",
-        *(f"| {name} | {_percent(rate)} |" for name, rate in ceilings.items()),
+        *(f"| {name} | {percent(rate)} |" for name, rate in ceilings.items()),
     ]
     if missing:
         lines += ["", f"Not measured in this run: {', '.join(missing)}."]
     return "\n".join(lines) + "\n" + PUBLISHED
 
 
-def _percent(rate: dict[str, float] | None) -> str:
+def percent(rate: dict[str, float] | None) -> str:
+    """A rate with its interval, in percent; nothing where there is none."""
     if rate is None:
         return ""
     value, low, high = (100 * rate[name] for name in ("value", "low", "high"))

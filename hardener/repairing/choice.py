@@ -8,11 +8,34 @@ from hardener.results import RepairRound
 SMALL_RELATIVE_SIZE = 0.5
 """Of the median of all labels: a smaller trigger that works means another round."""
 
+SMALL_SUCCESS = 0.01
+"""More success of triggers that were not trained on means another round."""
+
 _ROUNDING = 1e-9
 
 
 def answers_still(found: RepairRound) -> bool:
-    """Whether a small trigger still works on a round's model."""
+    """Whether a small trigger still works on a round's model, or one that it was not trained on."""
+    return small_trigger_left(found) or found.attack_success_rate > SMALL_SUCCESS
+
+
+def another_round_helps(rounds: Sequence[RepairRound]) -> bool:
+    """Whether the last round's model still answers, and not only as it will after any round.
+
+    A trigger that shows what its label really looks like keeps some success for ever: where no
+    small trigger is left, the last round must have halved the success.
+
+    Args:
+        rounds: in order, at least two; the first is the model as it came.
+    """
+    before, last = rounds[-2:]
+    if small_trigger_left(last):
+        return True
+    return answers_still(last) and 2 * last.attack_success_rate <= before.attack_success_rate
+
+
+def small_trigger_left(found: RepairRound) -> bool:
+    """Whether a trigger of less than half the median size still works."""
     sizes = (found.patch_relative_size, found.additive_relative_size)
     return any(size is not None and size < SMALL_RELATIVE_SIZE for size in sizes)
 
@@ -22,7 +45,7 @@ def choose_round(
 ) -> int | None:
     """Picks the round that leaves least of the attack within the accuracy budget.
 
-    A model on which no small trigger works any more comes before one that still answers. Of the
+    A model that no longer answers to triggers comes before one that does. Of the
     others the attack success rate decides; rates within the 95 % interval of the lowest count as
     equally low, and the highest robust accuracy wins.
 

@@ -18,7 +18,7 @@ from hardener.model.gradients import differentiable, of_any_number, torch_device
 from hardener.model.runtime import choose_provider
 from hardener.model.training import trainable, trained_weights, with_weights
 from hardener.progress import Progress, counting, silent
-from hardener.repairing.choice import answers_still, choose_round
+from hardener.repairing.choice import another_round_helps, choose_round
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
 from hardener.repairing.searching import Search
 from hardener.repairing.trials import Trial, round_of
@@ -75,7 +75,7 @@ def repair(
         preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
         seed: of the split, the searches and the training.
-        distillation: the budget of a round.
+        distillation: the budget of the first round.
         progress: told how far it is.
 
     Raises:
@@ -196,7 +196,7 @@ def _repaired(
             images,
             pool,
             classifier.preprocessing,
-            distillation,
+            distillation.in_round(number),
             seed + number,
             on_step,
             search.device,
@@ -207,7 +207,7 @@ def _repaired(
         clean, attacked, counts = trial.counts(models[-1], chosen_on, left)
         by_trigger = dict(zip(left, counts, strict=True))
         found.append(round_of(clean, attacked, by_trigger, scanned, len(pool)))
-        if not answers_still(found[-1]):
+        if not another_round_helps(found):
             break
         pool += left
     return models, found, trial

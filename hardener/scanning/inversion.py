@@ -25,7 +25,9 @@ from hardener.data.triggers import Trigger
 from hardener.scanning.searching import CPU, InversionSettings, Values, search
 
 PATCHES = InversionSettings()
-ADDITIVE = InversionSettings(learning_rate=0.01, initial_cost=0.05)
+ADDITIVE = InversionSettings(
+    steps=60, learning_rate=0.02, initial_cost=0.05, cost_factor=1.15, memory=0.5
+)
 
 
 @dataclass(frozen=True)

@@ -66,13 +66,13 @@ class InversionSettings:
         memory: weight of the past in the running success rate.
     """
 
-    steps: int = 100
-    images_per_step: int = 12
-    learning_rate: float = 0.2
+    steps: int = 80
+    images_per_step: int = 8
+    learning_rate: float = 0.3
     initial_cost: float = 0.01
-    cost_factor: float = 1.15
+    cost_factor: float = 1.2
     wanted_success: float = 0.97
-    memory: float = 0.7
+    memory: float = 0.65
 
 
 def search(

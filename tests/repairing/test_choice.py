@@ -1,4 +1,4 @@
-from hardener.repairing.choice import answers_still, choose_round
+from hardener.repairing.choice import another_round_helps, answers_still, choose_round
 from hardener.results import RepairRound
 
 
@@ -22,6 +22,20 @@ def test_a_small_trigger_that_works_is_an_answer() -> None:
     assert answers_still(BEFORE)
     assert not answers_still(_round(0.97, 0.0, 0.9, patch=0.8))
     assert not answers_still(_round(0.97, 0.0, 0.9))
+
+
+def test_success_of_unseen_triggers_is_an_answer() -> None:
+    assert answers_still(_round(0.97, 0.011, 0.9, patch=0.8))
+    assert not answers_still(_round(0.97, 0.01, 0.9, patch=0.8))
+
+
+def test_another_round_follows_while_it_helps() -> None:
+    assert another_round_helps([BEFORE, _round(0.97, 0.0, 0.9, patch=0.2)])
+    assert not another_round_helps([BEFORE, _round(0.97, 0.0, 0.9, patch=0.8)])
+    fell = _round(0.97, 0.1, 0.8)
+    assert another_round_helps([BEFORE, fell])
+    assert not another_round_helps([BEFORE, fell, _round(0.97, 0.09, 0.8)])
+    assert another_round_helps([BEFORE, fell, _round(0.97, 0.09, 0.8, patch=0.2)])
 
 
 def test_the_model_as_it_came_is_never_chosen() -> None:
