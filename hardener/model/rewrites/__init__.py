@@ -1,4 +1,5 @@
 """Ways to write a pruning into the graph, one file each.
 
-`mask` and `fold` zero channels for good, `guard` zeroes them for one image at a time.
+`mask` and `fold` zero channels for good, `guard` zeroes them for one image at a time, `clip`
+lowers what exceeds a bound.
 """
