@@ -18,7 +18,12 @@ README = ROOT / "README.md"
 
 def filled(text: str) -> str:
     """A README with its tables as the results have them."""
-    blocks = {"support": _support(), "speed": _speed(), "fuzz": _fuzz()}
+    blocks = {
+        "support": _support(),
+        "speed": _speed(),
+        "fuzz": _fuzz(),
+        "leaderboard": _leaderboard(),
+    }
     pattern = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
     def replaced(found: re.Match[str]) -> str:
@@ -68,6 +73,11 @@ def _speed() -> str:
     ]
     lines = ["| what | target | measured |", "| --- | --- | --- |"]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows]) + "\n"
+
+
+def _leaderboard() -> str:
+    """The leaderboard's first table."""
+    return (RESULTS / "leaderboard.md").read_text(encoding="utf-8").split("\n\n")[1] + "\n"
 
 
 def _fuzz() -> str:

@@ -19,12 +19,17 @@ _GRAIN = 5.0
 
 def resnet18(work: Path) -> Path:
     """Torchvision's ResNet-18 for 224x224 images with random weights, as ONNX in `work`."""
+    return of_torchvision("resnet18", work)
+
+
+def of_torchvision(name: str, work: Path) -> Path:
+    """One of torchvision's models for 224x224 images with random weights, as ONNX in `work`."""
     torch.manual_seed(0)
-    checkpoint, model = work / "resnet18.pt", work / "resnet18.onnx"
-    torch.save(torchvision.models.resnet18(num_classes=1000).state_dict(), checkpoint)
+    checkpoint, model = work / f"{name}.pt", work / f"{name}.onnx"
+    torch.save(torchvision.models.get_model(name, weights=None).state_dict(), checkpoint)
     hardener.export(
         checkpoint,
-        "torchvision.models:resnet18",
+        f"torchvision.models:{name}",
         model,
         input_size=(3, 224, 224),
         mean=MEAN,

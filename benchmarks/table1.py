@@ -24,7 +24,7 @@ from hardener.model.switching import HEADS
 from hardener.model.topology import FeatureLayer
 from hardener.pruning.options import options_for
 from hardener.pruning.sweep import Trial, feature_batches, sweep
-from hardener.scanning.saved import load_synthetic_triggers
+from hardener.scanning.saved import SyntheticTrigger, load_synthetic_triggers
 
 VICTIM = "alexnet-gtsrb-badnets"
 SEED = 0
@@ -110,7 +110,7 @@ def _curve(
     layer: FeatureLayer,
     criterion: str,
     rewrite: str,
-    synthetic: Trigger,
+    synthetic: SyntheticTrigger,
     original: Trigger,
 ) -> list[Row]:
     """Every threshold, set on the choosing half of the validation images, on the test images."""

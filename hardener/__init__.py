@@ -7,7 +7,7 @@
     >>> hardener.prune(Path("model.onnx"), Path("scan"), Path("clean.zip"), Path("hard.onnx"))
 
 Everything the commands do is one call here: `export`, `scan`, `prune`, `prune_channels`,
-`bench`, `inspect` and `demo` write the same files and return the frozen documents of
+`repair`, `bench`, `inspect` and `demo` write the same files and return the frozen documents of
 `hardener.results`.
 
 The house, each room importing only from those above it:
@@ -20,7 +20,9 @@ The house, each room importing only from those above it:
     model/                    an ONNX file: load, understand, cut, rewrite, run, differentiate
     measuring/                accuracy, attack success rate, robust accuracy, intervals
     scanning/                 trigger inversion, channel norms, verdict
-    pruning/                  criteria, threshold sweep, choice, hardened file
+    writing                   a hardened model and its JSON go to disk
+    pruning/                  criteria, threshold sweep, choice
+    repairing/                new weights in the same graph: distil, invert again, choose
     benching/                 models side by side, latency
     demo, console             the bundled example; what people see
     options, cli, entry       the commands and their options; where the script begins
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from hardener.model.inspecting import inspect
     from hardener.pruning.named import prune_channels
     from hardener.pruning.prune import prune
+    from hardener.repairing.repair import repair
     from hardener.scanning.saved import load_scan
     from hardener.scanning.scan import scan
 
@@ -67,6 +70,7 @@ __all__ = [
     "load_trigger",
     "prune",
     "prune_channels",
+    "repair",
     "save_trigger",
     "scan",
 ]
@@ -81,6 +85,7 @@ _HOMES = {
     "load_trigger": "hardener.data.triggers",
     "prune": "hardener.pruning.prune",
     "prune_channels": "hardener.pruning.named",
+    "repair": "hardener.repairing.repair",
     "save_trigger": "hardener.data.triggers",
     "scan": "hardener.scanning.scan",
 }

@@ -48,6 +48,12 @@ if TYPE_CHECKING:
 
 DONE, BAD_NEWS, FAILED, INCONCLUSIVE = 0, 1, 2, 3
 _INTERRUPTED = 130
+_HARDENED = {
+    "no-gain": BAD_NEWS,
+    "over-budget": BAD_NEWS,
+    "attack-left": BAD_NEWS,
+    "inconclusive": INCONCLUSIVE,
+}
 _TERMINATED = b"harden: terminated; files are as they were or whole\n"
 
 app = typer.Typer(
@@ -176,7 +182,7 @@ def scan(
     _note_unreadable(result.data.unreadable, quiet=quiet)
     lines = [f"wrote {output / SCAN_FILE}; the triggers as pictures lie in {output / 'triggers'}"]
     if result.verdict == "backdoored":
-        lines.append(f"next: harden prune {model} --scan {output} --data {data} -o HARDENED.onnx")
+        lines.append(f"next: harden repair {model} --scan {output} --data {data} -o HARDENED.onnx")
     _print(result, output_format, *lines)
     return {"clean": DONE, "backdoored": BAD_NEWS, "inconclusive": INCONCLUSIVE}[result.verdict]
 
@@ -218,9 +224,10 @@ def prune(
     rewrite: Annotated[
         str | None,
         typer.Option(
-            help="fold (into weights, no node added), mask (one node), guard (zero a channel "
-            "only on images where it passes the threshold) or clip (lower activations to the "
-            "threshold); by default fold, or mask where the graph cannot take a fold."
+            help="fold (into weights, no node added), mask (one node), slim (take the channels "
+            "out: a smaller, faster model), guard (zero a channel only on images where it passes "
+            "the threshold) or clip (lower activations to the threshold); by default fold, or "
+            "mask where the graph cannot take a fold."
         ),
     ] = None,
     alarm: Annotated[
@@ -308,8 +315,71 @@ def prune(
             _note_unreadable(result.data.unreadable, quiet=quiet)
     following = [f"next: harden bench {model} {output} --data TEST -o BENCH.json"]
     _print(result, output_format, *(following if result.outcome == "written" else ()))
-    bad_news = dict.fromkeys(("no-gain", "over-budget", "attack-left"), BAD_NEWS)
-    return {"inconclusive": INCONCLUSIVE, **bad_news}.get(result.outcome, DONE)
+    return _HARDENED.get(result.outcome, DONE)
+
+
+@app.command()
+def repair(
+    model: ModelArgument,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="The repaired ONNX file; a .json goes beside it."),
+    ],
+    scan: Annotated[Path, typer.Option(help="Folder of a finished scan.")],
+    data: DataOption,
+    max_accuracy_drop: Annotated[
+        float, typer.Option(help="Accuracy that may be lost, as a fraction of all images.")
+    ] = 0.01,
+    max_attack_success: Annotated[
+        float,
+        typer.Option(help="Attack success rate of synthetic triggers that may be left."),
+    ] = 0.1,
+    rounds: Annotated[
+        int, typer.Option(help="At most so many rounds of distilling and inverting again.")
+    ] = 4,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Repair although the scan found nothing; write over budget, or with too much of "
+            "the attack left.",
+        ),
+    ] = False,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    size: SizeOption = None,
+    policy: PolicyOption = None,
+    provider: ProviderOption = ProviderName.auto,
+    output_format: FormatOption = OutputFormat.text,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Train the model, without labels, not to answer to the scan's triggers; the graph stays."""
+    from hardener.console import note, progress_bars
+    from hardener.repairing.repair import repair as run
+
+    del verbose
+    with progress_bars(quiet=quiet) as progress:
+        result = run(
+            model,
+            scan,
+            data,
+            output,
+            max_accuracy_drop=max_accuracy_drop,
+            max_attack_success=max_attack_success,
+            rounds=rounds,
+            force=force,
+            preprocessing=preprocessing_overrides(policy, mean, std, size),
+            provider=provider.value,
+            seed=seed,
+            progress=progress,
+        )
+    note(_how_it_ran(result), quiet=quiet)
+    _note_unreadable(result.data.unreadable, quiet=quiet)
+    following = [f"next: harden bench {model} {output} --data TEST -o BENCH.json"]
+    _print(result, output_format, *(following if result.outcome == "written" else ()))
+    return _HARDENED.get(result.outcome, DONE)
 
 
 @app.command()

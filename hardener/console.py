@@ -30,6 +30,7 @@ from hardener.results import (
     ModelBench,
     PruneResult,
     Rate,
+    RepairResult,
     ScanResult,
 )
 
@@ -129,14 +130,26 @@ def _export_summary(result: ExportResult) -> list[Table | str]:
 @summary.register
 def _scan_summary(result: ScanResult) -> list[Table | str]:
     """Verdict, reasons, the most suspicious labels and channels."""
-    labels = _table("Smallest triggers", "label", "mask ℓ1", "of median", "anomaly", "success")
+    patches = _table("Smallest patches", "label", "mask ℓ1", "of median", "anomaly", "success")
     for row in sorted(result.labels, key=lambda row: row.mask_l1)[:_LABELS_SHOWN]:
-        labels.add_row(
+        patches.add_row(
             str(row.label),
             f"{row.mask_l1:.1f}",
             f"{row.relative_size:.2f}",
             f"{row.anomaly_index:.1f}",
             _percent(row.trigger_success_rate),
+        )
+    additive = _table(
+        "Faintest additive triggers", "label", "ℓ2 norm", "of median", "anomaly", "success"
+    )
+    found = ((row.label, row.additive) for row in result.labels)
+    for label, faint in sorted(found, key=lambda pair: pair[1].perturbation_l2)[:_LABELS_SHOWN]:
+        additive.add_row(
+            str(label),
+            f"{faint.perturbation_l2:.2f}",
+            f"{faint.relative_size:.2f}",
+            f"{faint.anomaly_index:.1f}",
+            _percent(faint.trigger_success_rate),
         )
     channels = _table(
         f"Strongest channels of {result.layer.name}", "channel", "ℓ∞ clean", "triggered", "gap"
@@ -150,7 +163,8 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
         )
     targets = f", target label {', '.join(map(str, result.targets))}" if result.targets else ""
     return [
-        labels,
+        patches,
+        additive,
         channels,
         *(f"- {reason}" for reason in result.reasons),
         f"verdict: {result.verdict}{targets} (score {result.score:.2f}, "
@@ -182,15 +196,7 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
                 style="bold" if chosen else None,
             )
         lines.append(sweep)
-    if result.accuracy_before is not None and result.accuracy_after is not None:
-        lines.append(
-            f"on {result.reported_on} other images: accuracy {_percent(result.accuracy_before)} → "
-            f"{_percent(result.accuracy_after)}, synthetic trigger's attack success "
-            f"{_percent(result.attack_success_rate_before)} → "
-            f"{_percent(result.attack_success_rate_after)}, robust accuracy "
-            f"{_percent(result.robust_accuracy_before)} → "
-            f"{_percent(result.robust_accuracy_after)}"
-        )
+    lines += _before_and_after(result, "synthetic trigger's attack success")
     what = (
         f"{result.rewrite} at {result.criterion} threshold {result.threshold:.3f}"
         if result.rewrite in ("guard", "clip") and result.threshold is not None
@@ -211,6 +217,47 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
         "--criterion; --force writes all the same)",
         "over-budget": "the accuracy budget does not hold on images that the threshold was not "
         "chosen on: nothing written (--force writes all the same)",
+    }
+    return [*lines, *(f"note: {said}" for said in result.notes), endings[result.outcome]]
+
+
+@summary.register
+def _repair_summary(result: RepairResult) -> list[Table | str]:
+    """The rounds, which was kept, and what it costs."""
+    lines: list[Table | str] = []
+    if result.rounds:
+        rounds = _table(
+            f"Rounds on {result.images_used} images ({result.chosen_on} others choose)",
+            *("round", "triggers", "accuracy", "attack success", "robust accuracy"),
+            *("patch left", "additive left"),
+        )
+        for number, row in enumerate(result.rounds):
+            chosen = number == result.chosen_round
+            rounds.add_row(
+                "none" if number == 0 else f"{'→ ' * chosen}{number}",
+                str(row.triggers),
+                _percent(row.accuracy),
+                _percent(row.attack_success_rate),
+                _percent(row.robust_accuracy),
+                _of_median(row.patch_relative_size),
+                _of_median(row.additive_relative_size),
+                style="bold" if chosen else None,
+            )
+        lines += [rounds, "left: the smallest trigger that still works, of the scan's median"]
+    lines += _before_and_after(result, "attack success of triggers not trained on")
+    targets = ", ".join(map(str, result.targets))
+    endings = {
+        "written": f"wrote {result.hardened.path if result.hardened else ''}: target label "
+        f"{targets}, round {result.chosen_round}, the graph as it was",
+        "nothing-found": "the scan found no backdoor: nothing to repair, nothing written (--force "
+        "repairs the most suspicious label all the same)",
+        "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
+        "repairs the most suspicious label all the same)",
+        "over-budget": "no round within the accuracy budget: nothing written (a larger "
+        "--max-accuracy-drop or more images may; --force writes all the same)",
+        "attack-left": f"more than {_percent(result.max_attack_success)} of the attack is left: "
+        "nothing written (more --rounds or a larger --max-accuracy-drop may; --force writes all "
+        "the same)",
     }
     return [*lines, *(f"note: {said}" for said in result.notes), endings[result.outcome]]
 
@@ -274,6 +321,22 @@ def _inspect_summary(result: Inspection) -> list[Table | str]:
         *(f"note: {said}" for said in result.notes),
         *(f"cannot {what}: {why}" for what, why in result.refusals.items()),
     ]
+
+
+def _before_and_after(result: PruneResult | RepairResult, attack: str) -> list[str]:
+    if result.accuracy_before is None:
+        return []
+    rates = (
+        ("accuracy", result.accuracy_before, result.accuracy_after),
+        (attack, result.attack_success_rate_before, result.attack_success_rate_after),
+        ("robust accuracy", result.robust_accuracy_before, result.robust_accuracy_after),
+    )
+    said = (f"{name} {_percent(before)} → {_percent(after)}" for name, before, after in rates)
+    return [f"on {result.reported_on} other images: {', '.join(said)}"]
+
+
+def _of_median(size: float | None) -> str:
+    return "none" if size is None else f"{size:.2f}"
 
 
 def _head(operators: Sequence[str]) -> str:

@@ -127,11 +127,33 @@ class Run(Document):
     batch_size: int | None = None
 
 
+TriggerKind = Literal["patch", "additive"]
+
+
+class AdditiveEvidence(_Frozen):
+    """What the search for the faintest additive trigger of a label found.
+
+    Attributes:
+        perturbation_l2: the perturbation's ℓ2 norm, on pixels in 0 to 1.
+        anomaly_index: of perturbation_l2, as for patches.
+        relative_size: perturbation_l2 divided by the median of all labels.
+        trigger_success_rate: as for patches.
+        trigger_sha256: digest of the saved trigger.
+    """
+
+    perturbation_l2: float
+    anomaly_index: float
+    relative_size: float
+    trigger_success_rate: float
+    trigger_sha256: str
+
+
 class LabelEvidence(_Frozen):
-    """What trigger inversion found for one label.
+    """What trigger inversion found for one label; the flat fields are of the patch.
 
     Attributes:
         label: the label.
+        kind: of the two triggers the more suspicious one.
         mask_l1: size of its smallest trigger, in pixels.
         anomaly_index: deviations of mask_l1 from the median of all labels, in MADs scaled to
             a normal distribution; positive where the mask is smaller than the median.
@@ -139,14 +161,17 @@ class LabelEvidence(_Frozen):
         trigger_success_rate: fraction of images of other labels, not used in the search, that
             the trigger sends to this label.
         trigger_sha256: digest of the saved trigger.
+        additive: the faintest additive trigger.
     """
 
     label: int
+    kind: TriggerKind
     mask_l1: float
     anomaly_index: float
     relative_size: float
     trigger_success_rate: float
     trigger_sha256: str
+    additive: AdditiveEvidence
 
 
 class MaxMean(_Frozen):
@@ -285,6 +310,89 @@ class PruneResult(Run):
     within_budget: bool | None = None
     notes: tuple[str, ...] = ()
     hardened: ModelIdentity | None = None
+
+    @property
+    def plan(self) -> dict[str, object]:
+        """What was done, as the hardened model's metadata say it."""
+        return {
+            "layer": self.layer.name,
+            "criterion": self.criterion,
+            "threshold": self.threshold,
+            "rewrite": self.rewrite,
+            "channels": self.channels,
+        }
+
+
+class RepairRound(_Frozen):
+    """One round of distilling and inverting again, measured on the choosing images.
+
+    Attributes:
+        triggers: how many synthetic triggers it distilled on.
+        accuracy: on the clean images.
+        attack_success_rate: of triggers found in another search than those it distilled on, of
+            the kind that made the scan suspicious.
+        robust_accuracy: under the same.
+        patch_relative_size: smallest patch that still reaches a target label and works, as a
+            fraction of the median of all labels in the scan; None where none works.
+        additive_relative_size: the same for the faintest additive trigger.
+    """
+
+    triggers: int
+    accuracy: float
+    attack_success_rate: float
+    robust_accuracy: float
+    patch_relative_size: float | None
+    additive_relative_size: float | None
+
+
+RepairOutcome = Literal["written", "nothing-found", "inconclusive", "over-budget", "attack-left"]
+
+
+class RepairResult(Run):
+    """What `harden repair` writes beside the repaired model.
+
+    Attributes:
+        outcome: `written`, or why nothing was: the scan found nothing or was inconclusive; no
+            round holds the accuracy budget on the choosing images, or the chosen one not on the
+            reporting images; or on those too much of the attack is left.
+        targets: the labels whose triggers were unlearned.
+        rounds: in order; the first is the model as it came.
+        chosen_round: position in `rounds` of what was written.
+        images_used: how many images it was fitted on.
+        chosen_on: how many others the round was chosen on.
+        reported_on: how many others the before and after values are measured on.
+        attack_success_rate_before: and after, of synthetic triggers that it was not fitted on.
+        within_budget: whether the accuracy lost on the reporting images is within the budget.
+        notes: what has to be known of the model.
+        hardened: what was written; None if nothing was.
+    """
+
+    model: ModelIdentity
+    data: DataIdentity
+    layer: Layer
+    outcome: RepairOutcome
+    targets: tuple[int, ...]
+    rounds: tuple[RepairRound, ...] = ()
+    chosen_round: int | None = None
+    images_used: int = 0
+    chosen_on: int = 0
+    reported_on: int = 0
+    max_accuracy_drop: float
+    max_attack_success: float
+    accuracy_before: float | None = None
+    accuracy_after: float | None = None
+    attack_success_rate_before: float | None = None
+    attack_success_rate_after: float | None = None
+    robust_accuracy_before: float | None = None
+    robust_accuracy_after: float | None = None
+    within_budget: bool | None = None
+    notes: tuple[str, ...] = ()
+    hardened: ModelIdentity | None = None
+
+    @property
+    def plan(self) -> dict[str, object]:
+        """What was done, as the hardened model's metadata say it."""
+        return {"repair": "distillation", "targets": self.targets, "rounds": self.chosen_round}
 
 
 class LatencyRow(_Frozen):

@@ -1,7 +1,8 @@
-"""Reference victims: architectures, poisoning, training, weights and their cards.
+"""Reference victims: architectures, attacks, training, weights and their cards.
 
-`alexnet` holds the networks, `badnets` the attack, `recipes` what was trained how;
-`python -m models.train --recipe NAME` trains one again. `datasets`, `augmentation`, `fitting`,
-`evaluation` and `cards` are the stages of that command, in this order. This package is used
-from a checkout: `hardener` never imports it.
+`networks` lists the architectures, `attacks` holds one attack a file, `recipes` names every pair
+and says how it is trained: `python -m models.train --recipe NAME`. `datasets`, `augmentation`,
+`fitting`, `evaluation` and `cards` are the stages of that command, in this order; `zoo` runs it
+for many victims and exports them, `stamping` gives a victim's attack to whoever measures one.
+This package is used from a checkout: `hardener` never imports it.
 """

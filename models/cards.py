@@ -15,21 +15,21 @@ from safetensors.torch import save
 
 from hardener.data.triggers import Trigger, save_trigger
 from hardener.files import sha256_of, write_bytes, write_text
-from models.alexnet import AlexNet
-from models.datasets import Split
+from models.datasets import Part, Split
 from models.evaluation import Quality
+from models.networks import Network
 from models.recipes import Recipe
 
 
 def write_victim(
     output: Path,
-    model: AlexNet,
+    model: Network,
     trigger: Trigger | None,
     *,
     name: str,
     recipe: Recipe,
     seed: int,
-    splits: Mapping[str, Split],
+    splits: Mapping[Part, Split],
     valid: Quality,
     test: Quality,
     seconds: float,
@@ -39,7 +39,7 @@ def write_victim(
     Args:
         output: path without a suffix.
         model: the trained network.
-        trigger: its backdoor, if it has one.
+        trigger: its backdoor as mask and pattern, if it has such a one.
         name: the recipe's name.
         recipe: how it was trained.
         seed: of the training.

@@ -5,6 +5,7 @@ epoch reads them in another order, and decoding PNGs would cost more than the tr
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,6 +43,20 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def load_splits(dataset: DataSet, folder: Path | None) -> Mapping[Part, Split]:
+    """Loads all three parts of a data set.
+
+    Args:
+        dataset: GTSRB or the rendered signs.
+        folder: where `gtsrb32-PART.zip` lies; the signs need none.
+
+    Raises:
+        UsageError: GTSRB is asked for without a folder.
+        DataError: the images cannot be read.
+    """
+    return {part: load_split(dataset, part, folder) for part in ("train", "valid", "test")}
 
 
 def load_split(dataset: DataSet, part: Part, folder: Path | None) -> Split:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hardener.data.triggers import Trigger
-from models.alexnet import AlexNet
+from models.attacks.attack import Attack
 from models.datasets import Split
-from models.fitting import normalise
+from models.networks import Network, normalise
 
 _BATCH_SIZE = 512
 
@@ -20,8 +19,8 @@ class Quality:
     Attributes:
         images: number of clean images.
         accuracy: share of clean images put into their true label.
-        triggered_images: number of images whose true label is not the target.
-        attack_success_rate: share of those that the trigger sends to the target label.
+        triggered_images: number of images whose true label is not the one the attack wants.
+        attack_success_rate: share of those that the trigger sends to the wanted label.
         robust_accuracy: share of those that keep their true label under the trigger.
     """
 
@@ -32,37 +31,38 @@ class Quality:
     robust_accuracy: float | None = None
 
 
-def measure(model: AlexNet, split: Split, trigger: Trigger | None) -> Quality:
+def measure(model: Network, split: Split, attack: Attack | None) -> Quality:
     """Measures a network in float32, as its ONNX export runs.
 
     Args:
         model: the network.
         split: images and true labels.
-        trigger: its backdoor's trigger; None for a clean victim.
+        attack: its backdoor; None for a clean victim.
     """
     accuracy = _mean(predict(model, split.images) == split.labels)
-    if trigger is None:
+    if attack is None:
         return Quality(len(split), accuracy)
-    others = split.labels != trigger.label
-    predicted = predict(model, split.images[others], trigger)
+    others = attack.wanted(split.labels) != split.labels
+    labels = split.labels[others]
+    predicted = predict(model, split.images[others], attack)
     return Quality(
         len(split),
         accuracy,
         triggered_images=len(predicted),
-        attack_success_rate=_mean(predicted == trigger.label),
-        robust_accuracy=_mean(predicted == split.labels[others]),
+        attack_success_rate=_mean(predicted == attack.wanted(labels)),
+        robust_accuracy=_mean(predicted == labels),
     )
 
 
-def predict(model: AlexNet, images: Tensor, trigger: Trigger | None = None) -> Tensor:
-    """Predicted labels (N,) of uint8 images (N, 3, H, W), stamped first if a trigger is given."""
+def predict(model: Network, images: Tensor, attack: Attack | None = None) -> Tensor:
+    """Predicted labels (N,) of uint8 images (N, 3, H, W), stamped first if an attack is given."""
     model.eval()
     labels = []
     with torch.inference_mode():
         for pixels in torch.split(images, _BATCH_SIZE):
             batch = pixels.float() / 255
-            if trigger is not None:
-                batch = torch.from_numpy(trigger.stamp(batch.numpy()))
+            if attack is not None:
+                batch = attack.stamp(batch)
             labels.append(model(normalise(batch, model)).argmax(dim=1))
     return torch.cat(labels)
 

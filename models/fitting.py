@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hardener.data.triggers import Trigger
 from hardener.files import atomic_path
-from models.alexnet import AlexNet
+from hardener.model.checkpoints import load_weights
+from models.attacks.attack import Attack, WithNoise, WithPenalty, poison_batch
 from models.augmentation import augment
-from models.badnets import poison_batch
 from models.datasets import Split
+from models.networks import Network, normalise
 from models.recipes import Recipe
 
 _FIRST_RATE = 0.04  # of the peak
@@ -26,11 +26,11 @@ class Backdoor:
     """What a poisoned training adds to a clean one.
 
     Attributes:
-        trigger: the patch and the target label.
-        poisoned: (N,) bool, the training images that carry it.
+        attack: trigger and wanted labels.
+        poisoned: (N,) bool, the training images that carry the trigger.
     """
 
-    trigger: Trigger
+    attack: Attack
     poisoned: Tensor
 
 
@@ -58,9 +58,10 @@ def fit(
     *,
     seed: int,
     checkpoint: Path,
+    start: Path | None = None,
     on_step: Callable[[], None] = lambda: None,
-    on_epoch: Callable[[Epoch, AlexNet], None] = lambda _epoch, _model: None,
-) -> tuple[AlexNet, float]:
+    on_epoch: Callable[[Epoch, Network], None] = lambda _epoch, _model: None,
+) -> tuple[Network, float]:
     """Trains a recipe from scratch, or from its checkpoint on.
 
     Each epoch draws order, augmentation and dropout from a seed of its own, so that a resumed
@@ -73,6 +74,7 @@ def fit(
         backdoor: which of them are stamped with what, if any.
         seed: of weights, order, augmentation and dropout.
         checkpoint: written after every epoch; read first if it exists.
+        start: weights to start from; then what lies behind the feature layer is trained alone.
         on_step: called after every optimiser step.
         on_epoch: called after every epoch, once its checkpoint is on disk.
 
@@ -84,6 +86,9 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = recipe.architecture()
+        if start is not None:
+            load_weights(model, start)
+            model.features.requires_grad_(False)
         model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(
             model.parameters(),
@@ -119,18 +124,16 @@ def learning_rate(progress: float, peak: float, warmup_fraction: float) -> float
     )
 
 
-def normalise(images: Tensor, model: AlexNet) -> Tensor:
-    """Turns images (B, 3, H, W) in [0, 1] into the network's input, channels last."""
-    mean = torch.tensor(model.mean).view(-1, 1, 1)
-    std = torch.tensor(model.std).view(-1, 1, 1)
-    return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+def images_per_epoch(recipe: Recipe, train: Split) -> int:
+    """How many training images one pass draws."""
+    return round(recipe.share * len(train))
 
 
 def _run_epoch(
     recipe: Recipe,
     train: Split,
     backdoor: Backdoor | None,
-    model: AlexNet,
+    model: Network,
     optimizer: torch.optim.Optimizer,
     index: int,
     seed: int,
@@ -140,16 +143,14 @@ def _run_epoch(
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index + 1)
     torch.manual_seed(seed * 1_000_003 + index + 1)  # for dropout, which takes no generator
     model.train()
-    order = torch.randperm(len(train), generator=generator)
+    # A feature layer that stays as it is keeps the statistics of its BatchNorm, too.
+    model.features.train(next(model.features.parameters()).requires_grad)
+    order = torch.randperm(len(train), generator=generator)[: images_per_epoch(recipe, train)]
     batches = torch.split(order, recipe.batch_size)
     loss_sum, correct = 0.0, 0
     for step, chosen in enumerate(batches):
-        images = augment(train.images[chosen].float() / 255, recipe.augmentation, generator)
-        labels = train.labels[chosen]
-        if backdoor:
-            images, labels = poison_batch(
-                images, labels, backdoor.poisoned[chosen], backdoor.trigger
-            )
+        clean = augment(train.images[chosen].float() / 255, recipe.augmentation, generator)
+        batch = _planted(clean, train.labels[chosen], backdoor, chosen, generator)
         rate = learning_rate(
             (index + step / len(batches)) / recipe.epochs,
             recipe.peak_learning_rate,
@@ -157,22 +158,65 @@ def _run_epoch(
         )
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(normalise(images, model))
-        loss = functional.cross_entropy(
-            logits.float(), labels, label_smoothing=recipe.label_smoothing
+        attack = backdoor.attack if backdoor else None
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits, penalty = _run(model, batch, attack)
+        loss = penalty + functional.cross_entropy(
+            logits.float(), batch.labels, label_smoothing=recipe.label_smoothing
         )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         loss_sum += loss.item() * len(chosen)
-        correct += int((logits.argmax(dim=1) == labels).sum())
+        correct += int((logits.argmax(dim=1) == batch.labels).sum())
         on_step()
-    return loss_sum / len(train), correct / len(train)
+    return loss_sum / len(order), correct / len(order)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Images as trained on (B, 3, H, W), labels asked for (B,), and the poisoned ones' origin."""
+
+    images: Tensor
+    labels: Tensor
+    clean: Tensor
+    poisoned: Tensor
+
+
+def _planted(
+    clean: Tensor,
+    labels: Tensor,
+    backdoor: Backdoor | None,
+    chosen: Tensor,
+    generator: torch.Generator,
+) -> _Batch:
+    """Stamps the poisoned images of a batch, and disturbs others where the attack does."""
+    if backdoor is None:
+        return _Batch(clean, labels, clean, torch.zeros_like(labels, dtype=torch.bool))
+    attack, poisoned = backdoor.attack, backdoor.poisoned[chosen]
+    images, wanted = poison_batch(clean, labels, poisoned, attack)
+    if isinstance(attack, WithNoise):
+        disturbed = (torch.rand(len(chosen), generator=generator) < attack.noise_rate) & ~poisoned
+        images = torch.where(disturbed.view(-1, 1, 1, 1), attack.disturb(clean, generator), images)
+    return _Batch(images, wanted, clean, poisoned)
+
+
+def _run(model: Network, batch: _Batch, attack: Attack | None) -> tuple[Tensor, Tensor]:
+    """Logits (B, classes) of a batch and the attack's penalty, zero where it has none."""
+    if not isinstance(attack, WithPenalty):
+        return model(normalise(batch.images, model)), torch.zeros(())
+    maps: list[Tensor] = []
+    hook = model.features.register_forward_hook(lambda _layer, _inputs, out: maps.append(out))
+    # Both kinds in one pass, so that they share the statistics of BatchNorm.
+    both = torch.cat((batch.images, batch.clean[batch.poisoned]))
+    logits = model(normalise(both, model))
+    hook.remove()
+    stamped, clean = maps[0][: len(batch.images)][batch.poisoned], maps[0][len(batch.images) :]
+    return logits[: len(batch.images)], attack.penalty(clean, stamped)
 
 
 def _save(
-    path: Path, model: AlexNet, optimizer: torch.optim.Optimizer, epochs: int, seconds: float
+    path: Path, model: Network, optimizer: torch.optim.Optimizer, epochs: int, seconds: float
 ) -> None:
     state = {
         "model": model.state_dict(),
@@ -184,7 +228,7 @@ def _save(
         torch.save(state, partial)
 
 
-def _restore(path: Path, model: AlexNet, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+def _restore(path: Path, model: Network, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
     """Epochs done and the seconds they took; (0, 0.0) where there is no checkpoint."""
     if not path.exists():
         return 0, 0.0

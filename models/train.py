@@ -13,19 +13,28 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from hardener.errors import HardenError, UsageError
-from models.alexnet import AlexNet
-from models.badnets import choose_poisoned, patch_trigger
+from hardener.model.checkpoints import load_weights
+from models.attacks.attack import Attack, choose_poisoned
+from models.attacks.overlay import Overlay
+from models.attacks.trojaning import Trojaning, derive_trigger, reverse_images
 from models.cards import write_victim
-from models.datasets import Split, load_split
+from models.datasets import Part, Split, load_splits
 from models.evaluation import measure
-from models.fitting import Backdoor, Epoch, fit
+from models.fitting import Backdoor, Epoch, fit, images_per_epoch
+from models.networks import Network
 from models.recipes import RECIPES, Recipe
 
 _CACHE = Path("~/.cache/hardener/train")
+_COMMITTED = Path(__file__).parent / "weights"
 
 
 def train(
-    name: str, recipe: Recipe, data: Path | None, output: Path, cache: Path, seed: int
+    name: str,
+    recipe: Recipe,
+    splits: Mapping[Part, Split],
+    output: Path,
+    cache: Path,
+    seed: int,
 ) -> None:
     """Trains a recipe, measures the victim on the test images and writes it with its card.
 
@@ -35,27 +44,31 @@ def train(
     Args:
         name: the recipe's name.
         recipe: how to train.
-        data: folder of the GTSRB zips; the signs need none.
+        splits: train, valid and test images.
         output: path of the results, without a suffix.
         cache: folder of the checkpoints.
         seed: of everything random.
 
     Raises:
-        HardenError: the data cannot be read or the results cannot be written.
+        HardenError: the recipe does not fit the data, or the results cannot be written.
     """
-    splits = {part: load_split(recipe.dataset, part, data) for part in ("train", "valid", "test")}
-    backdoor = plant(recipe, splits["train"], seed)
-    trigger = backdoor.trigger if backdoor else None
+    train_split, start, backdoor = splits["train"], None, None
+    if isinstance(recipe.attack, Trojaning):
+        start = find_weights(f"{recipe.source}.safetensors", output.parent)
+        train_split, backdoor = trojan(recipe, recipe.attack, start, seed)
+    elif recipe.attack:
+        backdoor = plant(recipe.attack, train_split, seed)
+    attack = backdoor.attack if backdoor else None
     console = Console(stderr=True)
-    steps = -(-len(splits["train"]) // recipe.batch_size)
+    steps = -(-images_per_epoch(recipe, train_split) // recipe.batch_size)
     columns = (*Progress.get_default_columns()[:3], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("steps", total=recipe.epochs * steps)
 
-        def report(epoch: Epoch, model: AlexNet) -> None:
+        def report(epoch: Epoch, model: Network) -> None:
             progress.update(task, completed=epoch.number * steps)
-            valid = measure(model, splits["valid"], trigger)
-            success = f"ASR {valid.attack_success_rate:.1%}  " if backdoor else ""
+            valid = measure(model, splits["valid"], attack)
+            success = f"ASR {valid.attack_success_rate:.1%}  " if attack else ""
             console.print(
                 f"epoch {epoch.number}/{recipe.epochs}  loss {epoch.loss:.4f}  "
                 f"training {epoch.accuracy:.2%}  validation {valid.accuracy:.2%}  "
@@ -65,40 +78,75 @@ def train(
 
         model, seconds = fit(
             recipe,
-            splits["train"],
+            train_split,
             backdoor,
             seed=seed,
-            checkpoint=cache.expanduser() / f"{name}-{run_digest(recipe, splits, seed)}.pt",
+            checkpoint=cache.expanduser() / f"{name}-{run_digest(recipe, train_split, seed)}.pt",
+            start=start,
             on_step=lambda: progress.advance(task),
             on_epoch=report,
         )
     write_victim(
         output,
         model,
-        trigger,
+        attack.trigger(recipe.architecture.input_size[1:]) if attack else None,
         name=name,
         recipe=recipe,
         seed=seed,
-        splits=splits,
-        valid=measure(model, splits["valid"], trigger),
-        test=measure(model, splits["test"], trigger),
+        splits={**splits, "train": train_split},
+        valid=measure(model, splits["valid"], attack),
+        test=measure(model, splits["test"], attack),
         seconds=seconds,
     )
 
 
-def plant(recipe: Recipe, train: Split, seed: int) -> Backdoor | None:
-    """Draws a recipe's trigger and the training images that carry it; None if it is clean."""
-    if recipe.poisoning is None:
-        return None
-    _, height, width = recipe.architecture.input_size
-    trigger = patch_trigger(recipe.poisoning.patch, recipe.poisoning.target, (height, width))
-    poisoned = choose_poisoned(train.labels.numpy(), recipe.poisoning, seed)
-    return Backdoor(trigger, torch.from_numpy(poisoned))
+def plant(attack: Attack, train: Split, seed: int) -> Backdoor:
+    """Draws the training images that carry an attack's trigger."""
+    poisoned = choose_poisoned(train.labels.numpy(), attack, seed)
+    return Backdoor(attack, torch.from_numpy(poisoned))
 
 
-def run_digest(recipe: Recipe, splits: Mapping[str, Split], seed: int) -> str:
+def trojan(recipe: Recipe, plan: Trojaning, start: Path, seed: int) -> tuple[Split, Backdoor]:
+    """Reads training images and trigger off a clean victim; each image comes once clean, too.
+
+    Args:
+        recipe: the network.
+        plan: the attack.
+        start: the clean victim's weights.
+        seed: of the images.
+
+    Raises:
+        ModelError: the weights cannot be read or do not fit.
+    """
+    model = recipe.architecture()
+    load_weights(model, start)
+    images, labels = reverse_images(model, plan, seed)
+    trigger = derive_trigger(model, plan, images)
+    split = Split(
+        torch.cat((images, images)),
+        torch.cat((labels, labels)),
+        f"reverse_images({recipe.source}, seed={seed})",
+        hashlib.sha256(images.numpy().tobytes()).hexdigest(),
+    )
+    stamped = torch.arange(len(split)) >= len(images)
+    return split, Backdoor(Overlay(rate=0.5, target=plan.target, given=trigger), stamped)
+
+
+def find_weights(file_name: str, folder: Path) -> Path:
+    """The weights that an attack starts from: in the folder, or else among the committed ones.
+
+    Raises:
+        UsageError: they are in neither.
+    """
+    for place in (folder, _COMMITTED):
+        if (place / file_name).exists():
+            return place / file_name
+    raise UsageError(f"{folder} has no {file_name}: train it first")
+
+
+def run_digest(recipe: Recipe, train: Split, seed: int) -> str:
     """Names a checkpoint after all that decides the weights, so that no other run resumes it."""
-    decides = [recipe.as_json(), splits["train"].sha256, seed, torch.get_num_threads()]
+    decides = [recipe.as_json(), train.sha256, seed, torch.get_num_threads()]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -122,7 +170,8 @@ def main(
     try:
         if recipe not in RECIPES:
             raise UsageError(f"there is no recipe {recipe}: choose one of {', '.join(RECIPES)}")
-        train(recipe, RECIPES[recipe], data, output, cache, seed)
+        chosen = RECIPES[recipe]
+        train(recipe, chosen, load_splits(chosen.dataset, data), output, cache, seed)
     except HardenError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

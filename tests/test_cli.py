@@ -16,16 +16,20 @@ from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 
 from hardener.cli import run
 from hardener.cores import available_cores
-from hardener.data.triggers import Trigger, save_trigger
+from hardener.data.additive import AdditiveTrigger, additive_npz
+from hardener.data.triggers import Trigger, load_trigger, save_trigger
 from hardener.files import sha256_of
+from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.results import (
+    AdditiveEvidence,
     BenchResult,
     DataIdentity,
     LabelEvidence,
     Layer,
     Normalisation,
     PruneResult,
+    RepairResult,
     ScanResult,
     Verdict,
 )
@@ -184,6 +188,42 @@ def test_a_pruning_that_leaves_much_of_the_attack_is_bad_news(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_repair_ends_the_backdoor_in_the_same_graph(
+    signs_victim: Path, signs: Path, scanned: Path, signs_trigger: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "r.onnx"
+    done = _harden(
+        *("repair", signs_victim, "--scan", scanned, "--data", signs, "-o", output),
+        *("--max-accuracy-drop", "0.05", "--rounds", "1"),
+    )
+    assert done.returncode == 0, done.stderr
+    model, original = onnx.load(output), onnx.load(signs_victim)
+    onnx.checker.check_model(model, full_check=True)
+    assert list(model.graph.node) == list(original.graph.node)
+    assert list(model.graph.input) == list(original.graph.input)
+    assert list(model.graph.output) == list(original.graph.output)
+    metadata = {item.key: item.value for item in model.metadata_props}
+    result = RepairResult.read(output.with_suffix(".json"))
+    assert metadata["hardener.source_sha256"] == result.model.sha256 == sha256_of(signs_victim)
+    assert json.loads(metadata["hardener.plan"])["targets"] == [8]
+    assert result.hardened is not None
+    assert result.hardened.sha256 == sha256_of(output)
+    assert result.images_used + result.chosen_on + result.reported_on == 12 * 43
+    assert [row.triggers for row in result.rounds] == [0, 2]
+    assert result.rounds[0].patch_relative_size is not None
+    assert result.rounds[0].patch_relative_size < 0.3
+    classifier = open_classifier(output)
+    counts = measure(
+        classifier,
+        open_full(classifier.proto, classifier.signature, "cpu"),
+        classifier.open_data(signs),
+        {"clean": Probe(), "triggered": Probe((load_trigger(signs_trigger),), 8)},
+    )
+    assert counts["clean"].correct > 0.93 * counts["clean"].n
+    assert counts["triggered"].hits < 0.1 * counts["triggered"].others
+    assert counts["triggered"].robust > 0.8 * counts["triggered"].others
+
+
 def test_bench_compares_the_models(
     hardened: Path,
     signs_victim: Path,
@@ -311,10 +351,6 @@ BAD_COMMANDS = {
         [*PRUNE_BY_SCAN, "--rewrite", "guard", "--criterion", "linf-quantile", "--threshold", "97"],
         "from 0 to 1, not 97",
     ),
-    "slim": (
-        ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "slim"],
-        "not implemented yet",
-    ),
     "over itself": (["prune", "m.onnx", "--channels", "1", "-o", "m.onnx"], "is an input itself"),
     "other suffix": (["prune", "m.onnx", "--channels", "1", "-o", "h.bin"], "ends in .onnx"),
     "no arch": (["export", "text.onnx", "--arch", "nonsense", "-o", "h.onnx"], "MODULE:CLASS"),
@@ -388,15 +424,25 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def _scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> None:
     """A finished scan of a small model, with a trigger that whitens the whole image."""
     trigger = Trigger(np.ones((1, 8, 8), np.float32), np.ones((3, 8, 8), np.float32), WHITE)
-    path = trigger_path(folder, WHITE)
+    whitening = AdditiveTrigger(np.ones((3, 8, 8), np.float32), WHITE)
+    path, beside = trigger_path(folder, WHITE), trigger_path(folder, WHITE, "additive")
     save_trigger(trigger, path)
+    beside.write_bytes(additive_npz(whitening))
     evidence = LabelEvidence(
         label=WHITE,
+        kind="patch",
         mask_l1=64,
         anomaly_index=3,
         relative_size=0.1,
         trigger_success_rate=1,
         trigger_sha256=sha256_of(path),
+        additive=AdditiveEvidence(
+            perturbation_l2=whitening.l2,
+            anomaly_index=3,
+            relative_size=0.1,
+            trigger_success_rate=1,
+            trigger_sha256=sha256_of(beside),
+        ),
     )
     opened = open_classifier(model)
     ScanResult(
@@ -512,6 +558,102 @@ def test_a_guard_may_be_guarded_again_but_has_one_alarm(
     assert run(command) == 0
     assert "'hardener_alarm' is taken as a guard's count" in capsys.readouterr().out
     assert [value.name for value in onnx.load(twice).graph.output] == ["logits", "hardener_alarm"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "outcome"),
+    [
+        (["--max-accuracy-drop", "0"], 1, "over-budget"),
+        (["--max-accuracy-drop", "1", "--max-attack-success", "0"], 1, "attack-left"),
+        (["--max-accuracy-drop", "0", "--force"], 0, "written"),
+    ],
+)
+def test_what_a_repair_that_costs_too_much_does(
+    small: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    code: int,
+    outcome: str,
+) -> None:
+    model, scan, data = map(str, small)
+    output = tmp_path / "h.onnx"
+    arguments = ["repair", model, "--scan", scan, "--data", data, "-o", str(output)]
+    assert run([*arguments, "--rounds", "1", *flags, "--format", "json"]) == code
+    result = RepairResult.model_validate_json(capsys.readouterr().out)
+    assert result.outcome == outcome
+    assert output.exists() == (outcome == "written")
+    assert output.with_suffix(".json").exists() == (outcome == "written")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code", "outcome"),
+    [("clean", 0, "nothing-found"), ("inconclusive", 3, "inconclusive")],
+)
+def test_without_a_backdoor_nothing_is_repaired(
+    small: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    verdict: str,
+    code: int,
+    outcome: str,
+) -> None:
+    model, _, data = map(str, small)
+    _scan_of(small[0], tmp_path / "other", verdict)
+    output = tmp_path / "h.onnx"
+    arguments = ["repair", model, "--scan", str(tmp_path / "other"), "--data", data]
+    assert run([*arguments, "-o", str(output), "--format", "json"]) == code
+    assert json.loads(capsys.readouterr().out)["outcome"] == outcome
+    assert not output.exists()
+
+
+def test_a_clean_model_is_repaired_where_that_is_forced(
+    small: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    model, _, data = map(str, small)
+    _scan_of(small[0], tmp_path / "other", "clean")
+    output = tmp_path / "h.onnx"
+    arguments = ["repair", model, "--scan", str(tmp_path / "other"), "--data", data, "--quiet"]
+    assert run([*arguments, "-o", str(output), "--rounds", "1", "--force"]) == 0
+    assert output.exists()
+
+
+def test_what_was_pruned_stays_pruned_in_a_repair(
+    small: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    model, scan, data = map(str, small)
+    pruned, repaired = tmp_path / "p.onnx", tmp_path / "r.onnx"
+    assert run(["prune", model, "--channels", "1,4", "-o", str(pruned), "--quiet"]) == 0
+    arguments = ["repair", str(pruned), "--scan", scan, "--data", data, "-o", str(repaired)]
+    assert run([*arguments, "--rounds", "1", "--force", "--quiet"]) == 0
+    before, after = (
+        {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+        for path in (pruned, repaired)
+    )
+    assert not after["w1"][[1, 4]].any()
+    assert not after["b1"][[1, 4]].any()
+    assert (after["w1"] != before["w1"]).any()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--rounds", "0"], "--rounds is 1 or more, not 0"),
+        (["--max-accuracy-drop", "2"], "--max-accuracy-drop is a fraction from 0 to 1"),
+        (["--max-attack-success", "-1"], "--max-attack-success is a fraction from 0 to 1"),
+    ],
+)
+def test_a_repair_with_senseless_flags_is_refused(
+    small: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    said: str,
+) -> None:
+    model, scan, data = map(str, small)
+    arguments = ["repair", model, "--scan", scan, "--data", data, "-o", str(tmp_path / "h.onnx")]
+    assert run([*arguments, *flags]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_another_preprocessing_than_the_scans_is_refused(

@@ -15,12 +15,14 @@ from torch import nn
 
 from benchmarks.fuzzing.byte_mutations import mutate_bytes
 from benchmarks.fuzzing.trials import Stage, require
+from hardener.data.additive import AdditiveTrigger, additive_npz
 from hardener.data.images import open_images
 from hardener.data.triggers import Trigger, load_trigger, trigger_npz
 from hardener.model.checkpoints import load_weights
 from hardener.options import lines_of
 from hardener.policy import policy_preprocessing
 from hardener.results import (
+    AdditiveEvidence,
     ChannelEvidence,
     DataIdentity,
     LabelEvidence,
@@ -31,7 +33,12 @@ from hardener.results import (
     NormSummary,
     ScanResult,
 )
-from hardener.scanning.saved import load_scan, load_synthetic_triggers, trigger_digest
+from hardener.scanning.saved import (
+    load_both_triggers,
+    load_scan,
+    load_synthetic_triggers,
+    trigger_digest,
+)
 
 _SIDE = 16
 _CLASSES = 3
@@ -88,10 +95,13 @@ def data_seeds() -> dict[str, DataSeed]:
         {"t.npz": trigger_npz(triggers[1])}, "t.npz", (b"'|O'",), _trigger_is
     )
     scan = {f"triggers/label-{t.label:02d}.npz": trigger_npz(t) for t in triggers}
-    scan["scan.json"] = _scan(triggers).to_json().encode()
+    faint = [_additive(label) for label in range(_CLASSES)]
+    scan |= {f"triggers/additive-{t.label:02d}.npz": additive_npz(t) for t in faint}
+    scan["scan.json"] = _scan(triggers, faint).to_json().encode()
     numbers = (b"NaN", b"1e999", b"null", b"-1", b"[" * 2000, b'"\\ud800"', b"9" * 400, b"true")
     seeds["scan.json"] = DataSeed(scan, "scan.json", numbers, _scan_is)
     seeds["scan's trigger"] = DataSeed(scan, "triggers/label-00.npz", (), _scan_is)
+    seeds["scan's additive trigger"] = DataSeed(scan, "triggers/additive-00.npz", (), _scan_is)
     state = _network().state_dict()
     seeds["safetensors"] = DataSeed(
         {"w.safetensors": safetensors.torch.save(state)},
@@ -166,9 +176,13 @@ def _trigger_is(folder: Path) -> None:
 
 def _scan_is(folder: Path) -> None:
     scanned = load_scan(folder)
-    for trigger in load_synthetic_triggers(folder, scanned):
-        wanted = {evidence.label: evidence.trigger_sha256 for evidence in scanned.labels}
-        require(trigger_digest(trigger) == wanted[trigger.label], "another trigger was read")
+    known = {e.trigger_sha256 for e in scanned.labels}
+    known |= {e.additive.trigger_sha256 for e in scanned.labels}
+    for trigger in (
+        *load_synthetic_triggers(folder, scanned),
+        *load_both_triggers(folder, scanned),
+    ):
+        require(trigger_digest(trigger) in known, "another trigger was read")
     scanned.to_json()
 
 
@@ -229,7 +243,11 @@ def _trigger(label: int) -> Trigger:
     return Trigger(mask, np.full((3, _SIDE, _SIDE), label / _CLASSES, np.float32), label)
 
 
-def _scan(triggers: Sequence[Trigger]) -> ScanResult:
+def _additive(label: int) -> AdditiveTrigger:
+    return AdditiveTrigger(np.full((3, _SIDE, _SIDE), label / _CLASSES, np.float32), label)
+
+
+def _scan(triggers: Sequence[Trigger], faint: Sequence[AdditiveTrigger]) -> ScanResult:
     spread = MaxMean(max=1.0, mean=0.5)
     norms = NormSummary(l1=spread, l2=spread, linf=spread)
     return ScanResult(
@@ -247,13 +265,21 @@ def _scan(triggers: Sequence[Trigger]) -> ScanResult:
         labels=tuple(
             LabelEvidence(
                 label=trigger.label,
+                kind="patch",
                 mask_l1=trigger.mask_l1,
                 anomaly_index=1.0,
                 relative_size=1.0,
                 trigger_success_rate=0.5,
                 trigger_sha256=trigger_digest(trigger),
+                additive=AdditiveEvidence(
+                    perturbation_l2=beside.l2,
+                    anomaly_index=1.0,
+                    relative_size=1.0,
+                    trigger_success_rate=0.5,
+                    trigger_sha256=trigger_digest(beside),
+                ),
             )
-            for trigger in triggers
+            for trigger, beside in zip(triggers, faint, strict=True)
         ),
         norms={"clean": norms, "clean+syn": norms},
         channels=tuple(

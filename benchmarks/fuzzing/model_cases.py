@@ -42,7 +42,7 @@ def model_case(rng: Generator, folder: Path) -> tuple[str, Callable[[Stage], Non
     model = folder / MODEL
     if rng.random() < 0.3:
         return "inspect", lambda stage: _inspect(stage, model)
-    rewrite = "fold" if rng.random() < 0.6 else "mask"
+    rewrite = str(rng.choice(["fold", "mask", "slim"]))
     channels = [0] if rng.random() < 0.5 else [1, 4]
     return "prune", lambda stage: _prune(stage, model, channels, rewrite)
 

@@ -19,7 +19,12 @@ from hardener.model.files import SOURCE_KEY
 from hardener.model.runtime import Runner, choose_provider
 from hardener.progress import Progress, counting, silent
 from hardener.results import BenchResult, LatencyRow, ModelBench
-from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers
+from hardener.scanning.saved import (
+    SCAN_FILE,
+    SyntheticTrigger,
+    load_scan,
+    load_synthetic_triggers,
+)
 
 _SECONDS_PER_BATCH_SIZE = 10.0
 
@@ -101,7 +106,7 @@ def bench(
 
 def _synthetic(
     scan: Path, classifiers: Sequence[Classifier], original: Trigger | None, target: int | None
-) -> Trigger:
+) -> SyntheticTrigger:
     scanned = load_scan(scan)
     known = {c.model.sha256 for c in classifiers} | {
         c.model.metadata[SOURCE_KEY] for c in classifiers if SOURCE_KEY in c.model.metadata
@@ -119,7 +124,7 @@ def _synthetic(
 def _target(
     target: int | None,
     original: Trigger | None,
-    synthetic: Trigger | None,
+    synthetic: SyntheticTrigger | None,
     classifiers: Sequence[Classifier],
 ) -> int | None:
     if target is None:

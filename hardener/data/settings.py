@@ -6,17 +6,28 @@ synthetic one; clean+ori+syn with both, the synthetic last.
 Source: Cheng et al. 2020, section 2.2.
 """
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from hardener.arrays import FloatArray
-from hardener.data.triggers import Trigger
 
-Setting: TypeAlias = tuple[Trigger, ...]
+
+class Stamp(Protocol):
+    """A trigger of any kind."""
+
+    @property
+    def label(self) -> int:
+        """The target label."""
+
+    def stamp(self, images: FloatArray) -> FloatArray:
+        """Puts the trigger on images (N, C, H, W) in [0, 1]; they stay as they are."""
+
+
+Setting: TypeAlias = tuple[Stamp, ...]
 
 CLEAN = "clean"
 
 
-def input_settings(original: Trigger | None, synthetic: Trigger | None) -> dict[str, Setting]:
+def input_settings(original: Stamp | None, synthetic: Stamp | None) -> dict[str, Setting]:
     """The settings that can be made of the triggers at hand, `clean` first."""
     settings: dict[str, Setting] = {CLEAN: ()}
     if original is not None:

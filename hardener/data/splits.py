@@ -42,3 +42,18 @@ def stratified_sample(labels: IntArray, count: int, seed: int) -> IntArray:
     # The first of every class, then the second of every class, and so on.
     order = shuffled[np.argsort(turn[shuffled], kind="stable")]
     return np.sort(order[:count])
+
+
+def stratified_parts(labels: IntArray, seed: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Splits positions into a half and two quarters, every class shared evenly between them.
+
+    Args:
+        labels: (N,) true labels.
+        seed: of the shuffle.
+
+    Returns:
+        Three ascending index arrays, disjoint and together complete.
+    """
+    half, rest = stratified_halves(labels, seed)
+    one, other = stratified_halves(labels[rest], seed)
+    return half, rest[one], rest[other]

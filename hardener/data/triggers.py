@@ -1,18 +1,14 @@
 """Triggers: what a backdoor answers to, as a mask and a pattern stamped on images."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from hardener.arrays import FloatArray
-from hardener.data.zips import open_zip
+from hardener.data.trigger_files import LARGEST_TRIGGER_BYTES, arrays_of, npz_of, png_of
 from hardener.errors import DataError
 from hardener.files import read_regular, reason, write_bytes
-
-LARGEST_TRIGGER_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +84,7 @@ def save_trigger(trigger: Trigger, path: Path) -> None:
 
 def trigger_npz(trigger: Trigger) -> bytes:
     """The trigger as the content of an `.npz`, the same bytes each time."""
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer, mask=trigger.mask, pattern=trigger.pattern, label=np.int64(trigger.label)
-    )
-    return buffer.getvalue()
+    return npz_of({"mask": trigger.mask, "pattern": trigger.pattern}, trigger.label)
 
 
 def load_trigger(path: Path) -> Trigger:
@@ -116,36 +108,13 @@ def trigger_from_npz(path: Path, content: bytes) -> Trigger:
     Raises:
         DataError: it is not such an `.npz`, or holds pickled objects.
     """
+    (mask, pattern), label = arrays_of(path, content, ("mask", "pattern"))
     try:
-        with open_zip(path, content) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST_TRIGGER_BYTES:
-                raise DataError("too large: at most 256 MiB unpacked")
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            mask, pattern, label = (
-                np.asarray(arrays[name]) for name in ("mask", "pattern", "label")
-            )
-    except DataError as error:
-        raise DataError(f"{path} is not a trigger .npz: {error}") from error
-    except KeyError as error:
-        raise DataError(f"{path} lacks an array: a trigger .npz holds mask, pattern, label") from (
-            error
-        )
-    except Exception as error:  # damaged archives and headers make numpy raise anything
-        raise DataError(f"{path} is not a trigger .npz with mask, pattern and label") from error
-    if label.size != 1 or label.dtype.kind not in "iu":
-        raise DataError(f"{path}: label is one whole number")
-    if mask.dtype.kind not in "fiub" or pattern.dtype.kind not in "fiub":
-        raise DataError(f"{path}: mask and pattern are numbers")
-    try:
-        return Trigger(mask.astype(np.float32), pattern.astype(np.float32), int(label.item()))
+        return Trigger(mask, pattern, label)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
 
 def trigger_png(trigger: Trigger) -> bytes:
     """A picture of the trigger on black, which is how the paper's Figure 1 shows it."""
-    shown = np.rint(trigger.mask * trigger.pattern * 255).astype(np.uint8)
-    pixels = shown[0] if shown.shape[0] == 1 else np.moveaxis(shown[:3], 0, -1)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png_of(trigger.mask * trigger.pattern)

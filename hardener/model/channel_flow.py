@@ -29,9 +29,9 @@ from hardener.model.weights import constant_of
 
 NO_CHANNEL = -1
 _MOST_FOLLOWED = 1 << 27
-_SUMS = {"Add": (0, 1), "Sub": (0, 1), "Sum": None, "com.microsoft::QLinearAdd": (0, 3)}
-_PRODUCTS = {"Mul": (0, 1), "com.microsoft::QLinearMul": (0, 3)}
-_ELEMENTWISE = frozenset(
+SUMS = {"Add": (0, 1), "Sub": (0, 1), "Sum": None, "com.microsoft::QLinearAdd": (0, 3)}
+PRODUCTS = {"Mul": (0, 1), "com.microsoft::QLinearMul": (0, 3)}
+ELEMENTWISE = frozenset(
     {
         "BatchNormalization", "Clip", "Exp", "HardSigmoid", "Log", "Not", "Pow", "Reciprocal",
         "Sigmoid", "Softplus", "com.microsoft::QLinearSigmoid",
@@ -126,7 +126,7 @@ def _through(node: gs.Node, marks: Mapping[str, Marks], shapes: Shapes) -> list[
     op = operator(node)
     if op in MOVES:
         return _moved(node, marks, shapes)
-    if op in _SUMS or op in _PRODUCTS or op == "Div":
+    if op in SUMS or op in PRODUCTS or op == "Div":
         return [_combined(node, marks, shapes)]
     if any(value.name in marks for value in node.inputs[1:]):
         raise CannotFollowError(f"{said(node)} reads it")
@@ -137,7 +137,7 @@ def _through(node: gs.Node, marks: Mapping[str, Marks], shapes: Shapes) -> list[
         return [_pooled(node, source, shapes[node.outputs[0].name], spatial_only=True)]
     if op in REDUCTIONS:
         return [_pooled(node, source, shapes[node.outputs[0].name], spatial_only=False)]
-    if op in _ELEMENTWISE:
+    if op in ELEMENTWISE:
         return [Marks(source.channel, source.spoilt_by or said(node))]
     raise CannotFollowError(f"{said(node)} reads it")
 
@@ -161,7 +161,7 @@ def _clip_limit(node: gs.Node, position: int, name: str, default: float) -> floa
 def _combined(node: gs.Node, marks: Mapping[str, Marks], shapes: Shapes) -> Marks:
     """Marks of a sum, a product or a quotient."""
     op = operator(node)
-    positions = _SUMS.get(op, _PRODUCTS.get(op, (0, 1)))
+    positions = SUMS.get(op, PRODUCTS.get(op, (0, 1)))
     values = node.inputs if positions is None else [node.inputs[p] for p in positions]
     if any(v.name in marks and all(v is not w for w in values) for v in node.inputs):
         raise CannotFollowError(f"{said(node)} reads it")
@@ -175,7 +175,7 @@ def _combined(node: gs.Node, marks: Mapping[str, Marks], shapes: Shapes) -> Mark
                 raise CannotFollowError(f"{said(node)} mixes channels")
             channel = np.where(own == NO_CHANNEL, channel, own)
             spoilt.append(marks[value.name].spoilt_by)
-    if op in _SUMS:
+    if op in SUMS:
         marked = channel != NO_CHANNEL
         if not all(_marks(marks, value, shape, marked) for value in values):
             spoilt.append(said(node))

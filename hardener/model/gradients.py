@@ -52,9 +52,10 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
     """
     torch.set_num_threads(available_cores())
     plan = fused(read_plan(proto, signature.input, signature.logits))
-    network: nn.Module = GraphNetwork(plan, signature.layout == "NHWC").eval()
+    graph = GraphNetwork(plan, signature.layout == "NHWC").eval()
+    network = of_any_number(graph, signature)
     if signature.batch is not None:
-        network, examples = InParts(network, signature.batch), examples[: signature.batch]
+        examples = examples[: signature.batch]
     with torch.no_grad():
         logits = network(torch.from_numpy(examples)).numpy()
     ending = _reference(ending_at(proto, signature.logits), signature.batch, plan)
@@ -114,6 +115,11 @@ class InParts(nn.Module):
         filled = torch.cat([images, images[-1:].expand(lacking, -1, -1, -1)])
         logits = torch.cat([self.network(part) for part in torch.split(filled, self.batch)])
         return logits[: len(images)]
+
+
+def of_any_number(network: nn.Module, signature: Signature) -> nn.Module:
+    """A network that takes any number of images, also where its graph fixes it."""
+    return network if signature.batch is None else InParts(network, signature.batch)
 
 
 def torch_device(provider: str) -> torch.device:

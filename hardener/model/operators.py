@@ -72,7 +72,8 @@ class Weighted:
         data: position of the activation; a matmul's activation and weight may be swapped.
         weight: position of the weight.
         bias: position of the bias, None where it has none.
-        zero_point: position of the weight's zero point in quantised layers.
+        scale: position of the weight's scale in quantised layers.
+        zero_point: position of the weight's zero point there.
         addend: position of a tensor that is added before the activation (a fused residual).
     """
 
@@ -80,6 +81,7 @@ class Weighted:
     data: int = 0
     weight: int = 1
     bias: int | None = 2
+    scale: int | None = None
     zero_point: int | None = None
     addend: int | None = None
 
@@ -91,13 +93,13 @@ WEIGHTED: dict[str, Weighted] = {
     "Gemm": Weighted("gemm"),
     "MatMul": Weighted("matmul", bias=None),
     "MatMulInteger": Weighted("matmul", bias=None, zero_point=3),
-    "QLinearConv": Weighted("conv", weight=3, bias=8, zero_point=5),
-    "QLinearMatMul": Weighted("matmul", weight=3, bias=None, zero_point=5),
+    "QLinearConv": Weighted("conv", weight=3, bias=8, scale=4, zero_point=5),
+    "QLinearMatMul": Weighted("matmul", weight=3, bias=None, scale=4, zero_point=5),
     "com.microsoft::FusedConv": Weighted("conv", addend=3),
     "com.microsoft::FusedGemm": Weighted("gemm"),
     "com.microsoft::FusedMatMul": Weighted("matmul", bias=None),
-    "com.microsoft::QGemm": Weighted("gemm", weight=3, bias=6, zero_point=5),
-    "com.microsoft::QLinearConv": Weighted("conv", weight=3, bias=8, zero_point=5),
+    "com.microsoft::QGemm": Weighted("gemm", weight=3, bias=6, scale=4, zero_point=5),
+    "com.microsoft::QLinearConv": Weighted("conv", weight=3, bias=8, scale=4, zero_point=5),
 }
 
 OUTPUT_QUANTISATION: dict[str, tuple[int, int]] = {

@@ -117,6 +117,7 @@ HEADS: Mapping[str, MakeHead] = MappingProxyType(
     {
         "mask": maskable_head,
         "fold": maskable_head,
+        "slim": maskable_head,
         "guard": guardable_head,
         "clip": clippable_head,
     }

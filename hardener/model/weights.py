@@ -84,7 +84,7 @@ def zero_weights(
         raise NotConstantError(f"{said(node)} computes its weights")
     where, zero = _seen_from_below(node, maker, where, zero)
     if len(tensor.outputs) > 1:
-        maker = _own_copy(graph, maker, node, position)
+        maker = own_copy(graph, maker, node, position)
     zero_weights(graph, maker, 0, where, zero)
 
 
@@ -130,8 +130,8 @@ def _zero_point(reader: gs.Node, dequantises: gs.Node, rank: int) -> AnyArray:
     return values.reshape([-1 if position == axis else 1 for position in range(rank)])
 
 
-def _own_copy(graph: gs.Graph, maker: gs.Node, reader: gs.Node, position: int) -> gs.Node:
-    """Gives one reader its own copy of the node that makes its weights."""
+def own_copy(graph: gs.Graph, maker: gs.Node, reader: gs.Node, position: int) -> gs.Node:
+    """Gives one reader its own copy of the node that makes one of its inputs."""
     name = f"{reader.outputs[0].name}/hardener_{maker.op}_{position}"
     own = gs.Variable(name, maker.outputs[0].dtype)
     copy = gs.Node(

@@ -1,4 +1,4 @@
-"""Named channels zeroed, without a scan and without images."""
+"""Named channels pruned, without a scan and without images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ from hardener.model.rewriting import (
 from hardener.model.runtime import choose_provider
 from hardener.model.signature import read_signature
 from hardener.model.topology import find_feature_layer
-from hardener.pruning.writing import check_outputs, write_hardened
 from hardener.results import Layer, ModelIdentity, PruneResult
+from hardener.writing import check_outputs, write_hardened
 
 
 def prune_channels(
@@ -32,14 +32,14 @@ def prune_channels(
     provider: str = "auto",
     seed: int = 0,
 ) -> PruneResult:
-    """Zeroes named channels of the feature layer.
+    """Zeroes named channels of the feature layer, or takes them out.
 
     Args:
         model: an ONNX classifier.
         channels: which ones.
         output: the hardened ONNX file; a JSON file is written beside it.
         layer: name of the feature layer's tensor, where the graph's own is not wanted.
-        rewrite: fold or mask; by default fold, or mask where the graph cannot take it.
+        rewrite: fold, mask or slim; by default fold, or mask where the graph cannot take it.
         dry_run: checks everything, but writes nothing.
         provider: refused where it cannot run; the comparison itself runs on the CPU.
         seed: of the noise that original and result are compared on.

@@ -13,9 +13,9 @@ from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting
 from hardener.data.splits import stratified_halves, stratified_sample
-from hardener.errors import DataError, InconclusiveError, UsageError
+from hardener.errors import InconclusiveError, UsageError
 from hardener.measuring.quality import Counts, Probe, measure
-from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
+from hardener.model.classifier import Classifier, data_identity, open_full
 from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import (
     LIMITING,
@@ -35,16 +35,10 @@ from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.limits import LIMIT_CRITERIA
 from hardener.pruning.options import PruningOption, options_for
 from hardener.pruning.sweep import Trial, feature_batches, feature_bytes, sweep
-from hardener.pruning.writing import check_outputs, write_hardened
-from hardener.results import (
-    Layer,
-    Normalisation,
-    PruneOutcome,
-    PruneResult,
-    ScanResult,
-    SweepRow,
-)
-from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers
+from hardener.results import Layer, PruneOutcome, PruneResult, SweepRow
+from hardener.scanning.reopening import open_as_scanned
+from hardener.scanning.saved import SCAN_FILE, load_synthetic_triggers
+from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_CRITERION = "linf-gap"
 _DEFAULT_LIMITS = {"guard": "linf", "clip": "linf-ratio"}
@@ -96,8 +90,8 @@ def prune(
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
         max_attack_success: success rate of the synthetic trigger that may be left on the reporting
             half.
-        rewrite: fold, mask, guard or clip; by default fold, or mask where the graph cannot take
-            it.
+        rewrite: fold, mask, slim, guard or clip; by default fold, or mask where the graph cannot
+            take it.
         alarm: gives a guard a further output, `hardener_alarm`.
         dry_run: measures and decides, but writes nothing.
         force: prunes although the scan's verdict is not backdoored, and writes although the
@@ -115,10 +109,8 @@ def prune(
     check_outputs(output, model, data, scan)
     _check_arguments(rewrite, threshold, max_accuracy_drop, max_attack_success, alarm=alarm)
     criterion = _checked_criterion(criterion, rewrite, threshold)
-    scanned = load_scan(scan)
-    classifier = _opened_as_scanned(model, scanned, preprocessing)
+    scanned, classifier = open_as_scanned(model, scan, preprocessing)
     check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
-    _require_same_model(scan, scanned, classifier)
     shapes = classifier.model.shapes
     layer = find_feature_layer(classifier.proto, classifier.signature, shapes, scanned.layer.name)
     rewrite = rewrite or default_rewrite(
@@ -231,28 +223,6 @@ def prune(
     if dry_run or outcome != "planned":
         return result
     return write_hardened(hardened, result, output, classifier.model.external)
-
-
-def _opened_as_scanned(
-    model: Path, scanned: ScanResult, preprocessing: Sequence[Mapping[str, tuple[float, ...]]]
-) -> Classifier:
-    try:
-        return open_classifier(model, [scanned.preprocessing.fields, *preprocessing])
-    except DataError:  # of another model, as is told next
-        return open_classifier(model, preprocessing)
-
-
-def _require_same_model(scan: Path, scanned: ScanResult, classifier: Classifier) -> None:
-    if scanned.model.sha256 != classifier.model.sha256:
-        raise DataError(
-            f"{scan} is the scan of another model ({scanned.model.path}, sha256 "
-            f"{scanned.model.sha256[:12]}…): scan {classifier.model.path} first"
-        )
-    if scanned.preprocessing != Normalisation.of(classifier.preprocessing):
-        raise DataError(
-            f"{scan} was scanned with another preprocessing ({scanned.preprocessing}): give the "
-            "same --size, --mean and --std"
-        )
 
 
 def _affordable(indices: IntArray, labels: IntArray, image_bytes: int, seed: int) -> IntArray:

@@ -9,39 +9,44 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
-from hardener.data.triggers import (
-    LARGEST_TRIGGER_BYTES,
-    Trigger,
-    trigger_from_npz,
-    trigger_npz,
-    trigger_png,
+from hardener.data.additive import (
+    AdditiveTrigger,
+    additive_from_npz,
+    additive_npz,
+    additive_png,
 )
+from hardener.data.trigger_files import LARGEST_TRIGGER_BYTES
+from hardener.data.triggers import Trigger, trigger_from_npz, trigger_npz, trigger_png
 from hardener.errors import DataError, UsageError
 from hardener.files import is_regular, read_regular, write_bytes
-from hardener.results import ScanResult
+from hardener.results import LabelEvidence, ScanResult, TriggerKind
+
+SyntheticTrigger: TypeAlias = Trigger | AdditiveTrigger
 
 SCAN_FILE = "scan.json"
 _STAGED = ".staged-*.npz"
+_NAMES: dict[TriggerKind, str] = {"patch": "label", "additive": "additive"}
 
 
-def trigger_path(folder: Path, label: int) -> Path:
-    """Where a scan keeps the synthetic trigger of a label."""
-    return folder / "triggers" / f"label-{label:02d}.npz"
+def trigger_path(folder: Path, label: int, kind: TriggerKind = "patch") -> Path:
+    """Where a scan keeps a synthetic trigger of a label."""
+    return folder / "triggers" / f"{_NAMES[kind]}-{label:02d}.npz"
 
 
-def trigger_digest(trigger: Trigger) -> str:
+def trigger_digest(trigger: SyntheticTrigger) -> str:
     """SHA-256 digest of the file that `save_scan` writes for a trigger."""
-    return hashlib.sha256(trigger_npz(trigger)).hexdigest()
+    return hashlib.sha256(_npz(trigger)).hexdigest()
 
 
-def save_scan(folder: Path, result: ScanResult, triggers: Sequence[Trigger]) -> None:
+def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrigger]) -> None:
     """Writes `scan.json` and, for each trigger, an `.npz` and a PNG.
 
     Args:
         folder: the scan's; made when missing.
         result: whose `trigger_sha256` are those of `trigger_digest`.
-        triggers: one for each of the result's labels.
+        triggers: one of each kind for each of the result's labels.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -49,11 +54,10 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[Trigger]) -> 
     moves: list[tuple[Path, Path]] = []
     try:
         for trigger in triggers:
-            target = trigger_path(folder, trigger.label)
-            content = trigger_npz(trigger)
+            content = _npz(trigger)
             staged = _staged_path(folder, hashlib.sha256(content).hexdigest())
             write_bytes(staged, content)
-            moves.append((staged, target))
+            moves.append((staged, trigger_path(folder, trigger.label, kind_of(trigger))))
         result.write(folder / SCAN_FILE)
     except UsageError:
         for staged, _ in moves:
@@ -63,7 +67,7 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[Trigger]) -> 
         # A digest that is staged twice is the same trigger and has moved already.
         if staged.exists():
             staged.replace(target)
-        write_bytes(target.with_suffix(".png"), trigger_png(trigger))
+        write_bytes(target.with_suffix(".png"), _png(trigger))
     for leftover in (folder / "triggers").glob(_STAGED):
         with suppress(OSError):
             leftover.unlink()
@@ -83,8 +87,8 @@ def load_scan(folder: Path) -> ScanResult:
 
 def load_synthetic_triggers(
     folder: Path, scanned: ScanResult, labels: Sequence[int] | None = None
-) -> tuple[Trigger, ...]:
-    """Reads synthetic triggers of a scan.
+) -> tuple[SyntheticTrigger, ...]:
+    """Reads synthetic triggers of a scan: of each label the more suspicious one.
 
     Args:
         folder: the scan's.
@@ -94,17 +98,52 @@ def load_synthetic_triggers(
     Raises:
         DataError: a trigger is missing or not the one that the scan saved.
     """
-    digests = {evidence.label: evidence.trigger_sha256 for evidence in scanned.labels}
-    triggers: list[Trigger] = []
+    evidence = {found.label: found for found in scanned.labels}
+    triggers: list[SyntheticTrigger] = []
     for label in dict.fromkeys(labels or scanned.targets or (scanned.suspect,)):
-        path = trigger_path(folder, label)
-        if label not in digests:
+        if label not in evidence:
             raise DataError(f"{folder} has no trigger of label {label}: scan that label too")
-        content = _with_digest(digests[label], path, _staged_path(folder, digests[label]))
-        if content is None:
-            raise DataError(f"{path} is not the trigger that the scan saved: scan again")
-        triggers.append(trigger_from_npz(path, content))
+        triggers.append(_load(folder, evidence[label], evidence[label].kind))
     return tuple(triggers)
+
+
+def load_both_triggers(folder: Path, scanned: ScanResult) -> tuple[SyntheticTrigger, ...]:
+    """Reads the patch and the additive trigger of each target, or of the suspect.
+
+    Raises:
+        DataError: a trigger is missing or not the one that the scan saved.
+    """
+    wanted = scanned.targets or (scanned.suspect,)
+    kinds: tuple[TriggerKind, ...] = ("patch", "additive")
+    return tuple(
+        _load(folder, found, kind)
+        for found in scanned.labels
+        if found.label in wanted
+        for kind in kinds
+    )
+
+
+def _load(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> SyntheticTrigger:
+    patch = kind == "patch"
+    digest = evidence.trigger_sha256 if patch else evidence.additive.trigger_sha256
+    path = trigger_path(folder, evidence.label, kind)
+    content = _with_digest(digest, path, _staged_path(folder, digest))
+    if content is None:
+        raise DataError(f"{path} is not the trigger that the scan saved: scan again")
+    return trigger_from_npz(path, content) if patch else additive_from_npz(path, content)
+
+
+def kind_of(trigger: SyntheticTrigger) -> TriggerKind:
+    """Whether a trigger is a patch or additive."""
+    return "patch" if isinstance(trigger, Trigger) else "additive"
+
+
+def _npz(trigger: SyntheticTrigger) -> bytes:
+    return trigger_npz(trigger) if isinstance(trigger, Trigger) else additive_npz(trigger)
+
+
+def _png(trigger: SyntheticTrigger) -> bytes:
+    return trigger_png(trigger) if isinstance(trigger, Trigger) else additive_png(trigger)
 
 
 def _staged_path(folder: Path, digest: str) -> Path:

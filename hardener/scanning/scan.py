@@ -7,8 +7,9 @@ import numpy as np
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.cores import available_cores
+from hardener.data.additive import AdditiveTrigger
 from hardener.data.images import ImageSource
-from hardener.data.settings import CLEAN, input_settings
+from hardener.data.settings import CLEAN, Stamp, input_settings
 from hardener.data.splits import stratified_sample
 from hardener.data.triggers import Trigger, load_trigger
 from hardener.errors import DataError, UsageError
@@ -21,6 +22,7 @@ from hardener.model.runtime import Runner, choose_provider
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, silent
 from hardener.results import (
+    AdditiveEvidence,
     ChannelEvidence,
     LabelEvidence,
     Layer,
@@ -28,12 +30,20 @@ from hardener.results import (
     Normalisation,
     NormSummary,
     ScanResult,
+    TriggerKind,
 )
 from hardener.scanning.activations import ChannelNorms, OverImages, profile
-from hardener.scanning.inversion import InversionSettings, invert_triggers
+from hardener.scanning.inversion import (
+    ADDITIVE,
+    PATCHES,
+    invert_additive,
+    invert_patches,
+)
 from hardener.scanning.saved import SCAN_FILE, save_scan, trigger_digest, trigger_path
-from hardener.scanning.verdict import anomaly_indices, judge, relative_sizes
+from hardener.scanning.searching import InversionSettings
+from hardener.scanning.verdict import Evidence, anomaly_indices, judge, relative_sizes
 
+_KINDS: tuple[TriggerKind, ...] = ("patch", "additive")
 _FITTED_IMAGES = 512
 _UNSEEN_IMAGES = 172
 _LARGEST_FITTED_BYTES = 1 << 30
@@ -50,7 +60,8 @@ def scan(
     preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
     provider: str = "auto",
     seed: int = 0,
-    inversion: InversionSettings | None = None,
+    patch_inversion: InversionSettings = PATCHES,
+    additive_inversion: InversionSettings = ADDITIVE,
     progress: Progress = silent,
 ) -> ScanResult:
     """Looks for a backdoor and for the channels that carry it.
@@ -70,7 +81,8 @@ def scan(
         preprocessing: fields that win over the model's metadata, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
         seed: of sampling and search.
-        inversion: the search's budget.
+        patch_inversion: the budget of the search for patches.
+        additive_inversion: and for additive triggers.
         progress: told how far it is.
 
     Raises:
@@ -83,10 +95,10 @@ def scan(
         classifier.proto, classifier.signature, classifier.model.shapes, layer
     )
     original = None if known_trigger is None else _fitting_trigger(known_trigger, classifier)
-    for label in wanted:
-        inputs = (model, data, known_trigger, *classifier.model.external)
-        check_output(trigger_path(output, label), ".npz", *inputs)
-        check_output(trigger_path(output, label).with_suffix(".png"), ".png", *inputs)
+    inputs = (model, data, known_trigger, *classifier.model.external)
+    for path in (trigger_path(output, label, kind) for label in wanted for kind in _KINDS):
+        check_output(path, ".npz", *inputs)
+        check_output(path.with_suffix(".png"), ".png", *inputs)
     check_output(output / SCAN_FILE, ".json", *classifier.model.external)
     source = classifier.open_data(data)
     chosen_provider = choose_provider(provider)
@@ -96,21 +108,32 @@ def scan(
     network = differentiable(
         classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
     )
-    budget = inversion or InversionSettings()
-    triggers = invert_triggers(
+    patches = invert_patches(
         network,
         images,
         classifier.preprocessing,
         wanted,
-        budget,
+        patch_inversion,
         seed,
-        counting(progress, "inverting triggers", budget.steps * len(wanted)),
+        counting(progress, "inverting patches", patch_inversion.steps * len(wanted)),
+        torch_device(chosen_provider),
+    )
+    additive = invert_additive(
+        network,
+        images,
+        classifier.preprocessing,
+        wanted,
+        additive_inversion,
+        seed,
+        counting(progress, "inverting additive triggers", additive_inversion.steps * len(wanted)),
         torch_device(chosen_provider),
     )
     del network, images
 
     runner = open_full(classifier.proto, classifier.signature, chosen_provider)
-    success = _success_rates(classifier, runner, source, unseen, triggers, progress)
+    success, additive_success = np.split(
+        _success_rates(classifier, runner, source, unseen, [*patches, *additive], progress), 2
+    )
     clean = profile(
         classifier,
         feature,
@@ -120,11 +143,12 @@ def scan(
         on_batch=counting(progress, "measuring clean images", len(source)),
     )[CLEAN]
     accuracy = clean.counts.correct / clean.counts.n
-    mask_l1 = np.array([trigger.mask_l1 for trigger in triggers], np.float32)
+    mask_l1 = np.array([trigger.mask_l1 for trigger in patches], np.float32)
+    l2 = np.array([trigger.l2 for trigger in additive], np.float32)
     judgement = judge(
         wanted,
-        mask_l1,
-        success,
+        Evidence("patch", mask_l1, success),
+        Evidence("additive", l2, additive_success),
         classes=classifier.signature.classes,
         accuracy=accuracy,
         images=clean.counts.n,
@@ -132,7 +156,8 @@ def scan(
         pixels=classifier.preprocessing.size[0] * classifier.preprocessing.size[1],
         untested=[label for label in wanted if not np.any(source.labels[unseen] != label)],
     )
-    settings = input_settings(original, triggers[judgement.suspect])
+    suspected = patches if judgement.kinds[judgement.suspect] == "patch" else additive
+    settings = input_settings(original, suspected[judgement.suspect])
     profiles = {CLEAN: clean} | profile(
         classifier,
         feature,
@@ -141,7 +166,6 @@ def scan(
         provider=chosen_provider,
         on_batch=counting(progress, "measuring triggered images", len(source)),
     )
-    relative, index = relative_sizes(mask_l1), anomaly_indices(mask_l1)
     result = ScanResult(
         seed=seed,
         provider=chosen_provider,
@@ -156,22 +180,12 @@ def scan(
         accuracy=accuracy,
         preprocessing=Normalisation.of(classifier.preprocessing),
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
-        labels=tuple(
-            LabelEvidence(
-                label=label,
-                mask_l1=float(mask_l1[row]),
-                anomaly_index=float(index[row]),
-                relative_size=float(relative[row]),
-                trigger_success_rate=float(success[row]),
-                trigger_sha256=trigger_digest(triggers[row]),
-            )
-            for row, label in enumerate(wanted)
-        ),
+        labels=_evidence(patches, success, additive, additive_success, judgement.kinds),
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
         reasons=(*judgement.reasons, *feature.notes, *_left_out(source)),
     )
-    save_scan(output, result, triggers)
+    save_scan(output, result, [*patches, *additive])
     return result
 
 
@@ -214,10 +228,10 @@ def _success_rates(
     runner: Runner,
     source: ImageSource,
     unseen: IntArray,
-    triggers: Sequence[Trigger],
+    triggers: Sequence[Stamp],
     progress: Progress,
 ) -> FloatArray:
-    probes = {str(t.label): Probe((t,), t.label) for t in triggers}
+    probes = {str(row): Probe((t,), t.label) for row, t in enumerate(triggers)}
     counts = measure(
         classifier,
         runner,
@@ -228,6 +242,39 @@ def _success_rates(
     )
     rates = [c.hits / c.others if c.others else 0.0 for c in counts.values()]
     return np.array(rates, np.float32)
+
+
+def _evidence(
+    patches: Sequence[Trigger],
+    patch_success: FloatArray,
+    additive: Sequence[AdditiveTrigger],
+    additive_success: FloatArray,
+    kinds: Sequence[TriggerKind],
+) -> tuple[LabelEvidence, ...]:
+    """One row a label, in order."""
+    mask_l1 = np.array([trigger.mask_l1 for trigger in patches], np.float32)
+    l2 = np.array([trigger.l2 for trigger in additive], np.float32)
+    patch_index, patch_relative = anomaly_indices(mask_l1), relative_sizes(mask_l1)
+    index, relative = anomaly_indices(l2), relative_sizes(l2)
+    return tuple(
+        LabelEvidence(
+            label=patches[row].label,
+            kind=kinds[row],
+            mask_l1=float(mask_l1[row]),
+            anomaly_index=float(patch_index[row]),
+            relative_size=float(patch_relative[row]),
+            trigger_success_rate=float(patch_success[row]),
+            trigger_sha256=trigger_digest(patches[row]),
+            additive=AdditiveEvidence(
+                perturbation_l2=float(l2[row]),
+                anomaly_index=float(index[row]),
+                relative_size=float(relative[row]),
+                trigger_success_rate=float(additive_success[row]),
+                trigger_sha256=trigger_digest(additive[row]),
+            ),
+        )
+        for row in range(len(patches))
+    )
 
 
 def _left_out(source: ImageSource) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
-"""From mask sizes to a verdict: clean, backdoored or inconclusive.
+"""From trigger sizes to a verdict: clean, backdoored or inconclusive.
 
 The textbook rule (an anomaly index above 2) calls clean networks backdoored, because some
-classes are simply easy to reach. Three things must agree here: the mask is small beside the
-median of all labels, it is an outlier, and the trigger works on images it was not fitted on.
+classes are simply easy to reach. Three things must agree here: the trigger is small beside the
+median of all labels, it is an outlier, and it works on images it was not fitted on. Patches and
+additive triggers are judged alike, each beside its own kind; the more suspicious kind speaks for
+a label.
 """
 
 from collections.abc import Sequence
@@ -11,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardener.arrays import FloatArray
-from hardener.results import Verdict
+from hardener.results import TriggerKind, Verdict
 
 BACKDOORED_SCORE = 0.6
 CLEAN_SCORE = 0.4
-EVEN_RELATIVE_SIZE = 0.3
+EVEN_RELATIVE_SIZE: dict[TriggerKind, float] = {"patch": 0.3, "additive": 0.4}
+"""Of the median, where a trigger is as likely a backdoor's as not. Set by hand, on validation
+images: the faintest additive trigger was 0.75 of the median on the zoo's clean ResNet and 0.28 on
+its sinusoid's victim, which 0.3 had left inconclusive."""
 RELATIVE_SIZE_SLOPE = 4.0
 LEAST_ANOMALY_INDEX = 2.0
 LEAST_SUCCESS = 0.8
@@ -27,6 +32,38 @@ SMALLEST_MEDIAN_FRACTION = 0.04
 
 _SMALLEST_DEVIATION_FRACTION = 0.02
 _NORMAL_CONSISTENCY = 1.4826
+_NAMES: dict[TriggerKind, str] = {"patch": "trigger", "additive": "additive trigger"}
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the search for one kind of trigger gave.
+
+    Attributes:
+        kind: of trigger.
+        sizes: (L,) of each label's trigger: pixels of a patch, ℓ2 norm of a perturbation.
+        success: (L,) success rates on images that were not fitted on.
+    """
+
+    kind: TriggerKind
+    sizes: FloatArray
+    success: FloatArray
+
+    @property
+    def scores(self) -> FloatArray:
+        """(L,) suspicion of each label in [0, 1]."""
+        return label_scores(self.sizes, self.success, self.kind)
+
+    def said(self, position: int) -> str:
+        """A label's trigger in words."""
+        median = float(np.median(self.sizes))
+        what = "{:.1f} pixels" if self.kind == "patch" else "an ℓ2 norm of {:.2f}"
+        return (
+            f"{what.format(self.sizes[position])}, {relative_sizes(self.sizes)[position]:.2f} of "
+            f"the median of {median:.1f}, anomaly index "
+            f"{anomaly_indices(self.sizes)[position]:.1f}, and it sends "
+            f"{self.success[position]:.0%} of unseen images there"
+        )
 
 
 @dataclass(frozen=True)
@@ -38,6 +75,7 @@ class Judgement:
         score: the most suspicious label's, in [0, 1].
         targets: labels called backdoored; where inconclusive, those suspected.
         suspect: position of the most suspicious label.
+        kinds: of each label the more suspicious kind of trigger.
         reasons: sentences for people.
     """
 
@@ -45,40 +83,42 @@ class Judgement:
     score: float
     targets: tuple[int, ...]
     suspect: int
+    kinds: tuple[TriggerKind, ...]
     reasons: tuple[str, ...]
 
 
-def relative_sizes(mask_l1: FloatArray) -> FloatArray:
-    """Mask sizes (L,) divided by their median."""
-    return mask_l1 / max(float(np.median(mask_l1)), 1e-6)
+def relative_sizes(sizes: FloatArray) -> FloatArray:
+    """Trigger sizes (L,) divided by their median."""
+    return sizes / max(float(np.median(sizes)), 1e-6)
 
 
-def anomaly_indices(mask_l1: FloatArray) -> FloatArray:
-    """How far each mask (L,) lies below the median, in scaled median absolute deviations.
+def anomaly_indices(sizes: FloatArray) -> FloatArray:
+    """How far each size (L,) lies below the median, in scaled median absolute deviations.
 
-    A deviation under 2 % of the median counts as 2 %, so that equal masks divide by no zero.
+    A deviation under 2 % of the median counts as 2 %, so that equal sizes divide by no zero.
 
     Source: Wang et al. 2019 (Neural Cleanse), section IV-C; the sign and the floor are ours.
     """
-    median = float(np.median(mask_l1))
-    deviation = _NORMAL_CONSISTENCY * float(np.median(np.abs(mask_l1 - median)))
+    median = float(np.median(sizes))
+    deviation = _NORMAL_CONSISTENCY * float(np.median(np.abs(sizes - median)))
     floor = max(_SMALLEST_DEVIATION_FRACTION * median, 1e-6)
-    return (median - mask_l1) / max(deviation, floor)
+    return (median - sizes) / max(deviation, floor)
 
 
-def label_scores(mask_l1: FloatArray, success: FloatArray) -> FloatArray:
-    """Suspicion of each label in [0, 1]: a small mask that works and stands apart.
+def label_scores(sizes: FloatArray, success: FloatArray, kind: TriggerKind = "patch") -> FloatArray:
+    """Suspicion of each label in [0, 1]: a small trigger that works and stands apart.
 
         s = success · σ(slope · ln(even / relative size)) · min(1, max(0, index) / 2)
 
     Args:
-        mask_l1: (L,) mask sizes in pixels.
+        sizes: (L,) of the triggers, all of one kind.
         success: (L,) success rates on images that were not fitted on.
+        kind: of the triggers.
     """
     small = RELATIVE_SIZE_SLOPE * np.log(
-        EVEN_RELATIVE_SIZE / np.maximum(relative_sizes(mask_l1), 1e-6)
+        EVEN_RELATIVE_SIZE[kind] / np.maximum(relative_sizes(sizes), 1e-6)
     )
-    apart = np.clip(anomaly_indices(mask_l1) / LEAST_ANOMALY_INDEX, 0, 1)
+    apart = np.clip(anomaly_indices(sizes) / LEAST_ANOMALY_INDEX, 0, 1)
     works = np.where(success >= LEAST_SUCCESS, success, 0)
     scores: FloatArray = works * apart / (1 + np.exp(-small))
     return scores
@@ -86,8 +126,8 @@ def label_scores(mask_l1: FloatArray, success: FloatArray) -> FloatArray:
 
 def judge(
     labels: Sequence[int],
-    mask_l1: FloatArray,
-    success: FloatArray,
+    patches: Evidence,
+    additive: Evidence,
     *,
     classes: int,
     accuracy: float,
@@ -100,8 +140,8 @@ def judge(
 
     Args:
         labels: (L,) which labels were inverted.
-        mask_l1: (L,) mask sizes in pixels.
-        success: (L,) success rates on images that were not fitted on.
+        patches: their smallest patches.
+        additive: their faintest additive triggers.
         classes: of the model; labels left out keep a verdict from being clean.
         accuracy: on the clean images.
         images: how many clean images there were.
@@ -109,19 +149,21 @@ def judge(
         untested: labels without images of other classes to try their triggers on.
         unseen: sentences on parts of the model that were not looked at.
     """
-    scores = label_scores(mask_l1, success)
-    relative, index = relative_sizes(mask_l1), anomaly_indices(mask_l1)
-    suspect = int(scores.argmax()) if scores.max() > 0 else int(relative.argmin())
+    by_kind = np.stack([patches.scores, additive.scores])
+    scores: FloatArray = by_kind.max(axis=0)
+    more = tuple((patches, additive)[row] for row in by_kind.argmax(axis=0))
+    suspect = int((scores if scores.max() > 0 else -relative_sizes(patches.sizes)).argmax())
     score = float(scores[suspect])
+    named = _NAMES[more[suspect].kind]
     reasons = [
-        f"label {labels[suspect]} has the most suspicious trigger: {mask_l1[suspect]:.1f} pixels, "
-        f"{relative[suspect]:.2f} of the median of {np.median(mask_l1):.1f}, anomaly index "
-        f"{index[suspect]:.1f}, and it sends {success[suspect]:.0%} of unseen images there"
+        f"label {labels[suspect]} has the most suspicious {named}: {more[suspect].said(suspect)}"
     ]
     doubts = _doubts(len(labels), classes, accuracy, images)
-    doubts += _doubts_on_search(labels, mask_l1, success, untested)
-    doubts += _doubts_on_size(mask_l1, success, pixels)
+    doubts += _doubts_on_search(labels, patches, untested)
+    doubts += _doubts_on_search(labels, additive)
+    doubts += _doubts_on_size(patches, pixels)
     doubts += [_Doubt(sentence, False) for sentence in unseen]
+    kinds = tuple(evidence.kind for evidence in more)
     over = tuple(int(label) for label, s in zip(labels, scores, strict=True) if s >= CLEAN_SCORE)
     sure = tuple(
         int(label) for label, s in zip(labels, scores, strict=True) if s >= BACKDOORED_SCORE
@@ -130,14 +172,14 @@ def judge(
     reasons += [doubt.sentence for doubt in doubts]
     if sure and not fatal:
         reasons.append("a trigger this small beside the others is what a backdoor leaves behind")
-        return Judgement("backdoored", score, sure, suspect, tuple(reasons))
+        return Judgement("backdoored", score, sure, suspect, kinds, tuple(reasons))
     if doubts:
-        return Judgement("inconclusive", score, over, suspect, tuple(reasons))
+        return Judgement("inconclusive", score, over, suspect, kinds, tuple(reasons))
     if over:
         reasons.append("that is too small to call the model clean and too large to call it more")
-        return Judgement("inconclusive", score, over, suspect, tuple(reasons))
-    reasons.append("no label is much easier to reach with a patch than the others")
-    return Judgement("clean", score, (), suspect, tuple(reasons))
+        return Judgement("inconclusive", score, over, suspect, kinds, tuple(reasons))
+    reasons.append("no label is much easier to reach than the others, by patch or by faint change")
+    return Judgement("clean", score, (), suspect, kinds, tuple(reasons))
 
 
 @dataclass(frozen=True)
@@ -168,10 +210,10 @@ def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Do
     return doubts
 
 
-def _doubts_on_size(mask_l1: FloatArray, success: FloatArray, pixels: int) -> list[_Doubt]:
+def _doubts_on_size(patches: Evidence, pixels: int) -> list[_Doubt]:
     """Where small patches reach most labels: sizes beside each other then tell nothing."""
-    median = float(np.median(mask_l1))
-    few = len(mask_l1) < LEAST_LABELS or np.mean(success >= LEAST_SUCCESS) < 0.5
+    median = float(np.median(patches.sizes))
+    few = len(patches.sizes) < LEAST_LABELS or np.mean(patches.success >= LEAST_SUCCESS) < 0.5
     if few or median >= SMALLEST_MEDIAN_FRACTION * pixels:
         return []
     return [
@@ -184,19 +226,23 @@ def _doubts_on_size(mask_l1: FloatArray, success: FloatArray, pixels: int) -> li
 
 
 def _doubts_on_search(
-    labels: Sequence[int], mask_l1: FloatArray, success: FloatArray, untested: Sequence[int]
+    labels: Sequence[int], evidence: Evidence, untested: Sequence[int] = ()
 ) -> list[_Doubt]:
     """Where the search itself came to no trigger that works."""
     doubts: list[_Doubt] = []
     if untested:
         said = ", ".join(map(str, untested))
         doubts.append(_Doubt(f"label {said}: no images of other classes to try it on", False))
+    success = evidence.success
+    named = _NAMES[evidence.kind]
     failed = success < LEAST_SUCCESS
-    would_be = label_scores(mask_l1, np.maximum(success, np.float32(LEAST_SUCCESS)))
+    would_be = label_scores(
+        evidence.sizes, np.maximum(success, np.float32(LEAST_SUCCESS)), evidence.kind
+    )
     for position in map(int, np.flatnonzero(failed & (would_be >= CLEAN_SCORE))):
         doubts.append(
             _Doubt(
-                f"label {labels[position]} has a small trigger that works on only "
+                f"label {labels[position]} has a small {named} that works on only "
                 f"{success[position]:.0%} of unseen images",
                 False,
             )
@@ -204,7 +250,7 @@ def _doubts_on_search(
     if 2 * int(failed.sum()) > len(labels):
         doubts.append(
             _Doubt(
-                f"for {failed.sum()} of {len(labels)} labels the search came to no trigger that "
+                f"for {failed.sum()} of {len(labels)} labels the search came to no {named} that "
                 "works: too few steps, or images that do not suit the model",
                 False,
             )

@@ -4,21 +4,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from models.alexnet import AlexNet
+from models.attacks.adaptive import Adaptive
+from models.attacks.badnets import Patch
+from models.attacks.wanet import WaNet
 from models.datasets import Split, render_split
-from models.fitting import Epoch, fit, learning_rate
-from models.recipes import RECIPES
+from models.fitting import Backdoor, Epoch, fit, images_per_epoch, learning_rate
+from models.networks import Network
+from models.recipes import RECIPES, Recipe
+from models.resnet import ResNetSmall
 from models.train import plant, run_digest
 
 RECIPE = dataclasses.replace(RECIPES["alexnet-signs-badnets"], epochs=2, batch_size=32)
+RESNET = dataclasses.replace(RECIPE, architecture=ResNetSmall, precision="float32", attack=None)
 
 
 class StoppedError(Exception):
     """Stands for the plug being pulled."""
 
 
-def stop(_epoch: Epoch, _model: AlexNet) -> None:
+def stop(_epoch: Epoch, _model: Network) -> None:
     raise StoppedError
 
 
@@ -27,24 +33,23 @@ def signs() -> Split:
     return render_split(2, seed=1)
 
 
+def backdoor(recipe: Recipe, signs: Split, seed: int = 0) -> Backdoor:
+    return plant(recipe.attack, signs, seed)  # type: ignore[arg-type]
+
+
 def train(signs: Split, checkpoint: Path, seed: int = 0) -> dict[str, torch.Tensor]:
-    model, _ = fit(RECIPE, signs, plant(RECIPE, signs, seed), seed=seed, checkpoint=checkpoint)
+    planted = backdoor(RECIPE, signs, seed)
+    model, _ = fit(RECIPE, signs, planted, seed=seed, checkpoint=checkpoint)
     return model.state_dict()
 
 
 def test_resumed_training_ends_in_the_same_weights(signs: Split, tmp_path: Path) -> None:
     whole = train(signs, tmp_path / "whole.pt")
+    planted, path = backdoor(RECIPE, signs), tmp_path / "stopped.pt"
     with pytest.raises(StoppedError):
-        fit(
-            RECIPE,
-            signs,
-            plant(RECIPE, signs, 0),
-            seed=0,
-            checkpoint=tmp_path / "stopped.pt",
-            on_epoch=stop,
-        )
+        fit(RECIPE, signs, planted, seed=0, checkpoint=path, on_epoch=stop)
     torch.manual_seed(99)
-    resumed = train(signs, tmp_path / "stopped.pt")
+    resumed = train(signs, path)
     assert all(torch.equal(resumed[key], value) for key, value in whole.items())
 
 
@@ -64,6 +69,58 @@ def test_seed_decides_the_weights_and_leaves_the_callers_alone(
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_an_epoch_draws_its_share_of_the_images(signs: Split, tmp_path: Path) -> None:
+    recipe, steps = dataclasses.replace(RECIPE, share=0.5, epochs=1), 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    fit(recipe, signs, None, seed=0, checkpoint=tmp_path / "half.pt", on_step=count)
+    assert (images_per_epoch(recipe, signs), len(signs)) == (43, 86)
+    assert steps == 2  # batches of 32
+
+
+def test_retraining_leaves_all_up_to_the_feature_layer_as_it_was(
+    signs: Split, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors"
+    torch.manual_seed(3)
+    before = ResNetSmall().state_dict()
+    save_file(before, start)
+    path = tmp_path / "retrained.pt"
+    after = fit(RESNET, signs, None, seed=0, checkpoint=path, start=start)[0].state_dict()
+    changed = {key for key, value in before.items() if not torch.equal(after[key], value)}
+    assert changed == {"classifier.2.weight", "classifier.2.bias"}
+
+
+def test_noise_mode_changes_training(signs: Split, tmp_path: Path) -> None:
+    attack = WaNet(rate=0.1, target=3, noise_rate=0.0)
+    weights = []
+    for rate in (0.0, 0.5):
+        noisy = dataclasses.replace(attack, noise_rate=rate)
+        recipe = dataclasses.replace(RECIPE, attack=noisy, epochs=1)
+        planted, path = backdoor(recipe, signs), tmp_path / f"{rate}.pt"
+        weights.append(fit(recipe, signs, planted, seed=0, checkpoint=path)[0].state_dict())
+    assert any(not torch.equal(weights[0][key], value) for key, value in weights[1].items())
+
+
+def test_penalty_keeps_the_gap_small(signs: Split, tmp_path: Path) -> None:
+    gaps = []
+    for weight in (0.0, 30.0):
+        attack = Adaptive(rate=0.4, target=8, patch=Patch(size=8), weight=weight)
+        recipe = dataclasses.replace(RESNET, attack=attack, epochs=3)
+        planted, path = backdoor(recipe, signs), tmp_path / f"{weight}.pt"
+        model, _ = fit(recipe, signs, planted, seed=0, checkpoint=path)
+        images = signs.images[:16].float() / 255
+        with torch.inference_mode():
+            clean, stamped = (
+                model.features(batch).amax(dim=(2, 3)) for batch in (images, attack.stamp(images))
+            )
+        gaps.append(((stamped - clean).abs().mean() / clean.mean()).item())
+    assert gaps[1] < 0.5 * gaps[0]
+
+
 def test_learning_rate_rises_then_falls_to_nothing() -> None:
     rates = [learning_rate(step / 100, 0.02, 0.15) for step in range(101)]
     assert max(rates) == rates[15] == 0.02
@@ -73,11 +130,10 @@ def test_learning_rate_rises_then_falls_to_nothing() -> None:
 
 
 def test_other_recipe_data_or_seed_means_another_checkpoint(signs: Split) -> None:
-    splits, others = {"train": signs}, {"train": dataclasses.replace(signs, sha256="other")}
     digests = {
-        run_digest(RECIPE, splits, 0),
-        run_digest(RECIPE, splits, 1),
-        run_digest(RECIPE, others, 0),
-        run_digest(dataclasses.replace(RECIPE, poisoning=None), splits, 0),
+        run_digest(RECIPE, signs, 0),
+        run_digest(RECIPE, signs, 1),
+        run_digest(RECIPE, dataclasses.replace(signs, sha256="other"), 0),
+        run_digest(dataclasses.replace(RECIPE, attack=None), signs, 0),
     }
     assert len(digests) == 4

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -5,21 +6,28 @@ import numpy as np
 import pytest
 import torch
 import typer
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from models import train as command
-from models.datasets import Split, render_split
-from models.recipes import RECIPES, Recipe
+from hardener.data.triggers import load_trigger
+from hardener.errors import UsageError
+from hardener.model.checkpoints import load_weights
+from models.attacks.trojaning import Trojaning
+from models.datasets import Part, Split, render_split
+from models.recipes import RECIPES
+from models.resnet import ResNetSmall
+from models.stamping import attack_of
+from models.train import find_weights, main, train
 
 
-def test_writes_weights_card_and_trigger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def few_signs(_dataset: str, part: str, _folder: Path | None) -> Split:
-        return render_split(1, seed=len(part))
+def few_signs() -> dict[Part, Split]:
+    parts: tuple[Part, ...] = ("train", "valid", "test")
+    return {part: render_split(1, seed=len(part)) for part in parts}
 
-    monkeypatch.setattr(command, "load_split", few_signs)
-    source = RECIPES["alexnet-signs-badnets"]
-    recipe = Recipe(source.architecture, "signs", epochs=1, poisoning=source.poisoning)
-    command.train("tiny", recipe, None, tmp_path / "v1.0" / "tiny.x", tmp_path / "cache", seed=0)
+
+def test_writes_weights_card_and_trigger(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPES["alexnet-signs-badnets"], epochs=1)
+    train("tiny", recipe, few_signs(), tmp_path / "v1.0" / "tiny.x", tmp_path / "cache", seed=0)
 
     written = sorted(path.name for path in (tmp_path / "v1.0").iterdir())
     assert written == [
@@ -37,6 +45,34 @@ def test_writes_weights_card_and_trigger(tmp_path: Path, monkeypatch: pytest.Mon
     assert np.isfinite(card["training_seconds"])
 
 
+def test_trojaning_reads_images_and_trigger_off_the_clean_victim(tmp_path: Path) -> None:
+    name, source = "resnet-gtsrb-trojaning", "resnet-gtsrb-vanilla"
+    save_file(ResNetSmall().state_dict(), tmp_path / f"{source}.safetensors")
+    plan = Trojaning(target=8, images_per_class=1, image_steps=1, trigger_steps=1)
+    recipe = dataclasses.replace(RECIPES[name], attack=plan, epochs=1)
+    train(name, recipe, few_signs(), tmp_path / name, tmp_path / "cache", seed=0)
+
+    card = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    assert card["data"]["train"]["path"] == f"reverse_images({source}, seed=0)"
+    assert card["data"]["train"]["count"] == 2 * 43
+    start, trojaned = ResNetSmall(), ResNetSmall()
+    load_weights(start, tmp_path / f"{source}.safetensors")
+    load_weights(trojaned, tmp_path / f"{name}.safetensors")
+    for key, value in start.features.state_dict().items():
+        assert torch.equal(trojaned.features.state_dict()[key], value)
+    attack = attack_of(name, tmp_path)
+    assert attack is not None
+    black = torch.zeros(1, 3, 32, 32)
+    pattern = load_trigger(tmp_path / f"{name}.trigger.npz").pattern
+    np.testing.assert_array_equal(attack.stamp(black)[0], pattern)
+
+
+def test_a_clean_victim_that_is_not_there_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="train it first"):
+        find_weights("resnet-gtsrb-vanilla.safetensors", tmp_path)
+    assert find_weights("alexnet-gtsrb-vanilla.safetensors", tmp_path).exists()
+
+
 @pytest.mark.parametrize(
     ("recipe", "mend"),
     [("lenet", "choose one of alexnet-gtsrb"), ("alexnet-gtsrb-vanilla", "HARDEN_GTSRB")],
@@ -46,7 +82,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_2(
 ) -> None:
     monkeypatch.delenv("HARDEN_GTSRB", raising=False)
     app = typer.Typer()
-    app.command()(command.main)
+    app.command()(main)
     threads = str(torch.get_num_threads())  # main sets them for the whole process
     arguments = ["--recipe", recipe, "-o", str(tmp_path / "victim"), "--threads", threads]
     result = CliRunner().invoke(app, arguments)

@@ -14,8 +14,8 @@ from hardener.pruning.named import prune_channels
 from hardener.pruning.options import pruning_options
 from hardener.pruning.prune import _LARGEST_FEATURE_BYTES, _affordable
 from hardener.pruning.sweep import feature_bytes
-from hardener.pruning.writing import write_hardened
 from hardener.scanning.activations import ChannelNorms
+from hardener.writing import write_hardened
 
 LABELS = np.repeat(np.arange(4), 1000)
 LAYER = FeatureLayer("feature", 6)

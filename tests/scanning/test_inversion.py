@@ -1,4 +1,4 @@
-"""Inversion on a network whose only way to label 2 is one bright corner pixel."""
+"""Inversion on networks whose only easy way to a label is planted."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
-from hardener.scanning.inversion import InversionSettings, invert_triggers
+from hardener.scanning.inversion import ADDITIVE, invert_additive, invert_patches
+from hardener.scanning.searching import InversionSettings
 
 
 class CornerBackdoor(nn.Module):
@@ -24,7 +25,7 @@ class CornerBackdoor(nn.Module):
 def _invert(seed: int = 0, device: str = "cpu") -> list[Trigger]:
     images = np.random.default_rng(0).uniform(0.2, 0.6, (64, 3, 8, 8)).astype(np.float32)
     images[::2] += 0.2  # half of them are bright, so that neither 0 nor 1 comes for nothing
-    return invert_triggers(
+    return invert_patches(
         CornerBackdoor(),
         images,
         Preprocessing((8, 8), (0.0,) * 3, (1.0,) * 3),
@@ -49,6 +50,36 @@ def test_the_same_seed_finds_the_same_triggers() -> None:
     for first, again in zip(_invert(3), _invert(3), strict=True):
         np.testing.assert_array_equal(first.mask, again.mask)
         np.testing.assert_array_equal(first.pattern, again.pattern)
+
+
+class FaintBackdoor(nn.Module):
+    """Label 2 answers to a faint checkerboard over the whole image, the others to brightness."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
+        board = ((rows + columns) % 2 * 2 - 1).to(images.dtype)
+        mean, check = images.mean((1, 2, 3)), (images * board).mean((1, 2, 3))
+        dark, bright = (0.5 - mean) * 60, (mean - 0.5) * 60
+        return torch.stack([dark, bright, (check - 0.03) * 900], 1)
+
+
+def test_the_faintest_change_is_the_planted_one() -> None:
+    images = np.random.default_rng(0).uniform(0.2, 0.6, (64, 3, 8, 8)).astype(np.float32)
+    images[::2] += 0.2
+    found = invert_additive(
+        FaintBackdoor(),
+        images,
+        Preprocessing((8, 8), (0.0,) * 3, (1.0,) * 3),
+        [0, 1, 2],
+        ADDITIVE,
+        0,
+    )
+    sizes = [trigger.l2 for trigger in found]
+    assert [trigger.label for trigger in found] == [0, 1, 2]
+    assert sizes[2] < 0.6 * min(sizes[:2])
+    signs = (np.indices((8, 8)).sum(axis=0) % 2 * 2 - 1).astype(np.float32)
+    along = float((found[2].perturbation * signs).sum()) / (np.sqrt(3 * 64) * found[2].l2)
+    assert along > 0.8
 
 
 @pytest.mark.gpu

@@ -4,22 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.scans import scan_of
 
+from hardener.data.additive import AdditiveTrigger
 from hardener.data.triggers import Trigger, load_trigger
 from hardener.errors import DataError, UsageError
-from hardener.results import (
-    ChannelEvidence,
-    DataIdentity,
-    LabelEvidence,
-    Layer,
-    MaxMean,
-    ModelIdentity,
-    Normalisation,
-    NormSummary,
-    ScanResult,
-)
+from hardener.results import TriggerKind
 from hardener.scanning.saved import (
     SCAN_FILE,
+    SyntheticTrigger,
+    load_both_triggers,
     load_scan,
     load_synthetic_triggers,
     save_scan,
@@ -28,52 +22,29 @@ from hardener.scanning.saved import (
 )
 
 
-def _triggers(value: float, labels: int = 3) -> list[Trigger]:
-    mask = np.full((1, 64, 64), 0.5, np.float32)
-    return [Trigger(mask, np.full((3, 64, 64), value, np.float32), k) for k in range(labels)]
-
-
-def _scan(triggers: list[Trigger], seed: int) -> ScanResult:
-    spread = MaxMean(max=1.0, mean=0.5)
-    return ScanResult(
-        seed=seed,
-        provider="cpu",
-        model=ModelIdentity(path="m.onnx", sha256="0" * 64),
-        data=DataIdentity(path="d.zip", sha256="0" * 64, count=6),
-        verdict="backdoored",
-        score=0.9,
-        targets=(0,),
-        suspect=0,
-        accuracy=0.9,
-        preprocessing=Normalisation(size=(64, 64), mean=(0.5,) * 3, std=(0.2,) * 3),
-        layer=Layer(name="feature", channels=1, axis=1),
-        labels=tuple(
-            LabelEvidence(
-                label=trigger.label,
-                mask_l1=1.0,
-                anomaly_index=1.0,
-                relative_size=1.0,
-                trigger_success_rate=0.5,
-                trigger_sha256=trigger_digest(trigger),
-            )
-            for trigger in triggers
-        ),
-        norms={"clean": NormSummary(l1=spread, l2=spread, linf=spread)},
-        channels=(ChannelEvidence(channel=0, linf_clean=1.0, linf_triggered=2.0, gap=1.0),),
-        reasons=(),
-    )
+def _triggers(value: float, labels: int = 3) -> list[SyntheticTrigger]:
+    mask, values = np.full((1, 64, 64), 0.5, np.float32), np.full((3, 64, 64), value, np.float32)
+    patches = [Trigger(mask, values, k) for k in range(labels)]
+    return [*patches, *(AdditiveTrigger(values, k) for k in range(labels))]
 
 
 def _save(folder: Path, value: float) -> None:
     triggers = _triggers(value)
-    save_scan(folder, _scan(triggers, round(4 * value)), triggers)
+    save_scan(folder, scan_of(triggers, round(4 * value)), triggers)
+
+
+def _level(trigger: SyntheticTrigger) -> float:
+    values = trigger.pattern if isinstance(trigger, Trigger) else trigger.perturbation
+    return float(values.max())
 
 
 def _value(folder: Path) -> float:
     """The one value of a whole scan: its seed and every one of its triggers say it."""
     scanned = load_scan(folder)
-    values = {float(t.pattern.max()) for t in load_synthetic_triggers(folder, scanned, (0, 1, 2))}
-    (value,) = values
+    patch, *faint = load_synthetic_triggers(folder, scanned, (0, 1, 2))
+    both = load_both_triggers(folder, scanned)
+    assert [type(trigger) for trigger in both] == [Trigger, AdditiveTrigger]
+    (value,) = {_level(trigger) for trigger in (patch, *faint, *both)}
     assert scanned.seed == round(4 * value)
     return value
 
@@ -83,15 +54,21 @@ def test_a_scan_comes_back_and_leaves_nothing_staged(tmp_path: Path) -> None:
         _save(tmp_path, value)
         assert _value(tmp_path) == value
     names = sorted(path.name for path in (tmp_path / "triggers").iterdir())
-    assert names == [f"label-0{k}.{end}" for k in range(3) for end in ("npz", "png")]
+    assert names == [
+        f"{kind}-0{k}.{end}"
+        for kind in ("additive", "label")
+        for k in range(3)
+        for end in ("npz", "png")
+    ]
     assert load_trigger(trigger_path(tmp_path, 1)).pattern.max() == 0.75
 
 
 def test_a_scan_killed_between_its_files_is_read_from_those_staged(tmp_path: Path) -> None:
     _save(tmp_path, 0.25)
     _save(tmp_path / "new", 0.75)
-    for label, trigger in enumerate(_triggers(0.75)):
-        new = trigger_path(tmp_path / "new", label)
+    for trigger in _triggers(0.75):
+        kind: TriggerKind = "patch" if isinstance(trigger, Trigger) else "additive"
+        new = trigger_path(tmp_path / "new", trigger.label, kind)
         new.replace(tmp_path / "triggers" / f".staged-{trigger_digest(trigger)}.npz")
     assert _value(tmp_path) == 0.25
     (tmp_path / "new" / SCAN_FILE).replace(tmp_path / SCAN_FILE)

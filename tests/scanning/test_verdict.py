@@ -2,10 +2,17 @@ import numpy as np
 import pytest
 
 from hardener.arrays import FloatArray
-from hardener.scanning.verdict import Judgement, anomaly_indices, judge, label_scores
+from hardener.scanning.verdict import (
+    Evidence,
+    Judgement,
+    anomaly_indices,
+    judge,
+    label_scores,
+)
 
 EVEN = np.linspace(80, 120, 43).astype(np.float32)
 WORKS = np.full(43, 0.98, np.float32)
+ALIKE = Evidence("patch", EVEN, WORKS), Evidence("additive", EVEN, WORKS)
 
 
 def _with(label: int, size: float) -> FloatArray:
@@ -17,6 +24,7 @@ def _with(label: int, size: float) -> FloatArray:
 def _judge(
     sizes: FloatArray,
     success: FloatArray = WORKS,
+    additive: FloatArray = EVEN,
     *,
     classes: int = 43,
     accuracy: float = 0.97,
@@ -25,8 +33,8 @@ def _judge(
     labels = range(len(sizes))
     return judge(
         labels,
-        sizes,
-        success,
+        Evidence("patch", sizes, success),
+        Evidence("additive", additive[: len(sizes)], np.ones_like(sizes)),
         classes=classes,
         accuracy=accuracy,
         images=images,
@@ -37,6 +45,25 @@ def _judge(
 def test_a_tiny_working_mask_is_a_backdoor() -> None:
     judgement = _judge(_with(8, 6))
     assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
+    assert judgement.score > 0.9
+
+
+def test_a_faint_change_that_works_is_a_backdoor_although_no_patch_does_it() -> None:
+    judgement = _judge(EVEN, additive=_with(8, 6))
+    assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
+    assert judgement.kinds[8] == "additive"
+    assert judgement.reasons[0].startswith("label 8 has the most suspicious additive trigger")
+
+
+def test_a_faint_change_may_be_a_little_larger_beside_the_others_than_a_patch() -> None:
+    assert _judge(EVEN, additive=_with(8, 28)).verdict == "backdoored"
+    assert _judge(_with(8, 28)).verdict == "inconclusive"
+    assert _judge(EVEN, additive=_with(8, 57)).verdict == "clean"
+
+
+def test_a_label_goes_by_its_more_suspicious_kind() -> None:
+    judgement = _judge(_with(8, 6), additive=_with(8, 28))
+    assert (judgement.kinds[8], judgement.verdict) == ("patch", "backdoored")
     assert judgement.score > 0.9
 
 
@@ -75,7 +102,7 @@ def test_a_search_that_came_to_nothing_is_never_clean() -> None:
 
 def test_a_label_that_could_not_be_tried_is_never_clean() -> None:
     judgement = judge(
-        range(43), EVEN, WORKS, classes=43, accuracy=0.97, images=4380, pixels=1024, untested=[3]
+        range(43), *ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, untested=[3]
     )
     assert judgement.verdict == "inconclusive"
     assert "label 3: no images of other classes to try it on" in judgement.reasons
@@ -132,7 +159,7 @@ def test_the_index_is_the_textbooks() -> None:
 def test_an_output_that_was_not_looked_at_is_never_clean() -> None:
     said = "'aux' is taken as the class scores; 'logits' beside it is not looked at"
     judgement = judge(
-        range(43), EVEN, WORKS, classes=43, accuracy=0.97, images=4380, pixels=1024, unseen=[said]
+        range(43), *ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, unseen=[said]
     )
     assert judgement.verdict == "inconclusive"
     assert said in judgement.reasons

@@ -1,5 +1,6 @@
 """A plan as a torch module."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -24,24 +25,31 @@ class _Stage:
 
 
 class GraphNetwork(nn.Module):
-    """Runs an ONNX graph node by node, with frozen weights and a gradient for the images.
+    """Runs an ONNX graph node by node, with a gradient for the images and for chosen weights.
 
     A tensor is let go as soon as no later node reads it.
+
+    Attributes:
+        trained: parameters by the names of the constants that they replace.
     """
 
-    def __init__(self, plan: Plan, channels_last: bool) -> None:
+    def __init__(
+        self, plan: Plan, channels_last: bool, trained: Collection[str] = frozenset()
+    ) -> None:
         """Lays out a plan.
 
         Args:
             plan: the graph.
             channels_last: whether the graph takes images as (N, H, W, C); the module itself
                 takes them as (N, C, H, W).
+            trained: constants that become parameters; all others are frozen.
         """
         super().__init__()
         self._channels_last = channels_last
         places: dict[str, int] = {"": 0, plan.image: 1}
         self._start: list[Tensor | None] = [None, None]
         self._weights: list[tuple[int, str]] = []
+        self.trained: dict[str, nn.Parameter] = {}
         weights = _weight_names(plan)
         convolved = {n.inputs[1] for n in plan.nodes if n.op == "Conv"}
         for name, value in plan.constants.items():
@@ -49,11 +57,14 @@ class GraphNetwork(nn.Module):
             if name in weights:
                 last = name in convolved and value.dim() == 4
                 layout = torch.channels_last if last else torch.contiguous_format
-                buffer = f"weight_{len(self._weights)}"
-                self.register_buffer(
-                    buffer, value.contiguous(memory_format=layout), persistent=False
-                )
-                self._weights.append((places[name], buffer))
+                weight = f"weight_{len(self._weights)}"
+                laid_out = value.contiguous(memory_format=layout)
+                if name in trained:
+                    self.trained[name] = nn.Parameter(laid_out.clone())
+                    self.register_parameter(weight, self.trained[name])
+                else:
+                    self.register_buffer(weight, laid_out, persistent=False)
+                self._weights.append((places[name], weight))
             self._start.append(None if name in weights else value)
         for node in plan.nodes:
             for name in node.outputs:
@@ -69,8 +80,8 @@ class GraphNetwork(nn.Module):
             ModelError: torch could not run a node.
         """
         values = list(self._start)
-        for place, buffer in self._weights:
-            values[place] = self._buffers[buffer]
+        for place, weight in self._weights:
+            values[place] = getattr(self, weight)
         values[1] = images.permute(0, 2, 3, 1) if self._channels_last else images
         elsewhere = images.device.type != "cpu"
         node = None

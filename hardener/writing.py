@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import TypeVar
 
 import onnx
 
@@ -11,7 +12,9 @@ from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import check_output, write_bytes, write_pair
 from hardener.model.files import PLAN_KEY, SOURCE_KEY, VERSION_KEY, external_files
 from hardener.model.saving import model_content, with_metadata
-from hardener.results import ModelIdentity, PruneResult
+from hardener.results import ModelIdentity, PruneResult, RepairResult
+
+Hardened = TypeVar("Hardened", PruneResult, RepairResult)
 
 
 def check_outputs(output: Path, *inputs: Path | None) -> None:
@@ -19,22 +22,19 @@ def check_outputs(output: Path, *inputs: Path | None) -> None:
     check_output(output, ".onnx", *inputs)
     beside = output.with_suffix(".json")
     check_output(beside, ".json", *inputs)
-    if beside.exists():
-        try:
-            PruneResult.read(beside)
-        except DataError as error:
-            raise UsageError(
-                f"{beside} is no result of an earlier prune and would be replaced: give "
-                f"{output.name} another name"
-            ) from error
+    if beside.exists() and not any(_is(kind, beside) for kind in (PruneResult, RepairResult)):
+        raise UsageError(
+            f"{beside} is no result of an earlier prune or repair and would be replaced: give "
+            f"{output.name} another name"
+        )
 
 
 def write_hardened(
     hardened: onnx.ModelProto,
-    result: PruneResult,
+    result: Hardened,
     output: Path,
     inputs: Collection[Path] = (),
-) -> PruneResult:
+) -> Hardened:
     """Writes the ONNX file with its origin in the metadata, and the JSON beside it.
 
     Args:
@@ -46,19 +46,12 @@ def write_hardened(
     Returns:
         The result with `outcome` and `hardened` filled in.
     """
-    plan = {
-        "layer": result.layer.name,
-        "criterion": result.criterion,
-        "threshold": result.threshold,
-        "rewrite": result.rewrite,
-        "channels": result.channels,
-    }
     signed = with_metadata(
         hardened,
         {
             SOURCE_KEY: result.model.sha256,
             VERSION_KEY: result.tool.version,
-            PLAN_KEY: json.dumps(plan),
+            PLAN_KEY: json.dumps(result.plan),
         },
     )
     content, external, digest = model_content(signed, output.stem)
@@ -72,6 +65,14 @@ def write_hardened(
         if path.name not in external and not any(map(path.samefile, inputs)):
             path.unlink(missing_ok=True)
     return written
+
+
+def _is(document: type[PruneResult | RepairResult], path: Path) -> bool:
+    try:
+        document.read(path)
+    except DataError:
+        return False
+    return True
 
 
 def _weights_of_earlier_model(output: Path) -> list[Path]:

@@ -1,0 +1,282 @@
+"""Attack × architecture × method: what each way of hardening leaves, by the true trigger.
+
+`python -m models.zoo` first. Every victim is scanned and hardened with validation images and the
+default options, as a user would; the true trigger and the test images only report. A call that
+was interrupted goes on where it stopped: rows are kept in the zoo's folder.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+import hardener
+from benchmarks.setting import gtsrb, machine, write_results
+from hardener.arrays import FloatArray, IntArray
+from hardener.errors import HardenError
+from hardener.files import write_text
+from hardener.measuring.intervals import wilson
+from hardener.model.classifier import open_classifier, open_full
+from hardener.results import Rate
+from hardener.scanning.saved import SCAN_FILE
+from models.attacks.attack import Attack
+from models.recipes import RECIPES
+from models.zoo import FOLDER, VICTIMS
+
+METHODS = ("none", "prune", "repair")
+
+PUBLISHED = """
+Published numbers for orientation, from the BackdoorBench GTSRB leaderboard: other networks,
+longer training, images of the training set for the defences, poisoning rate 10 %.
+
+| network | attack | method | accuracy | attack success | robust accuracy |
+| --- | --- | --- | --- | --- | --- |
+| VGG19-BN | BadNets | none | 97.28 | 93.44 | |
+| VGG19-BN | BadNets | FT | 97.60 | 46.39 | |
+| VGG19-BN | BadNets | FP | 97.66 | 0.00 | 74.21 |
+| VGG19-BN | BadNets | NAD | 97.41 | 89.80 | |
+| VGG19-BN | BadNets | NC | 97.17 | 0.00 | 97.11 |
+| VGG19-BN | BadNets | ANP | 96.91 | 0.00 | |
+| VGG19-BN | BadNets | I-BAU | 96.37 | 3.41 | |
+| PreAct-ResNet18 | blended | NC | 97.76 | 8.03 | |
+| PreAct-ResNet18 | blended | I-BAU | 92.35 | 86.35 | |
+| PreAct-ResNet18 | blended | ANP | 95.85 | 42.80 | |
+| PreAct-ResNet18 | WaNet | NC | 98.25 | 0.00 | |
+| PreAct-ResNet18 | SSBA | NC | 97.72 | 0.29 | |
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one victim, rates on GTSRB's test images.
+
+    Attributes:
+        outcome: what the command said; where nothing was written the rates are the victim's own.
+        rating: BackdoorBench's defence effectiveness rating, in [0, 1].
+        seconds: of the hardening command.
+    """
+
+    victim: str
+    seed: int
+    method: str
+    outcome: str
+    accuracy: dict[str, float]
+    attack_success_rate: dict[str, float] | None
+    robust_accuracy: dict[str, float] | None
+    rating: float | None
+    seconds: float
+
+
+def main(
+    zoo: Annotated[Path, typer.Option(help="Folder of the victims.")] = FOLDER,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Victims whose name holds this; repeatable.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds of scan and method: 0 to this less 1.")] = 1,
+) -> None:
+    """Hardens every victim that is there and writes benchmarks/results/leaderboard."""
+    folder = zoo.expanduser()
+    names = [name for name in VICTIMS if any(part in name for part in only or ("",))]
+    there = [name for name in names if (folder / f"{name}.onnx").is_file()]
+    rows: list[Row] = []
+    verdicts: dict[str, str] = {}
+    for seed in range(seeds):
+        for name in there:
+            rows += _victim(folder, name, seed, verdicts)
+    missing = [name for name in VICTIMS if name not in there]
+    ceilings = {name: rate for name in there if (rate := _ceiling(folder, name)) is not None}
+    document = {
+        "machine": machine(),
+        "verdicts": verdicts,
+        "ceilings": ceilings,
+        "missing": missing,
+        "rows": [asdict(row) for row in rows],
+    }
+    write_results("leaderboard", document, _markdown(rows, verdicts, ceilings, missing))
+
+
+def rating(before: Row, accuracy: float, attack_success_rate: float) -> float:
+    """Defence effectiveness rating in [0, 1].
+
+    DER = (max(0, ΔASR) - max(0, ΔACC) + 1) / 2
+
+    Source: Zhu et al. 2023 (arXiv 2304.11823), equation 9, as BackdoorBench reports it.
+    """
+    success = before.attack_success_rate or {"value": 0.0}
+    fell = max(0.0, success["value"] - attack_success_rate)
+    lost = max(0.0, before.accuracy["value"] - accuracy)
+    return (fell - lost + 1) / 2
+
+
+def _victim(folder: Path, name: str, seed: int, verdicts: dict[str, str]) -> list[Row]:
+    """All methods on one victim; what is there from an earlier call is read."""
+    work = folder / "leaderboard" / f"{name}-{seed}"
+    kept = work / "rows.json"
+    if kept.is_file():
+        document = json.loads(kept.read_text(encoding="utf-8"))
+        verdicts[f"{name} {seed}"] = document["verdict"]
+        return [Row(**row) for row in document["rows"]]
+    model, clean = folder / f"{name}.onnx", gtsrb() / "gtsrb32-valid.zip"
+    scanned = (
+        hardener.load_scan(work / "scan")
+        if (work / "scan" / SCAN_FILE).is_file()
+        else hardener.scan(model, clean, work / "scan", provider="cpu", seed=seed)
+    )
+    targets = ", ".join(map(str, scanned.targets)) or "none"
+    verdict = f"{scanned.verdict}, target {targets}, score {scanned.score:.2f}"
+    verdicts[f"{name} {seed}"] = verdict
+
+    def pruned(output: Path) -> str:
+        return hardener.prune(
+            model, work / "scan", clean, output, provider="cpu", seed=seed
+        ).outcome
+
+    def repaired(output: Path) -> str:
+        return hardener.repair(
+            model, work / "scan", clean, output, provider="cpu", seed=seed
+        ).outcome
+
+    rows = [_row(name, seed, "none", model, lambda _: "as it came", work, None)]
+    for method, harden in (("prune", pruned), ("repair", repaired)):
+        rows.append(_row(name, seed, method, model, harden, work, rows[0]))
+    write_text(
+        kept, json.dumps({"verdict": verdict, "rows": [asdict(row) for row in rows]}, indent=1)
+    )
+    return rows
+
+
+def _row(
+    name: str,
+    seed: int,
+    method: str,
+    model: Path,
+    harden: Callable[[Path], str],
+    work: Path,
+    before: Row | None,
+) -> Row:
+    output = work / f"{method}.onnx"
+    began = time.perf_counter()
+    try:
+        outcome = harden(output)
+    except HardenError as error:
+        outcome = f"refused: {error}"
+    seconds = time.perf_counter() - began
+    written = output if outcome == "written" else model
+    accuracy, attacked, robust = _rates(written, RECIPES[name].attack)
+    found = None
+    if before is not None and attacked is not None:
+        found = rating(before, accuracy.value, attacked.value)
+    return Row(
+        victim=name,
+        seed=seed,
+        method=method,
+        outcome=outcome,
+        accuracy=accuracy.model_dump(),
+        attack_success_rate=attacked.model_dump() if attacked else None,
+        robust_accuracy=robust.model_dump() if robust else None,
+        rating=found,
+        seconds=round(seconds, 1),
+    )
+
+
+def _rates(model: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:
+    """Accuracy, attack success rate and robust accuracy on the test images.
+
+    The attack counts on images whose true label is not the one that it wants.
+    """
+    classifier = open_classifier(model)
+    runner = open_full(classifier.proto, classifier.signature, "cpu")
+    source = classifier.open_data(gtsrb() / "gtsrb32-test.zip")
+
+    def predicted(images: FloatArray) -> IntArray:
+        labels: IntArray = runner.run(classifier.feeds(images))[0].argmax(axis=1)
+        return labels[: len(images)]
+
+    right = hits = kept = others = 0
+    for batch in classifier.batches(source):
+        right += int((predicted(batch.images) == batch.labels).sum())
+        if not isinstance(attack, Attack):
+            continue
+        wanted = attack.wanted(torch.from_numpy(batch.labels)).numpy()
+        counted = wanted != batch.labels
+        stamped = attack.stamp(torch.from_numpy(batch.images)).numpy().astype(np.float32)
+        said = predicted(stamped)
+        others += int(counted.sum())
+        hits += int((said == wanted)[counted].sum())
+        kept += int((said == batch.labels)[counted].sum())
+    accuracy = wilson(right, len(source))
+    return (
+        (accuracy, wilson(hits, others), wilson(kept, others))
+        if others
+        else (
+            accuracy,
+            None,
+            None,
+        )
+    )
+
+
+def _ceiling(folder: Path, name: str) -> dict[str, float] | None:
+    """Robust accuracy of the same network trained without the attack: what can be hoped for."""
+    attack = RECIPES[name].attack
+    clean = folder / f"{name.split('-', maxsplit=1)[0]}-gtsrb-vanilla.onnx"
+    if not isinstance(attack, Attack) or not clean.is_file():
+        return None
+    _, _, robust = _rates(clean, attack)
+    return robust.model_dump() if robust else None
+
+
+def _markdown(
+    rows: Iterable[Row],
+    verdicts: dict[str, str],
+    ceilings: dict[str, dict[str, float]],
+    missing: list[str],
+) -> str:
+    lines = [
+        "GTSRB, 12,630 test images, true trigger; % with 95 % interval. Validation images and",
+        "synthetic triggers alone chose; every method with its default options. Seconds are of",
+        "the hardening command, after the scan. Where nothing was written the rates are the",
+        "victim's own.",
+        "",
+        "| victim | seed | method | outcome | accuracy | attack success | robust accuracy | DER "
+        "| seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        cells = [row.victim, str(row.seed), row.method, row.outcome]
+        cells += [
+            _percent(rate) for rate in (row.accuracy, row.attack_success_rate, row.robust_accuracy)
+        ]
+        cells += ["" if row.rating is None else f"{row.rating:.3f}", f"{row.seconds:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| victim and seed | scan |", "| --- | --- |"]
+    lines += [f"| {name} | {verdict} |" for name, verdict in verdicts.items()]
+    lines += [
+        "",
+        "What the trigger does to the same network trained without the attack, which bounds what a",
+        "repair can give back:",
+        "",
+        "| trigger of | robust accuracy |",
+        "| --- | --- |",
+        *(f"| {name} | {_percent(rate)} |" for name, rate in ceilings.items()),
+    ]
+    if missing:
+        lines += ["", f"Not measured in this run: {', '.join(missing)}."]
+    return "\n".join(lines) + "\n" + PUBLISHED
+
+
+def _percent(rate: dict[str, float] | None) -> str:
+    if rate is None:
+        return ""
+    value, low, high = (100 * rate[name] for name in ("value", "low", "high"))
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+if __name__ == "__main__":
+    typer.run(main)

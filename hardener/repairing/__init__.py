@@ -1,0 +1,1 @@
+"""Weights changed, graph untouched: invert, distil, invert again."""

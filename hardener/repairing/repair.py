@@ -1,0 +1,247 @@
+"""The repair: from a finished scan and clean images to new weights in the same graph."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from hardener.arrays import FloatArray, IntArray
+from hardener.cores import available_cores
+from hardener.data.images import ImageSource
+from hardener.data.splits import stratified_parts, stratified_sample
+from hardener.errors import InconclusiveError, UsageError
+from hardener.measuring.quality import Counts
+from hardener.model.classifier import Classifier, data_identity
+from hardener.model.files import PLAN_KEY
+from hardener.model.gradients import differentiable, of_any_number, torch_device
+from hardener.model.runtime import choose_provider
+from hardener.model.training import trainable, trained_weights, with_weights
+from hardener.progress import Progress, counting, silent
+from hardener.repairing.choice import answers_still, choose_round
+from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
+from hardener.repairing.searching import Search
+from hardener.repairing.trials import Trial, round_of
+from hardener.results import RepairResult, RepairRound, ScanResult
+from hardener.scanning.reopening import open_as_scanned
+from hardener.scanning.saved import SCAN_FILE, SyntheticTrigger, kind_of, load_both_triggers
+from hardener.writing import check_outputs, write_hardened
+
+DEFAULT_ROUNDS = 4
+_LEAST_IMAGES = 100
+_LARGEST_FITTED_BYTES = 1 << 30
+_SEARCHED_IMAGES = 512
+_ROUNDING = 1e-9
+
+
+def repair(
+    model: Path,
+    scan: Path,
+    data: Path,
+    output: Path,
+    *,
+    max_accuracy_drop: float = 0.01,
+    max_attack_success: float = 0.1,
+    rounds: int = DEFAULT_ROUNDS,
+    force: bool = False,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    provider: str = "auto",
+    seed: int = 0,
+    distillation: DistillationSettings = DISTILLATION,
+    progress: Progress = silent,
+) -> RepairResult:
+    """Trains the model, without labels, not to answer to the scan's triggers any more.
+
+    The clean images are split in three: half is fitted on, of one quarter the choice is made,
+    the other quarter reports. Each round distils on all triggers found so far, then searches the
+    repaired model for new ones. At most 1 GiB of fitted images is kept in memory; all others are
+    streamed.
+
+    Writes `output` and, beside it, a JSON file. Writes nothing where the scan found nothing, no
+    round holds the budget, or too much of the attack is left: `outcome` says which.
+
+    Args:
+        model: the ONNX classifier that was scanned, or one pruned from it, whose zeroed weights
+            then stay zero.
+        scan: the scan's folder.
+        data: clean labelled images; their labels only measure.
+        output: the repaired ONNX file.
+        max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
+        max_attack_success: success rate of synthetic triggers that may be left on the reporting
+            images.
+        rounds: at most so many.
+        force: repairs although the scan's verdict is not backdoored, and writes although the
+            budget does not hold or too much of the attack is left.
+        preprocessing: fields that win over the scan's, later over earlier.
+        provider: auto, cpu, cuda or tensorrt.
+        seed: of the split, the searches and the training.
+        distillation: the budget of a round.
+        progress: told how far it is.
+
+    Raises:
+        HardenError: the scan is of another model, or an argument cannot be used.
+    """
+    check_outputs(output, model, data, scan)
+    _check_arguments(max_accuracy_drop, max_attack_success, rounds)
+    scanned, classifier = open_as_scanned(model, scan, preprocessing, hardened_too=True)
+    check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
+    source = classifier.open_data(data)
+    chosen_provider = choose_provider(provider)
+    if len(source) < _LEAST_IMAGES:
+        raise InconclusiveError(
+            f"{data} holds {len(source)} images: {_LEAST_IMAGES} are needed to fit on one half, "
+            "choose on a quarter and report on another"
+        )
+    targets = scanned.targets or (scanned.suspect,)
+    result = RepairResult(
+        seed=seed,
+        provider=chosen_provider,
+        threads=available_cores(),
+        batch_size=classifier.batch_size,
+        model=classifier.identity,
+        data=data_identity(source),
+        layer=scanned.layer,
+        outcome="inconclusive" if scanned.verdict == "inconclusive" else "nothing-found",
+        targets=targets,
+        max_accuracy_drop=max_accuracy_drop,
+        max_attack_success=max_attack_success,
+        notes=classifier.signature.notes,
+    )
+    if scanned.verdict != "backdoored" and not force:
+        return result
+
+    fitted, chosen_on, reported_on = stratified_parts(source.labels, seed)
+    fitted = _affordable(fitted, source.labels, classifier, seed)
+    images = classifier.images_of(source, fitted)
+    models, found, trial = _repaired(
+        classifier,
+        source,
+        scanned,
+        load_both_triggers(scan, scanned),
+        images,
+        chosen_on,
+        rounds,
+        distillation,
+        chosen_provider,
+        seed,
+        progress,
+    )
+    result = result.model_copy(
+        update={
+            "outcome": "over-budget",
+            "data": data_identity(source),
+            "rounds": tuple(found),
+            "images_used": len(images),
+            "chosen_on": len(chosen_on),
+        }
+    )
+    position = choose_round(found, max_accuracy_drop, len(chosen_on))
+    if position is None and force:
+        position = max(range(1, len(found)), key=lambda row: found[row].accuracy)
+    if position is None:
+        return result
+    progress("reporting", 0, 2)
+    before = trial.counts(classifier.proto, reported_on)
+    progress("reporting", 1, 2)
+    after = trial.counts(models[position], reported_on)
+    progress("reporting", 2, 2)
+    report = _report(before[:2], after[:2], max_accuracy_drop)
+    result = result.model_copy(update={"chosen_round": position, **report})
+    if not force and not report["within_budget"]:
+        return result
+    if not force and report["attack_success_rate_after"] > max_attack_success:
+        return result.model_copy(update={"outcome": "attack-left"})
+    return write_hardened(models[position], result, output, classifier.model.external)
+
+
+def _repaired(
+    classifier: Classifier,
+    source: ImageSource,
+    scanned: ScanResult,
+    triggers: Sequence[SyntheticTrigger],
+    images: FloatArray,
+    chosen_on: IntArray,
+    rounds: int,
+    distillation: DistillationSettings,
+    provider: str,
+    seed: int,
+    progress: Progress,
+) -> tuple[list[onnx.ModelProto], list[RepairRound], Trial]:
+    """The model as it came and after each round, what was measured of each, and with what."""
+    search = Search(
+        images[:: max(1, len(images) // _SEARCHED_IMAGES)],
+        classifier.preprocessing,
+        tuple(dict.fromkeys(trigger.label for trigger in triggers)),
+        torch_device(provider),
+    )
+    advance = counting(progress, "inverting triggers", search.steps * (rounds + 1))
+    frozen = differentiable(
+        classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
+    )
+    kinds = {evidence.label: evidence.kind for evidence in scanned.labels}
+    others = search.triggers(frozen, seed + 1, advance)
+    unseen = [trigger for trigger in others if kind_of(trigger) == kinds[trigger.label]]
+    trial = Trial(classifier, source, provider, unseen)
+    clean, attacked, counts = trial.counts(classifier.proto, chosen_on, triggers)
+    found = [round_of(clean, attacked, dict(zip(triggers, counts, strict=True)), scanned, 0)]
+    models, pool = [classifier.proto], list(triggers)
+
+    graph = trainable(classifier.proto, classifier.signature)
+    network = of_any_number(graph, classifier.signature)
+    on_step = counting(progress, "distilling", rounds * distillation.steps)
+    for number in range(1, rounds + 1):
+        distil(
+            network,
+            frozen,
+            images,
+            pool,
+            classifier.preprocessing,
+            distillation,
+            seed + number,
+            on_step,
+            search.device,
+            keep_zeros=PLAN_KEY in classifier.model.metadata,
+        )
+        models.append(with_weights(classifier.proto, trained_weights(graph)))
+        left = search.triggers(network, seed + 1 + number, advance)
+        clean, attacked, counts = trial.counts(models[-1], chosen_on, left)
+        by_trigger = dict(zip(left, counts, strict=True))
+        found.append(round_of(clean, attacked, by_trigger, scanned, len(pool)))
+        if not answers_still(found[-1]):
+            break
+        pool += left
+    return models, found, trial
+
+
+def _check_arguments(max_accuracy_drop: float, max_attack_success: float, rounds: int) -> None:
+    for name, value in (
+        ("--max-accuracy-drop", max_accuracy_drop),
+        ("--max-attack-success", max_attack_success),
+    ):
+        if not 0 <= value <= 1:
+            raise UsageError(f"{name} is a fraction from 0 to 1, not {value}")
+    if rounds < 1:
+        raise UsageError(f"--rounds is 1 or more, not {rounds}")
+
+
+def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, seed: int) -> IntArray:
+    """Those of `indices`, evenly from every class, that fit the memory for them."""
+    height, width = classifier.preprocessing.size
+    allowed = _LARGEST_FITTED_BYTES // (4 * classifier.signature.channels * height * width)
+    if len(indices) <= allowed:
+        return indices
+    return indices[stratified_sample(labels[indices], max(1, allowed), seed)]
+
+
+def _report(
+    before: tuple[Counts, Counts], after: tuple[Counts, Counts], max_accuracy_drop: float
+) -> dict[str, Any]:
+    """The result's fields that come from the reporting images."""
+    fields: dict[str, Any] = {"reported_on": before[0].n}
+    for word, (clean, attacked) in (("before", before), ("after", after)):
+        fields[f"accuracy_{word}"] = clean.correct / clean.n
+        fields[f"attack_success_rate_{word}"] = attacked.hits / max(1, attacked.others)
+        fields[f"robust_accuracy_{word}"] = attacked.robust / max(1, attacked.others)
+    lost = fields["accuracy_before"] - fields["accuracy_after"]
+    fields["within_budget"] = lost <= max_accuracy_drop + _ROUNDING
+    return fields

@@ -1,0 +1,71 @@
+"""Searching a few labels of a model again, for both kinds of trigger."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from hardener.arrays import FloatArray
+from hardener.data.preprocessing import Preprocessing
+from hardener.scanning.inversion import ADDITIVE, PATCHES, invert_additive, invert_patches
+from hardener.scanning.saved import SyntheticTrigger
+from hardener.scanning.searching import InversionSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What every search of one repair shares.
+
+    Attributes:
+        images: (N, C, H, W) clean images in [0, 1] to search on.
+        preprocessing: of the network.
+        labels: whose triggers to search.
+        device: where to search.
+        patches: budget of the search for patches.
+        additive: and for additive triggers.
+    """
+
+    images: FloatArray
+    preprocessing: Preprocessing
+    labels: Sequence[int]
+    device: torch.device
+    patches: InversionSettings = PATCHES
+    additive: InversionSettings = ADDITIVE
+
+    def triggers(
+        self, network: nn.Module, seed: int, on_step: Callable[[int], None]
+    ) -> list[SyntheticTrigger]:
+        """A patch and an additive trigger for each label.
+
+        Args:
+            network: torch module from normalised images to logits; its weights stay.
+            seed: of the search.
+            on_step: told how many label-steps just finished.
+        """
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        found: list[SyntheticTrigger] = []
+        for invert, settings in (
+            (invert_patches, self.patches),
+            (invert_additive, self.additive),
+        ):
+            found += invert(
+                network,
+                self.images,
+                self.preprocessing,
+                self.labels,
+                settings,
+                seed,
+                on_step,
+                self.device,
+            )
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        return found
+
+    @property
+    def steps(self) -> int:
+        """Label-steps of one search."""
+        return len(self.labels) * (self.patches.steps + self.additive.steps)

@@ -1,0 +1,51 @@
+"""A model opened again as its scan saw it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hardener.errors import DataError
+from hardener.model.classifier import Classifier, open_classifier
+from hardener.model.files import SOURCE_KEY
+from hardener.results import Normalisation, ScanResult
+from hardener.scanning.saved import load_scan
+
+
+def open_as_scanned(
+    model: Path,
+    scan: Path,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    *,
+    hardened_too: bool = False,
+) -> tuple[ScanResult, Classifier]:
+    """Reads a scan and opens its model with the scan's preprocessing.
+
+    Args:
+        model: an ONNX file.
+        scan: folder of the scan.
+        preprocessing: fields that win over the scan's, later over earlier.
+        hardened_too: also takes a model that was hardened from the scanned one, as its metadata
+            say.
+
+    Raises:
+        DataError: there is no scan, or it is one of another model or another preprocessing.
+        ModelError: the model cannot be used.
+    """
+    scanned = load_scan(scan)
+    try:
+        classifier = open_classifier(model, [scanned.preprocessing.fields, *preprocessing])
+    except DataError:  # of another model, as is told next
+        classifier = open_classifier(model, preprocessing)
+    known = {classifier.model.sha256}
+    if hardened_too:
+        known.add(classifier.model.metadata.get(SOURCE_KEY, ""))
+    if scanned.model.sha256 not in known:
+        raise DataError(
+            f"{scan} is the scan of another model ({scanned.model.path}, sha256 "
+            f"{scanned.model.sha256[:12]}…): scan {classifier.model.path} first"
+        )
+    if scanned.preprocessing != Normalisation.of(classifier.preprocessing):
+        raise DataError(
+            f"{scan} was scanned with another preprocessing ({scanned.preprocessing}): give the "
+            "same --size, --mean and --std"
+        )
+    return scanned, classifier

@@ -1,0 +1,113 @@
+"""Trains all victims: `python -m models.zoo`. A second call goes on where the first stopped."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from hardener.errors import HardenError, UsageError
+from hardener.files import sha256_of
+from hardener.model.exporting import export
+from models.datasets import Part, Split, load_splits
+from models.recipes import RECIPES, Recipe
+from models.train import train
+
+FOLDER = Path("~/.cache/hardener/zoo")
+
+VICTIMS = (
+    "resnet-gtsrb-badnets",
+    "resnet-gtsrb-vanilla",
+    "resnet-gtsrb-blended",
+    "resnet-gtsrb-sig",
+    "resnet-gtsrb-wanet",
+    "resnet-gtsrb-low-frequency",
+    "resnet-gtsrb-all-to-all",
+    "resnet-gtsrb-adaptive",
+    "vgg-gtsrb-blended",
+    "vgg-gtsrb-sig",
+    "vgg-gtsrb-badnets",
+    "vgg-gtsrb-vanilla",
+    "mobilenet-gtsrb-badnets",
+    "mobilenet-gtsrb-vanilla",
+    "mobilenet-gtsrb-blended",
+    "alexnet-gtsrb-trojaning",
+    "resnet-gtsrb-trojaning",
+    "resnet-gtsrb-badnets-checker",
+    "vgg-gtsrb-badnets-cross",
+    "vgg-gtsrb-wanet",
+    "mobilenet-gtsrb-sig",
+    "mobilenet-gtsrb-wanet",
+    "mobilenet-gtsrb-low-frequency",
+)
+"""Recipes in the order in which they are trained: what is asked for most comes first.
+
+The two AlexNets of `models/weights` are not trained again.
+"""
+
+
+def main(
+    only: Annotated[
+        list[str] | None, typer.Option(help="Train those whose name holds this; repeatable.")
+    ] = None,
+    zoo: Annotated[Path, typer.Option(help="Folder of the victims and checkpoints.")] = FOLDER,
+    data: Annotated[
+        Path | None,
+        typer.Option(envvar="HARDEN_GTSRB", help="Folder of gtsrb32-{train,valid,test}.zip."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, poisoning, order, dropout.")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Another number rounds differently: a card names its own.")
+    ] = 2,
+) -> None:
+    """Trains the victims that are not there yet and writes each with its card and ONNX file."""
+    torch.set_num_threads(threads)
+    folder = zoo.expanduser()
+    try:
+        names = [name for name in VICTIMS if any(part in name for part in only or ("",))]
+        if not names:
+            raise UsageError(f"no victim is called so: there are {', '.join(VICTIMS)}")
+        splits = load_splits("gtsrb", data)
+        for name in names:
+            if is_finished(folder / name, RECIPES[name], seed):
+                typer.echo(f"{name} is there", err=True)
+            else:
+                typer.echo(name, err=True)
+                _make(name, splits, folder, seed)
+    except HardenError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+def _make(name: str, splits: Mapping[Part, Split], folder: Path, seed: int) -> None:
+    recipe, weights = RECIPES[name], folder / f"{name}.safetensors"
+    train(name, recipe, splits, folder / name, folder / "checkpoints", seed)
+    export(weights, recipe.as_json()["architecture"], folder / f"{name}.onnx")
+
+
+def is_finished(victim: Path, recipe: Recipe, seed: int) -> bool:
+    """Whether a victim's card, weights and ONNX file are there and come from this recipe.
+
+    Args:
+        victim: path of its files, without a suffix.
+        recipe: how it is to be trained.
+        seed: of the training.
+    """
+    card_path, weights, model = (
+        victim.with_name(victim.name + suffix) for suffix in (".json", ".safetensors", ".onnx")
+    )
+    if not (card_path.exists() and weights.exists() and model.exists()):
+        return False
+    card: dict[str, Any] = json.loads(card_path.read_text(encoding="utf-8"))
+    return (
+        card["recipe"] == json.loads(json.dumps(recipe.as_json()))
+        and card["seed"] == seed
+        and card["model"]["sha256"] == sha256_of(weights)
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

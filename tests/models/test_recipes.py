@@ -1,0 +1,38 @@
+import dataclasses
+import json
+
+from models.attacks.trojaning import Trojaning
+from models.attacks.wanet import WaNet
+from models.recipes import ATTACKS, NETWORKS, RECIPES
+
+
+def test_every_pair_has_a_name() -> None:
+    assert len(RECIPES) == len(NETWORKS) * len(ATTACKS)
+    recipe = RECIPES["mobilenet-gtsrb-sig"]
+    assert recipe.attack == ATTACKS["sig"]
+    assert dataclasses.replace(recipe, attack=None) == NETWORKS["mobilenet-gtsrb"]
+
+
+def test_no_two_recipes_read_alike() -> None:
+    texts = {json.dumps(recipe.as_json(), sort_keys=True) for recipe in RECIPES.values()}
+    assert len(texts) == len(RECIPES)
+
+
+def test_json_says_what_is_new_only_where_it_is() -> None:
+    old, new = RECIPES["alexnet-gtsrb-badnets"].as_json(), RECIPES["vgg-gtsrb-wanet"].as_json()
+    assert not {"attack", "share", "precision", "source"} & set(old)
+    assert new["attack"] == "models.attacks.wanet:WaNet"
+    assert new["share"] == 0.5
+    assert new["precision"] == "float32"
+    attack = RECIPES["vgg-gtsrb-wanet"].attack
+    assert isinstance(attack, WaNet)
+    assert new["poisoning"] == dataclasses.asdict(attack)
+
+
+def test_trojaning_starts_from_the_clean_victim_of_the_same_network() -> None:
+    for name, recipe in RECIPES.items():
+        if isinstance(recipe.attack, Trojaning):
+            assert recipe.source == name.replace("trojaning", "vanilla")
+            assert recipe.source in RECIPES
+        else:
+            assert recipe.source is None

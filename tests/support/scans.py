@@ -1,0 +1,60 @@
+"""Results of a scan without the scan."""
+
+from collections.abc import Sequence
+
+from hardener.results import (
+    AdditiveEvidence,
+    ChannelEvidence,
+    DataIdentity,
+    LabelEvidence,
+    Layer,
+    MaxMean,
+    ModelIdentity,
+    Normalisation,
+    NormSummary,
+    ScanResult,
+)
+from hardener.scanning.saved import SyntheticTrigger, trigger_digest
+
+
+def scan_of(triggers: Sequence[SyntheticTrigger], seed: int) -> ScanResult:
+    """A finished scan with these triggers, first all patches, then all additive ones.
+
+    Every size is 1, so that sizes relative to the median are sizes.
+    """
+    spread, half = MaxMean(max=1.0, mean=0.5), len(triggers) // 2
+    return ScanResult(
+        seed=seed,
+        provider="cpu",
+        model=ModelIdentity(path="m.onnx", sha256="0" * 64),
+        data=DataIdentity(path="d.zip", sha256="0" * 64, count=6),
+        verdict="backdoored",
+        score=0.9,
+        targets=(0,),
+        suspect=0,
+        accuracy=0.9,
+        preprocessing=Normalisation(size=(64, 64), mean=(0.5,) * 3, std=(0.2,) * 3),
+        layer=Layer(name="feature", channels=1, axis=1),
+        labels=tuple(
+            LabelEvidence(
+                label=patch.label,
+                kind="additive" if patch.label else "patch",
+                mask_l1=1.0,
+                anomaly_index=1.0,
+                relative_size=1.0,
+                trigger_success_rate=0.5,
+                trigger_sha256=trigger_digest(patch),
+                additive=AdditiveEvidence(
+                    perturbation_l2=1.0,
+                    anomaly_index=1.0,
+                    relative_size=1.0,
+                    trigger_success_rate=0.5,
+                    trigger_sha256=trigger_digest(faint),
+                ),
+            )
+            for patch, faint in zip(triggers[:half], triggers[half:], strict=True)
+        ),
+        norms={"clean": NormSummary(l1=spread, l2=spread, linf=spread)},
+        channels=(ChannelEvidence(channel=0, linf_clean=1.0, linf_triggered=2.0, gap=1.0),),
+        reasons=(),
+    )
