@@ -125,7 +125,7 @@ def rewritten(proto: onnx.ModelProto, plan: PruningPlan, shapes: Shapes) -> onnx
     check_rewrite(plan.rewrite)
     check_channels(plan.channels, plan.layer)
     if plan.rewrite == "guard":
-        return guard(proto, plan.layer, shapes, plan.limit, alarm=plan.alarm)
+        return guard(proto, plan.layer, plan.limit, alarm=plan.alarm)
     if plan.rewrite == "clip":
         return clip(proto, plan.layer, plan.limit)
     if plan.rewrite == "mask":

@@ -52,7 +52,8 @@ def quantile(peaks: FloatArray, threshold: float) -> FloatArray:
 
 def ratio(peaks: FloatArray, threshold: float) -> FloatArray:
     """A fraction of each channel's clean maximum: limit_c = t · max_n ‖A_c(x_n)‖∞."""
-    return (threshold * peaks.max(axis=0)).astype(np.float32)
+    limits = threshold * peaks.max(axis=0).astype(np.float64)
+    return np.minimum(limits, np.finfo(np.float32).max).astype(np.float32)
 
 
 LIMIT_CRITERIA: Mapping[str, LimitCriterion] = MappingProxyType(

@@ -7,7 +7,7 @@ import numpy as np
 
 from hardener.arrays import AnyArray, FloatArray
 from hardener.data.settings import CLEAN
-from hardener.errors import UsageError
+from hardener.errors import InconclusiveError, UsageError
 from hardener.model.rewriting import LIMITING
 from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.limits import LIMIT_CRITERIA
@@ -99,7 +99,15 @@ def limit_options(
         norms: of the clean setting and of at least one attack.
         peaks: (N, C) ℓ∞ norms of clean images, which limits are fitted on.
         threshold: the only one to try.
+
+    Raises:
+        InconclusiveError: a peak is not finite, so that no limit could be fitted on it.
     """
+    if not np.isfinite(peaks).all():
+        raise InconclusiveError(
+            "the feature layer holds values that are not finite on clean images: nothing can be "
+            "said"
+        )
     found = LIMIT_CRITERIA[criterion]
     triggered = np.max([v.linf.max for name, v in norms.items() if name != CLEAN], axis=0)
     thresholds = found.thresholds(peaks) if threshold is None else [threshold]

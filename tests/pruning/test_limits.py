@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hardener.data.settings import CLEAN
+from hardener.errors import InconclusiveError
 from hardener.pruning.limits import LIMIT_CRITERIA
 from hardener.pruning.options import limit_options
 from hardener.scanning.activations import ChannelNorms
@@ -22,6 +23,7 @@ PEAKS = np.array([[n, 10 * n] for n in range(1, 11)], np.float32)
         ("linf-quantile", 0.0, [1, 10]),
         ("linf-ratio", 0.25, [2.5, 25]),
         ("linf-ratio", 2.0, [20, 200]),
+        ("linf-ratio", 3e38, [float(np.finfo(np.float32).max)] * 2),
     ],
 )
 def test_limits_are_the_plain_answer(
@@ -76,3 +78,12 @@ def test_limits_by_channel_go_to_the_head_and_into_the_plan() -> None:
     assert option.limits == (9, 90)
     assert option.feed["hardener_threshold"].tolist() == [9, 90]
     assert option.channels == (1,)
+
+
+@pytest.mark.parametrize("criterion", LIMIT_CRITERIA)
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_peaks_that_are_not_finite_are_no_ground_for_limits(criterion: str, value: float) -> None:
+    peaks = PEAKS.copy()
+    peaks[3, 1] = value
+    with pytest.raises(InconclusiveError, match="not finite on clean images"):
+        limit_options(criterion, NORMS, peaks)

@@ -25,8 +25,8 @@ _INTEGER_MIN_OPSET = 12
 def clip(proto: onnx.ModelProto, layer: FeatureLayer, bound: FloatArray) -> onnx.ModelProto:
     """Returns a model whose feature layer does not exceed its bounds.
 
-    In the file bounds are rounded to the layer's element type. Images below them keep their
-    logits bit for bit.
+    In the file bounds are rounded to the layer's element type. Images below them are only copied;
+    onnxruntime may round otherwise what it would have joined or laid out across the new node.
 
     Args:
         proto: the model.
@@ -58,9 +58,10 @@ def clip(proto: onnx.ModelProto, layer: FeatureLayer, bound: FloatArray) -> onnx
 
 def _stored(bound: FloatArray, layer: FeatureLayer, element_type: ElementType) -> AnyArray:
     """Bounds as values of the layer's type."""
-    if not np.issubdtype(element_type, np.integer):
-        return bound.astype(element_type)
-    scale, zero_point = quantisation_of(layer)
-    steps = np.rint(bound / np.float32(scale)) + zero_point
+    with np.errstate(over="ignore"):  # a bound beyond the type's range lowers nothing
+        if not np.issubdtype(element_type, np.integer):
+            return bound.astype(element_type)
+        scale, zero_point = quantisation_of(layer)
+        steps = np.rint(bound / np.float32(scale)) + zero_point
     ends = np.iinfo(element_type.name)
     return steps.clip(ends.min, ends.max).astype(element_type)

@@ -5,15 +5,12 @@ y[n, c] = 0 if ‖x[n, c]‖∞ > limit[c], else x[n, c]
 alarm[n] = |{c : ‖x[n, c]‖∞ > limit[c]}|
 """
 
-import math
-
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
 from hardener.arrays import FloatArray
 from hardener.errors import ModelError
-from hardener.model.channel_flow import Shapes
 from hardener.model.element_types import element_types
 from hardener.model.operators import ALARM_OUTPUT
 from hardener.model.pooling import behind_pooling
@@ -24,19 +21,21 @@ from hardener.model.topology import FeatureLayer
 def guard(
     proto: onnx.ModelProto,
     layer: FeatureLayer,
-    shapes: Shapes,
     limit: FloatArray,
     *,
     alarm: bool = False,
 ) -> onnx.ModelProto:
     """Returns a model that zeroes, image by image, the channels whose ℓ∞ exceeds their limit.
 
-    An image on which no channel exceeds it keeps its logits bit for bit.
+    Channels are zeroed behind the poolings that alone read the layer: there it costs least, and
+    what lies before it runs as it did. An image on which no channel exceeds its limit is only
+    copied and keeps its logits bit for bit, unless onnxruntime would have joined nodes across the
+    new one (an addition into a convolution, quantised operators, half floats computed in float32),
+    which then round apart.
 
     Args:
         proto: the model.
         layer: its feature layer.
-        shapes: of every tensor, as observed in one run.
         limit: in activation units; () for all channels alike, or (C,).
         alarm: adds an output `hardener_alarm` (N,) int64, the number of channels zeroed on each
             image.
@@ -56,7 +55,7 @@ def guard(
     name = f"{unused_prefix(graph, layer)}_threshold"
     form = layer.along_channels(-1) if limit.ndim else ()
     threshold = gs.Constant(name, limit.astype(np.float32).reshape(form))
-    opset, zeroed_at = opset_of(proto), _smallest_map(proto, layer, shapes)
+    opset, zeroed_at = opset_of(proto), behind_pooling(proto, layer).name
     fires = append_guard(graph, layer, element_type, threshold, opset, zeroed_at)
     if not alarm:
         return rebuilt(proto, graph)
@@ -67,16 +66,6 @@ def guard(
     axes = range(1, layer.rank)
     graph.nodes.append(reduction("ReduceSum", counts, total, axes, opset, f"{fires.name}_total"))
     return rebuilt(proto, graph, _one_an_image(proto))
-
-
-def _smallest_map(proto: onnx.ModelProto, layer: FeatureLayer, shapes: Shapes) -> str:
-    """Where zeroing costs least: behind poolings, as long as the map keeps several positions.
-
-    A map of one position would no longer be told for a feature map.
-    """
-    pooled = behind_pooling(proto, layer).name
-    positions = math.prod(shapes[pooled][axis] for axis in layer.positions)
-    return pooled if positions > 1 else layer.name
 
 
 def _one_an_image(proto: onnx.ModelProto) -> onnx.ValueInfoProto:
