@@ -309,8 +309,8 @@ def test_a_limit_that_no_half_float_reaches_changes_nothing(rewrite: str) -> Non
     plan = PruningPlan(FeatureLayer("feature", 6), rewrite, threshold=1e6)
     changed = rewritten(model, plan, shapes_of(model))
     onnx.checker.check_model(changed, full_check=True)
-    # Half floats are computed in float32, and rounded where onnxruntime's optimiser leaves it.
-    np.testing.assert_allclose(_run(changed, x=images()), _run(model, x=images()), rtol=1e-5)
+    # Half floats are computed in float32, and rounded only where an optimiser leaves the casts.
+    np.testing.assert_allclose(_run(changed, x=images()), _run(model, x=images()), atol=0.05)
 
 
 @pytest.mark.parametrize("rewrite", ["guard", "clip"])
