@@ -22,6 +22,8 @@ PRUNINGS: tuple[tuple[str, ...], ...] = (
     ("--criterion", "linf-gap", "--rewrite", "mask"),
     ("--criterion", "linf", "--rewrite", "fold"),
     ("--criterion", "linf", "--rewrite", "guard"),
+    ("--criterion", "linf-quantile", "--rewrite", "guard"),
+    ("--criterion", "linf-ratio", "--rewrite", "clip"),
     ("--criterion", "l1", "--rewrite", "fold"),
     ("--criterion", "l2", "--rewrite", "fold"),
 )

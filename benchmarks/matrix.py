@@ -31,7 +31,7 @@ from benchmarks.zoo.proof import Proof, prove
 from hardener.files import write_text
 
 _CASES_PER_POOL = 20
-_REWRITES = ("fold", "mask", "guard", "slim")
+_REWRITES = ("fold", "mask", "guard", "guard by channel", "clip", "slim")
 _COLUMNS = (
     *("group", "models", "supported", *_REWRITES, "gradients", "refused", "not made"),
     "largest error",

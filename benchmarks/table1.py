@@ -4,7 +4,8 @@
 
 Thresholds come from validation images and the synthetic trigger alone; the true trigger and the
 12,630 test images only report. Both readings of the method are run: static (`fold`, by `linf`
-as the paper has it and by `linf-gap`) and per input (`guard`).
+as the paper has it and by `linf-gap`) and per input (`guard`, with one threshold and with one a
+channel); beside them `clip`.
 """
 
 import tempfile
@@ -19,17 +20,22 @@ from hardener.data.splits import stratified_halves
 from hardener.data.triggers import Trigger
 from hardener.measuring.quality import Counts, Probe
 from hardener.model.classifier import Classifier, open_classifier
-from hardener.model.switching import guardable_head, maskable_head
+from hardener.model.switching import HEADS
 from hardener.model.topology import FeatureLayer
-from hardener.pruning.options import pruning_options
+from hardener.pruning.options import options_for
 from hardener.pruning.sweep import Trial, feature_batches, sweep
-from hardener.scanning.activations import joined
 from hardener.scanning.saved import SyntheticTrigger, load_synthetic_triggers
 
 VICTIM = "alexnet-gtsrb-badnets"
 SEED = 0
 BUDGETS = (0.01, 0.02, 0.05)
-READINGS = (("static", "linf", "fold"), ("static", "linf-gap", "fold"), ("guard", "linf", "guard"))
+READINGS = (
+    ("static", "linf", "fold"),
+    ("static", "linf-gap", "fold"),
+    ("guard", "linf", "guard"),
+    ("guard", "linf-quantile", "guard"),
+    ("clip", "linf-ratio", "clip"),
+)
 ATTACKS = ("clean+ori", "clean+syn", "clean+ori+syn")
 
 PAPER: tuple[tuple[str, float, float, float, float], ...] = (
@@ -121,15 +127,13 @@ def _curve(
             indices=chosen_on,
         )
     )
-    norms = {k: joined([batch.norms[k] for batch in chosen]) for k in chosen[0].norms}
-    options = pruning_options(criterion, rewrite, norms)
-    make_head = guardable_head if rewrite == "guard" else maskable_head
+    options = options_for(criterion, rewrite, chosen)
     probes = {
         name: Probe(setting, original.label)
         for name, setting in input_settings(original, synthetic).items()
     }
     trials = sweep(
-        make_head(classifier.proto, layer, classifier.signature),
+        HEADS[rewrite](classifier.proto, layer, classifier.signature),
         [option.feed for option in options],
         feature_batches(classifier, layer, test, probes, provider="cpu"),
         probes,

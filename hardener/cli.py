@@ -204,7 +204,12 @@ def prune(
     ] = None,
     criterion: Annotated[
         str | None,
-        typer.Option(help="linf, linf-gap, l1 or l2; by default linf-gap (linf for a guard)."),
+        typer.Option(
+            help="linf, linf-gap, l1 or l2; by default linf-gap. With --rewrite guard or clip what "
+            "the threshold is: linf (a norm, of all channels alike; default of guard), "
+            "linf-quantile (a quantile of each channel's clean norms) or linf-ratio (a multiple of "
+            "each channel's clean maximum; default of clip)."
+        ),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Fixes the threshold instead of choosing one.")
@@ -220,10 +225,19 @@ def prune(
         str | None,
         typer.Option(
             help="fold (into weights, no node added), mask (one node), slim (take the channels "
-            "out: a smaller, faster model) or guard (zero a channel only on images where it "
-            "passes the threshold); by default fold, or mask where the graph cannot take a fold."
+            "out: a smaller, faster model), guard (zero a channel only on images where it passes "
+            "the threshold) or clip (lower activations to the threshold); by default fold, or "
+            "mask where the graph cannot take a fold."
         ),
     ] = None,
+    alarm: Annotated[
+        bool,
+        typer.Option(
+            "--alarm",
+            help="Give a guard a further output hardener_alarm (N,): how many channels it zeroed "
+            "on each image.",
+        ),
+    ] = False,
     layer: LayerOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")] = (
         False
@@ -256,8 +270,10 @@ def prune(
 
         if any(value is not None for value in (scan, data, criterion, threshold)):
             raise UsageError("--channels goes without --scan, --data, --criterion and --threshold")
-        if force or any(value is not None for value in (mean, std, size, policy)):
-            raise UsageError("--channels goes without --force, --mean, --std, --size and --policy")
+        if force or alarm or any(value is not None for value in (mean, std, size, policy)):
+            raise UsageError(
+                "--channels goes without --force, --mean, --std, --size, --policy and --alarm"
+            )
         result = prune_channels(
             model,
             whole_numbers("--channels", channels) or [],
@@ -286,6 +302,7 @@ def prune(
                 max_accuracy_drop=max_accuracy_drop,
                 max_attack_success=max_attack_success,
                 rewrite=rewrite,
+                alarm=alarm,
                 dry_run=dry_run,
                 force=force,
                 preprocessing=preprocessing_overrides(policy, mean, std, size),

@@ -198,8 +198,8 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
         lines.append(sweep)
     lines += _before_and_after(result, "synthetic trigger's attack success")
     what = (
-        f"guard at threshold {result.threshold:.3f}"
-        if result.rewrite == "guard" and result.threshold is not None
+        f"{result.rewrite} at {result.criterion} threshold {result.threshold:.4g}"
+        if result.rewrite in ("guard", "clip") and result.threshold is not None
         else f"{len(result.channels)} of {result.layer.channels} channels of "
         f"{result.layer.name}, {result.rewrite}"
     )

@@ -246,7 +246,8 @@ class ScanResult(Run):
 class SweepRow(_Frozen):
     """What one threshold gives; rates are fractions. No threshold: the model as it came.
 
-    For a guard `channels_pruned` counts the channels that fire on some triggered image.
+    For a guard or clip `channels_pruned` counts the channels that exceed their limit on some
+    triggered image.
     """
 
     threshold: float | None
@@ -271,8 +272,12 @@ class PruneResult(Run):
             the scan found nothing or was inconclusive, no threshold within the budget lowers
             the attack success rate, or on the reporting images the budget does not hold or too
             much of the attack is left.
-        threshold: the chosen one; in activation units of the criterion's norm.
-        channels: pruned for good; none for a guard.
+        threshold: the chosen one; in activation units of the criterion's norm, by linf-quantile
+            a quantile, by linf-ratio a multiple of the clean maximum.
+        channels: pruned for good; none for a guard or clip.
+        limits: one a channel, in activation units: what a guard zeroes above, or a clip lowers
+            to; none where that is the threshold itself.
+        alarm: whether the model has the further output `hardener_alarm`.
         hardened: what was written; None if nothing was.
         chosen_on: how many images the threshold was chosen on.
         reported_on: how many other images the before and after values are measured on.
@@ -289,6 +294,8 @@ class PruneResult(Run):
     threshold: float | None = None
     rewrite: str
     channels: tuple[int, ...] = ()
+    limits: tuple[float, ...] = ()
+    alarm: bool = False
     sweep: tuple[SweepRow, ...] = ()
     chosen_on: int = 0
     reported_on: int = 0

@@ -290,6 +290,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("hardener ")
 
 
+PRUNE_BY_SCAN = ["prune", "m.onnx", "--scan", "s", "--data", "d.npz", "-o", "h.onnx"]
 BAD_COMMANDS = {
     "no command": ([], "a command is missing"),
     "unknown command": (["melt"], "No such command 'melt'"),
@@ -326,9 +327,29 @@ BAD_COMMANDS = {
         ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "guard"],
         "goes with --scan",
     ),
-    "clip": (
+    "clip of channels": (
         ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--rewrite", "clip"],
-        "not implemented yet",
+        "goes with --scan",
+    ),
+    "channels and alarm": (
+        ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--alarm"],
+        "goes without --force, --mean, --std, --size, --policy and --alarm",
+    ),
+    "alarm of a clip": (
+        [*PRUNE_BY_SCAN, "--rewrite", "clip", "--alarm"],
+        "goes with --rewrite guard",
+    ),
+    "a quantile for good": (
+        [*PRUNE_BY_SCAN, "--criterion", "linf-quantile"],
+        "no criterion 'linf-quantile' for --rewrite fold or mask: use one of linf, linf-gap",
+    ),
+    "a gap on single images": (
+        [*PRUNE_BY_SCAN, "--rewrite", "clip", "--criterion", "linf-gap"],
+        "for --rewrite clip: use one of linf, linf-quantile, linf-ratio",
+    ),
+    "a quantile beyond 1": (
+        [*PRUNE_BY_SCAN, "--rewrite", "guard", "--criterion", "linf-quantile", "--threshold", "97"],
+        "from 0 to 1, not 97",
     ),
     "over itself": (["prune", "m.onnx", "--channels", "1", "-o", "m.onnx"], "is an input itself"),
     "other suffix": (["prune", "m.onnx", "--channels", "1", "-o", "h.bin"], "ends in .onnx"),
@@ -480,6 +501,63 @@ def test_what_a_prune_that_costs_too_much_does(
     assert run([*arguments, "--format", "json"]) == code
     assert PruneResult.model_validate_json(capsys.readouterr().out).outcome == outcome
     assert output.exists() == (outcome == "written")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--rewrite", "guard", "--threshold", "2"],
+        ["--rewrite", "guard", "--threshold", "0.7", "--criterion", "linf-quantile", "--alarm"],
+        ["--rewrite", "clip", "--threshold", "0.3"],
+    ],
+)
+def test_a_guard_and_a_clip_go_through_every_command(
+    small: tuple[Path, Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+) -> None:
+    model, scan, data = map(str, small)
+    first, again = tmp_path / "h.onnx", tmp_path / "again.onnx"
+    for output in (first, again):
+        command = ["prune", model, "--scan", scan, "--data", data, "-o", str(output), *flags]
+        assert run([*command, "--force"]) == 0
+    assert first.read_bytes() == again.read_bytes()
+    assert f"{flags[1]} at linf" in capsys.readouterr().out
+    result = PruneResult.read(first.with_suffix(".json"))
+    assert (result.rewrite, result.channels, result.alarm) == (flags[1], (), "--alarm" in flags)
+    assert len(result.limits) == (0 if result.criterion == "linf" else 6)
+    assert result.threshold == float(flags[3])
+    outputs = [value.name for value in onnx.load(first).graph.output]
+    assert outputs == ["logits", "hardener_alarm"][: 1 + result.alarm]
+
+    assert run(["inspect", str(first), "--format", "json"]) == 0
+    inspected = json.loads(capsys.readouterr().out)
+    assert (inspected["output"], inspected["classes"]) == ("logits", 5)
+    assert json.loads(inspected["plan"])["threshold"] == result.threshold
+    report = tmp_path / "b.json"
+    monkeypatch.setattr("hardener.benching.bench._SECONDS_PER_BATCH_SIZE", 0.1)
+    assert run(["bench", model, str(first), "--data", data, "-o", str(report)]) == 0
+    before, after = BenchResult.read(report).models
+    assert before.accuracy.value == 1 > after.accuracy.value > 0
+
+
+def test_a_guard_may_be_guarded_again_but_has_one_alarm(
+    small: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, scan, data = map(str, small)
+    guarded, found = tmp_path / "h.onnx", tmp_path / "found"
+    guard = ["--data", data, "--rewrite", "guard", "--threshold", "2", "--force"]
+    assert run(["prune", model, "--scan", scan, "-o", str(guarded), *guard, "--alarm"]) == 0
+    _scan_of(guarded, found)
+    twice = tmp_path / "twice.onnx"
+    command = ["prune", str(guarded), "--scan", str(found), "-o", str(twice), *guard]
+    assert run([*command, "--alarm"]) == 2
+    assert "has a 'hardener_alarm' already" in capsys.readouterr().err
+    assert run(command) == 0
+    assert "'hardener_alarm' is taken as a guard's count" in capsys.readouterr().out
+    assert [value.name for value in onnx.load(twice).graph.output] == ["logits", "hardener_alarm"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """Whether what is done to a classifier is what it is said to be, in numbers from onnxruntime.
 
 The reference is computed apart from the rewrites: the trunk runs, numpy zeroes channels of the
-feature layer it gives, and the head runs on the result.
+feature layer it gives or lowers them to a bound, and the head runs on the result.
 """
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from hardener.errors import HardenError, ModelError
 from hardener.model.external_data import check_model
 from hardener.model.files import OnnxModel
 from hardener.model.gradients import differentiable
+from hardener.model.operators import ALARM_OUTPUT
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import PruningPlan, rewritten, tolerance
 from hardener.model.runtime import Runner, open_runner
@@ -77,26 +78,49 @@ def prove(path: Path, channels: int | None = None) -> Proof:
     pruned[np.random.default_rng(1).permutation(layer.channels)[: layer.channels // 2]] = True
     errors: dict[str, float] = {}
     refusals: dict[str, str] = {}
-    for rewrite in ("fold", "mask", "guard", "slim"):
-        if rewrite == "slim" and _INTEGERS & {t.data_type for t in model.proto.graph.initializer}:
-            # Saturating products depend on which weights stand side by side.
-            subject = _subject(model, signature, layer, exact=True)
-        plan = PruningPlan(layer, rewrite, tuple(int(c) for c in np.flatnonzero(pruned)))
-        expected = subject.with_channels(lambda maps: np.broadcast_to(pruned, maps.shape))
-        if rewrite == "guard":
-            threshold = subject.middle_peak
-            plan = replace(plan, channels=(), threshold=threshold)
-            expected = subject.with_channels(partial(_peaking, threshold))
+    subject_of_slim = subject
+    if _INTEGERS & {tensor.data_type for tensor in model.proto.graph.initializer}:
+        # Saturating products depend on which weights stand side by side.
+        subject_of_slim = _subject(model, signature, layer, exact=True)
+
+    def pruned_everywhere(maps: FloatArray) -> AnyArray:
+        return np.broadcast_to(pruned, maps.shape)
+
+    zeroed = subject.with_channels(pruned_everywhere)
+    channels_pruned = tuple(int(c) for c in np.flatnonzero(pruned))
+    # Half of the channels exceed these. No round numbers, so that no quantised peak equals one.
+    factors = np.where(pruned, np.float32(0.47), np.float32(1.53))
+    limits = factors * _peaks(subject.maps).mean(axis=(0, 1))
+    by_channel = tuple(limits.tolist())
+    cases = {
+        "fold": (PruningPlan(layer, "fold", channels_pruned), zeroed),
+        "mask": (PruningPlan(layer, "mask", channels_pruned), zeroed),
+        "guard": (
+            PruningPlan(layer, "guard", threshold=subject.middle_peak),
+            subject.with_channels(lambda maps: _peaks(maps) > subject.middle_peak),
+        ),
+        "guard by channel": (
+            PruningPlan(layer, "guard", limits=by_channel, alarm=True),
+            subject.with_channels(lambda maps: _peaks(maps) > limits),
+        ),
+        "clip": (PruningPlan(layer, "clip", limits=by_channel), subject.lowered_to(limits)),
+        "slim": (
+            PruningPlan(layer, "slim", channels_pruned),
+            subject_of_slim.with_channels(pruned_everywhere),
+        ),
+    }
+    for rewrite, (plan, expected) in cases.items():
+        judged = subject_of_slim if rewrite == "slim" else subject
         try:
             changed = rewritten(model.proto, plan, model.shapes)
         except HardenError as error:
             refusals[rewrite] = str(error)
             continue
-        found = subject.logits(changed)
+        found = judged.logits(changed)
         errors[rewrite] = _relative(found, expected)
-        failures += [f"{rewrite}: {what}" for what in _wrong(subject, changed, found, expected)]
+        failures += [f"{rewrite}: {what}" for what in _wrong(judged, changed, found, expected)]
         if rewrite in ("fold", "mask"):
-            failures += [f"{rewrite}: {what}" for what in _not_zero(subject, changed, pruned)]
+            failures += [f"{rewrite}: {what}" for what in _not_zero(judged, changed, pruned)]
         if rewrite == "slim" and not weight_bytes(changed) < weight_bytes(model.proto):
             failures.append("slim: no fewer bytes of weights")
     try:
@@ -163,6 +187,17 @@ class Subject:
         changed = np.where(where.reshape(form), zero, values)
         return self.head({**self.features, self.layer.name: changed})
 
+    def lowered_to(self, bounds: FloatArray) -> FloatArray:
+        """Class scores where numpy lowered channels to bounds (C,)."""
+        values = self.features[self.layer.name]
+        form = [1] * values.ndim
+        form[self.layer.axis] = self.layer.channels
+        limits = bounds.reshape(form)
+        if self.layer.scale is not None:
+            limits = np.rint(limits / self.layer.scale) + (self.layer.zero_point or 0)
+        changed = np.minimum(values, limits).astype(values.dtype)
+        return self.head({**self.features, self.layer.name: changed})
+
 
 def _subject(
     model: OnnxModel, signature: Signature, layer: FeatureLayer, *, exact: bool = False
@@ -190,10 +225,6 @@ def _peaks(maps: FloatArray) -> FloatArray:
     return np.abs(maps).max(axis=1, keepdims=True)
 
 
-def _peaking(threshold: float, maps: FloatArray) -> AnyArray:
-    return _peaks(maps) > threshold
-
-
 def _relative(found: FloatArray, expected: FloatArray) -> float:
     return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-6))
 
@@ -216,6 +247,7 @@ def _wrong(
         wrong.append(f"checker: {str(error_).splitlines()[0]}")
     for side in ("input", "output"):
         before, after = getattr(subject.proto.graph, side), getattr(changed.graph, side)
+        after = [value for value in after if value.name != ALARM_OUTPUT]
         if [v.SerializeToString() for v in before] != [v.SerializeToString() for v in after]:
             wrong.append(f"{side}s changed")
     return wrong

@@ -14,6 +14,9 @@ G_LOGGER.severity = G_LOGGER.CRITICAL
 
 PARAMETER_PREFIX = "hardener_"
 """Inputs so named are parameters of a pruning: one a run, not one an image."""
+ALARM_OUTPUT = f"{PARAMETER_PREFIX}alarm"
+"""Output of a guarded model: how many channels it zeroed on each image, (N,) int64."""
+NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid"})
 
 ZERO_TO_ZERO = frozenset(
     {

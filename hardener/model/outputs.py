@@ -6,7 +6,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from hardener.errors import ModelError
-from hardener.model.operators import WEIGHTED, operator
+from hardener.model.operators import ALARM_OUTPUT, WEIGHTED, operator
 from hardener.model.paths import DataPaths, data_paths
 from hardener.model.skeleton import skeleton
 
@@ -64,7 +64,8 @@ def choose_output(
 
 
 def _not_looked_at(proto: onnx.ModelProto, main: str, same: Collection[str]) -> tuple[str, ...]:
-    rest = [value.name for value in proto.graph.output if value.name not in same]
+    known = {*same, ALARM_OUTPUT}
+    rest = [value.name for value in proto.graph.output if value.name not in known]
     if not rest:
         return ()
     said = ", ".join(map(repr, rest))

@@ -7,28 +7,24 @@ from typing import Literal, get_args
 import numpy as np
 import onnx
 
-from hardener.arrays import AnyArray
+from hardener.arrays import AnyArray, FloatArray
 from hardener.errors import InconclusiveError, ModelError, UsageError
 from hardener.model.channel_flow import Shapes
 from hardener.model.endings import ending_at
+from hardener.model.rewrites.clip import clip
 from hardener.model.rewrites.fold import fold
 from hardener.model.rewrites.guard import guard
 from hardener.model.rewrites.mask import mask
 from hardener.model.rewrites.slim import slim
 from hardener.model.runtime import open_runner
 from hardener.model.signature import Signature
-from hardener.model.switching import (
-    KEEP_INPUT,
-    THRESHOLD_INPUT,
-    guardable_head,
-    maskable_head,
-    trunk_model,
-)
+from hardener.model.switching import HEADS, KEEP_INPUT, THRESHOLD_INPUT, trunk_model
 from hardener.model.topology import FeatureLayer
 
-Rewrite = Literal["mask", "fold", "guard", "slim"]
+Rewrite = Literal["mask", "fold", "guard", "slim", "clip"]
 REWRITES: tuple[str, ...] = get_args(Rewrite)
-LATER_REWRITES = ("clip",)
+LIMITING = ("guard", "clip")
+"""Rewrites that leave every channel in and act on the images that exceed a threshold."""
 LOGIT_TOLERANCE = 1e-4
 _SMALLEST_SCALE = 1e-3
 _LEAST_TIMES_SMALLER = 4
@@ -42,23 +38,39 @@ class PruningPlan:
 
     Attributes:
         layer: the feature layer.
-        rewrite: mask, fold or slim for `channels`, guard for `threshold`.
+        rewrite: mask, fold or slim for `channels`, guard or clip for `threshold` or `limits`.
         channels: pruned for good, ascending.
-        threshold: of the guard, in activation units.
+        threshold: of a guard or clip, of all channels alike, in activation units.
+        limits: instead of that, one a channel.
+        alarm: whether a guard says by a further output how many channels it zeroed.
     """
 
     layer: FeatureLayer
     rewrite: str
     channels: tuple[int, ...] = ()
     threshold: float | None = None
+    limits: tuple[float, ...] = ()
+    alarm: bool = False
+
+    @property
+    def limit(self) -> FloatArray:
+        """What a guard or clip compares with: () for all channels alike, or (C,).
+
+        Raises:
+            UsageError: the plan says nothing, or not for each channel.
+        """
+        if self.limits and len(self.limits) != self.layer.channels:
+            raise UsageError(
+                f"{len(self.limits)} limits are given: the feature layer {self.layer.name!r} has "
+                f"{self.layer.channels} channels"
+            )
+        if not self.limits and self.threshold is None:
+            raise UsageError(f"--rewrite {self.rewrite} needs a --threshold, not channels")
+        return np.array(self.limits or self.threshold, np.float32)
 
 
 def check_rewrite(rewrite: str) -> None:
     """Raises UsageError for a rewrite that does not exist or not yet."""
-    if rewrite in LATER_REWRITES:
-        raise UsageError(
-            f"--rewrite {rewrite} is not implemented yet: use one of {', '.join(REWRITES)}"
-        )
     if rewrite not in REWRITES:
         raise UsageError(f"no rewrite {rewrite!r}: use one of {', '.join(REWRITES)}")
 
@@ -113,9 +125,9 @@ def rewritten(proto: onnx.ModelProto, plan: PruningPlan, shapes: Shapes) -> onnx
     check_rewrite(plan.rewrite)
     check_channels(plan.channels, plan.layer)
     if plan.rewrite == "guard":
-        if plan.threshold is None:
-            raise UsageError("--rewrite guard needs a --threshold, not channels")
-        return guard(proto, plan.layer, plan.threshold)
+        return guard(proto, plan.layer, plan.limit, alarm=plan.alarm)
+    if plan.rewrite == "clip":
+        return clip(proto, plan.layer, plan.limit)
     if plan.rewrite == "mask":
         return mask(proto, plan.layer, plan.channels)
     if plan.rewrite == "slim":
@@ -158,12 +170,11 @@ def comparison(
     """
     signature = replace(signature, output=signature.logits)
     original, changed = (ending_at(proto, signature.logits) for proto in (original, changed))
-    if plan.rewrite == "guard":
-        head_model = guardable_head(original, plan.layer, signature)
-        planned = {THRESHOLD_INPUT: np.array(plan.threshold, np.float32)}
+    head_model = HEADS[plan.rewrite](original, plan.layer, signature)
+    if plan.rewrite in LIMITING:
+        planned = {THRESHOLD_INPUT: plan.limit}
         idle = {THRESHOLD_INPUT: np.array(np.finfo(np.float32).max)}
     else:
-        head_model = maskable_head(original, plan.layer, signature)
         idle = {KEEP_INPUT: np.ones(plan.layer.channels, np.float32)}
         planned = {KEEP_INPUT: idle[KEEP_INPUT].copy()}
         planned[KEEP_INPUT][list(plan.channels)] = 0

@@ -9,7 +9,7 @@ import onnx
 from hardener.arrays import AnyArray, FloatArray
 from hardener.data.preprocessing import LARGEST_SIDE
 from hardener.errors import ModelError
-from hardener.model.operators import PARAMETER_PREFIX
+from hardener.model.operators import ALARM_OUTPUT, PARAMETER_PREFIX
 from hardener.model.outputs import choose_output
 from hardener.model.skeleton import skeleton
 
@@ -130,7 +130,7 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
         batch=shape[0],
         layout=layout,
         element_type=element_type,
-        notes=(*notes, *endings[output][1]),
+        notes=(*notes, *endings[output][1], *_alarm_notes(proto)),
     )
 
 
@@ -141,12 +141,18 @@ def _class_scores(proto: onnx.ModelProto) -> dict[str, int]:
     for declared, value in zip(proto.graph.output, inferred, strict=True):
         shape = _shape(value) if len(_shape(value)) == 2 else _shape(declared)
         classes = shape[1] if len(shape) == 2 else None
-        if classes is not None and classes > 1:
+        if classes is not None and classes > 1 and value.name != ALARM_OUTPUT:
             found[value.name] = classes
     if not found:
         said = ", ".join(f"{v.name!r} {_said(_shape(v))}" for v in inferred)
         raise ModelError(f"no output has shape (N, classes): found {said}")
     return found
+
+
+def _alarm_notes(proto: onnx.ModelProto) -> tuple[str, ...]:
+    if all(value.name != ALARM_OUTPUT for value in proto.graph.output):
+        return ()
+    return (f"{ALARM_OUTPUT!r} is taken as a guard's count of zeroed channels and not looked at",)
 
 
 _MONOTONE_ENDINGS = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast"})
@@ -200,7 +206,8 @@ def _refuse_unknown_operators(proto: onnx.ModelProto) -> None:
                 f"node {node.name!r} ({node.op_type}) is no standard ONNX operator but of domain "
                 f"{node.domain!r}: export the model with standard operators"
             )
-        own = next((x for x in (*node.input, *node.output) if x.startswith(PARAMETER_PREFIX)), None)
+        names = {*node.input, *node.output} - {ALARM_OUTPUT}
+        own = min((name for name in names if name.startswith(PARAMETER_PREFIX)), default=None)
         if own is not None:
             raise ModelError(
                 f"node {node.name!r} ({node.op_type}) uses the name {own!r}: names that begin with "

@@ -11,14 +11,18 @@ import onnx_graphsurgeon as gs
 
 from hardener.errors import ModelError
 from hardener.model.element_types import ElementType
+from hardener.model.operators import NEVER_NEGATIVE, operator
 from hardener.model.topology import FeatureLayer
 
 
-def rebuilt(original: onnx.ModelProto, graph: gs.Graph) -> onnx.ModelProto:
+def rebuilt(
+    original: onnx.ModelProto, graph: gs.Graph, *more: onnx.ValueInfoProto
+) -> onnx.ModelProto:
     """The original model around a changed graph: same opsets and metadata.
 
-    Graph inputs and outputs are taken over from the original word for word. IR version 3 wants
-    every weight among the inputs; it becomes 4, which does not.
+    Graph inputs and outputs are taken over from the original word for word; `more` are further
+    outputs behind them. IR version 3 wants every weight among the inputs; it becomes 4, which
+    does not.
     """
     exported = gs.export_onnx(graph)
     model = onnx.ModelProto()
@@ -28,7 +32,7 @@ def rebuilt(original: onnx.ModelProto, graph: gs.Graph) -> onnx.ModelProto:
     del model.graph.input[:]
     model.graph.input.extend(original.graph.input)
     del model.graph.output[:]
-    model.graph.output.extend(original.graph.output)
+    model.graph.output.extend((*original.graph.output, *more))
     return model
 
 
@@ -93,7 +97,8 @@ def append_guard(
     element_type: ElementType,
     threshold: gs.Tensor,
     opset: int,
-) -> None:
+    zeroed_at: str | None = None,
+) -> gs.Variable:
     """Zeroes a channel of one image where its ℓ∞ norm on that image exceeds the threshold.
 
     `Where` picks the untouched value below the threshold, so that those images keep their
@@ -103,25 +108,86 @@ def append_guard(
         graph: the graph to change.
         layer: the feature layer.
         element_type: of its activations.
-        threshold: a float32 scalar, in activation units.
+        threshold: float32, in activation units: a scalar, or one value a channel in a shape that
+            broadcasts over the layer.
         opset: of the model; `ReduceMax` takes its axes as an input since 18.
+        zeroed_at: where channels are zeroed, from `behind_pooling`; by default at the layer.
+
+    Returns:
+        Truth values, true where a channel is zeroed; 1 long on the axes of the positions.
     """
     feature = graph.tensors()[layer.name]
+    zeroed = graph.tensors()[zeroed_at or layer.name]
     name = f"{unused_prefix(graph, layer)}_guard"
     fires = gs.Variable(f"{name}_fires", np.bool_)
     guarded = gs.Variable(f"{name}_out", element_type)
     nodes, values = as_float32(graph, layer, element_type, name)
-    absolute, peak = gs.Variable(f"{name}_abs", np.float32), gs.Variable(f"{name}_peak", np.float32)
+    peak = gs.Variable(f"{name}_peak", np.float32)
+    nodes += peak_nodes(feature, values, peak, layer.positions, opset, name, keep=True)
+    nodes.append(gs.Node("Greater", f"{name}_fires", inputs=[peak, threshold], outputs=[fires]))
     zero = _zero_of(name, layer, element_type)
-    last = gs.Node("Where", name, inputs=[fires, zero, feature], outputs=[guarded])
-    nodes += [
-        gs.Node("Abs", f"{name}_abs", inputs=[values], outputs=[absolute]),
-        reduction("ReduceMax", absolute, peak, layer.positions, opset, f"{name}_peak", keep=True),
-        gs.Node("Greater", f"{name}_fires", inputs=[peak, threshold], outputs=[fires]),
-        last,
-    ]
+    last = gs.Node("Where", name, inputs=[fires, zero, zeroed], outputs=[guarded])
+    _insert_behind(graph, zeroed, [last])
     _insert_behind(graph, feature, nodes)
-    redirect_readers(graph, feature, guarded, but=nodes)
+    redirect_readers(graph, zeroed, guarded, but=[*nodes, last])
+    return fires
+
+
+def append_clip(graph: gs.Graph, layer: FeatureLayer, bound: gs.Tensor) -> None:
+    """Lowers activations of the feature layer to a bound where they exceed it.
+
+    Args:
+        graph: the graph to change.
+        layer: the feature layer.
+        bound: of the layer's element type: a scalar, or one value a channel in a shape that
+            broadcasts over the layer.
+    """
+    feature = graph.tensors()[layer.name]
+    name = f"{unused_prefix(graph, layer)}_clip"
+    clipped = gs.Variable(f"{name}_out", bound.dtype)
+    node = gs.Node("Min", name, inputs=[feature, bound], outputs=[clipped])
+    _insert_behind(graph, feature, [node])
+    redirect_readers(graph, feature, clipped, but=[node])
+
+
+def peak_nodes(
+    feature: gs.Variable,
+    values: gs.Variable,
+    target: gs.Variable,
+    axes: Sequence[int],
+    opset: int,
+    name: str,
+    *,
+    keep: bool = False,
+) -> list[gs.Node]:
+    """Nodes that reduce values to their largest absolute one, without a copy of absolute values.
+
+    It is the maximum where nothing is negative, else the larger of the maximum and the minimum's
+    negative.
+
+    Args:
+        feature: the tensor that the values are of, which tells whether any is negative.
+        values: the same in float32, from `as_float32`.
+        target: what is computed.
+        axes: to reduce.
+        opset: of the model.
+        name: how names of new nodes and tensors begin.
+        keep: whether reduced axes stay, 1 long.
+    """
+    if feature.inputs and operator(feature.inputs[0]) in NEVER_NEGATIVE:
+        if keep and tuple(axes) == (2, 3):
+            # onnxruntime pools in the layout in which it convolves, and reduces in no other but
+            # the plain one, into which it would have to copy the map.
+            return [gs.Node("GlobalMaxPool", f"{name}_max", inputs=[values], outputs=[target])]
+        return [reduction("ReduceMax", values, target, axes, opset, f"{name}_max", keep=keep)]
+    ends = [gs.Variable(f"{name}_{end}", np.float32) for end in ("max", "min", "negated")]
+    highest, lowest, negated = ends
+    return [
+        reduction("ReduceMax", values, highest, axes, opset, highest.name, keep=keep),
+        reduction("ReduceMin", values, lowest, axes, opset, lowest.name, keep=keep),
+        gs.Node("Neg", negated.name, inputs=[lowest], outputs=[negated]),
+        gs.Node("Max", f"{name}_peak", inputs=[highest, negated], outputs=[target]),
+    ]
 
 
 def as_float32(
@@ -156,17 +222,28 @@ def unused_prefix(graph: gs.Graph, layer: FeatureLayer) -> str:
     return prefix
 
 
+def quantisation_of(layer: FeatureLayer) -> tuple[float, int]:
+    """Scale and zero point of a feature layer of integers.
+
+    Raises:
+        ModelError: they are not known.
+    """
+    if layer.scale is None or layer.zero_point is None:
+        raise ModelError(
+            f"the feature layer {layer.name!r} holds integers of unknown scale: name another "
+            "one with --layer"
+        )
+    return layer.scale, layer.zero_point
+
+
 def _zero_of(name: str, layer: FeatureLayer, element_type: ElementType) -> gs.Constant:
     """What stands for zero among the feature layer's values.
 
     Raises:
         ModelError: it holds integers, and which of them stands for zero is not known.
     """
-    if np.issubdtype(element_type, np.integer) and layer.zero_point is None:
-        raise ModelError(
-            f"the feature layer {layer.name!r} holds integers of unknown scale: name another "
-            "one with --layer"
-        )
+    if np.issubdtype(element_type, np.integer):
+        quantisation_of(layer)
     return gs.Constant(f"{name}_zero", np.array(layer.zero_point or 0, element_type))
 
 

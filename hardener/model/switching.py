@@ -3,16 +3,28 @@
 The trunk runs once on an image; each pruning then costs one run of the head.
 """
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from hardener.model.element_types import ElementType
+from hardener.model.element_types import ElementType, element_types
 from hardener.model.operators import PARAMETER_PREFIX
 from hardener.model.signature import Signature
 from hardener.model.splitting import split
-from hardener.model.surgery import append_guard, append_mask, opset_of
+from hardener.model.surgery import (
+    append_clip,
+    append_guard,
+    append_mask,
+    opset_of,
+    quantisation_of,
+)
 from hardener.model.topology import FeatureLayer
+
+MakeHead: TypeAlias = Callable[[onnx.ModelProto, FeatureLayer, Signature], onnx.ModelProto]
 
 KEEP_INPUT = f"{PARAMETER_PREFIX}keep"
 THRESHOLD_INPUT = f"{PARAMETER_PREFIX}threshold"
@@ -61,13 +73,71 @@ def mask_by_input(graph: gs.Graph, layer: FeatureLayer, element_type: ElementTyp
 def guardable_head(
     proto: onnx.ModelProto, layer: FeatureLayer, signature: Signature
 ) -> onnx.ModelProto:
-    """What the trunk gives and a scalar `hardener_threshold` to the class scores.
+    """What the trunk gives and `hardener_threshold`, () or (C,), to the class scores.
 
     Raises:
         ModelError: the class scores do not depend on the feature layer.
     """
     graph = split(proto, layer, signature).head
-    threshold = gs.Variable(THRESHOLD_INPUT, np.float32, [])
+    threshold = _threshold_input(graph, layer)
     append_guard(graph, layer, graph.inputs[0].dtype, threshold, opset_of(proto))
-    graph.inputs.append(threshold)
+    graph.toposort()
     return gs.export_onnx(graph, do_type_check=False)
+
+
+def clippable_head(
+    proto: onnx.ModelProto, layer: FeatureLayer, signature: Signature
+) -> onnx.ModelProto:
+    """What the trunk gives and `hardener_threshold`, () or (C,), as bounds, to the class scores.
+
+    Raises:
+        ModelError: the class scores do not depend on the feature layer, or it holds integers and
+            what they stand for is not known.
+    """
+    graph = split(proto, layer, signature).head
+    bound = _threshold_input(graph, layer)
+    in_file, in_run = element_types(proto, [layer.name])[layer.name], graph.inputs[0].dtype
+    if np.issubdtype(in_file, np.integer):
+        scale, zero_point = quantisation_of(layer)
+        parameters = (
+            gs.Constant(f"{THRESHOLD_INPUT}/scale", np.array(scale, np.float32)),
+            gs.Constant(f"{THRESHOLD_INPUT}/zero_point", np.array(zero_point, in_file)),
+        )
+        bound = _append(graph, "QuantizeLinear", in_file, bound, *parameters)
+    else:  # a bfloat16 model's bounds are rounded in its file, and it is run in float32
+        for element_type in (in_file, in_run):
+            code = int(onnx.helper.np_dtype_to_tensor_dtype(element_type))
+            bound = _append(graph, "Cast", element_type, bound, to=code)
+    append_clip(graph, layer, bound)
+    graph.toposort()
+    return gs.export_onnx(graph, do_type_check=False)
+
+
+HEADS: Mapping[str, MakeHead] = MappingProxyType(
+    {
+        "mask": maskable_head,
+        "fold": maskable_head,
+        "slim": maskable_head,
+        "guard": guardable_head,
+        "clip": clippable_head,
+    }
+)
+"""The head that tries each rewrite."""
+
+
+def _threshold_input(graph: gs.Graph, layer: FeatureLayer) -> gs.Variable:
+    """A further input of the graph, `hardener_threshold`, in a shape that broadcasts."""
+    threshold = gs.Variable(THRESHOLD_INPUT, np.float32)
+    graph.inputs.append(threshold)
+    form = gs.Constant(f"{THRESHOLD_INPUT}/form", np.array(layer.along_channels(-1), np.int64))
+    return _append(graph, "Reshape", np.dtype(np.float32), threshold, form)
+
+
+def _append(
+    graph: gs.Graph, op: str, element_type: ElementType, *inputs: gs.Tensor, **attrs: int
+) -> gs.Variable:
+    """What a new node at the end of the graph gives."""
+    name = f"{THRESHOLD_INPUT}/{op} {len(graph.nodes)}"
+    result = gs.Variable(name, element_type)
+    graph.nodes.append(gs.Node(op, name, attrs, list(inputs), [result]))
+    return result

@@ -6,6 +6,7 @@ from pathlib import Path
 from hardener.errors import UsageError
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import (
+    LIMITING,
     PruningPlan,
     check_channels,
     check_rewrite,
@@ -49,8 +50,8 @@ def prune_channels(
     check_outputs(output, model)
     if rewrite is not None:
         check_rewrite(rewrite)
-    if rewrite == "guard":
-        raise UsageError("a guard watches every channel by a threshold: it goes with --scan")
+    if rewrite in LIMITING:
+        raise UsageError(f"a {rewrite} limits every channel by a threshold: it goes with --scan")
     choose_provider(provider)
     pruned = tuple(sorted(set(channels)))
     if not pruned:

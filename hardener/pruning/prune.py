@@ -18,6 +18,7 @@ from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_full
 from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import (
+    LIMITING,
     PruningPlan,
     check_rewrite,
     comparison,
@@ -26,25 +27,21 @@ from hardener.model.rewriting import (
 )
 from hardener.model.runtime import choose_provider
 from hardener.model.stepping import stepping_head
-from hardener.model.switching import guardable_head, maskable_head
-from hardener.model.topology import find_feature_layer
+from hardener.model.switching import HEADS
+from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.progress import Progress, counting, silent
 from hardener.pruning.choice import attacked, choose
 from hardener.pruning.criteria import CRITERIA
-from hardener.pruning.options import PruningOption, pruning_options
+from hardener.pruning.limits import LIMIT_CRITERIA
+from hardener.pruning.options import PruningOption, options_for
 from hardener.pruning.sweep import Trial, feature_batches, feature_bytes, sweep
-from hardener.results import (
-    Layer,
-    PruneOutcome,
-    PruneResult,
-    SweepRow,
-)
-from hardener.scanning.activations import joined
+from hardener.results import Layer, PruneOutcome, PruneResult, SweepRow
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import SCAN_FILE, load_synthetic_triggers
 from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_CRITERION = "linf-gap"
+_DEFAULT_LIMITS = {"guard": "linf", "clip": "linf-ratio"}
 _LEAST_IMAGES = 100
 _LARGEST_THRESHOLD = float(np.finfo(np.float32).max)
 _ROUNDING = 1e-9
@@ -63,6 +60,7 @@ def prune(
     max_accuracy_drop: float = 0.02,
     max_attack_success: float = 0.1,
     rewrite: str | None = None,
+    alarm: bool = False,
     dry_run: bool = False,
     force: bool = False,
     preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
@@ -86,13 +84,15 @@ def prune(
         scan: the scan's folder.
         data: clean labelled images.
         output: the hardened ONNX file.
-        criterion: linf, linf-gap, l1 or l2; by default linf-gap, for a guard linf.
+        criterion: linf, linf-gap, l1 or l2, by default linf-gap; for a guard linf (the default),
+            linf-quantile or linf-ratio; for a clip the same three, by default linf-ratio.
         threshold: fixes the threshold instead of choosing one.
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
         max_attack_success: success rate of the synthetic trigger that may be left on the reporting
             half.
-        rewrite: fold, mask, slim or guard; by default fold, or mask where the graph cannot take
-            it.
+        rewrite: fold, mask, slim, guard or clip; by default fold, or mask where the graph cannot
+            take it.
+        alarm: gives a guard a further output, `hardener_alarm`.
         dry_run: measures and decides, but writes nothing.
         force: prunes although the scan's verdict is not backdoored, and writes although the
             budget does not hold or too much of the attack is left.
@@ -107,9 +107,8 @@ def prune(
     Source: Cheng et al. 2020, section 5.
     """
     check_outputs(output, model, data, scan)
-    criterion = _checked_arguments(
-        criterion, rewrite, threshold, max_accuracy_drop, max_attack_success
-    )
+    _check_arguments(rewrite, threshold, max_accuracy_drop, max_attack_success, alarm=alarm)
+    criterion = _checked_criterion(criterion, rewrite, threshold)
     scanned, classifier = open_as_scanned(model, scan, preprocessing)
     check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
     shapes = classifier.model.shapes
@@ -154,8 +153,8 @@ def prune(
         name: Probe(setting, setting[0].label if setting else None)
         for name, setting in settings.items()
     }
-    # A guard compares peaks, which no pooling but the largest maximum would leave.
-    cut = layer if rewrite == "guard" else behind_pooling(classifier.proto, layer)
+    # A guard and a clip act on single activations, which poolings would not leave.
+    cut = layer if rewrite in LIMITING else behind_pooling(classifier.proto, layer)
     trunk = partial(
         feature_batches, classifier, layer, source, probes, provider=chosen_provider, cut=cut
     )
@@ -163,20 +162,18 @@ def prune(
     chosen_on = _affordable(chosen_on, source.labels, needed, seed)
     advance = counting(progress, "running the trunk", len(chosen_on))
     batches = list(trunk(indices=chosen_on, on_batch=advance))
-    norms = {name: joined(batch.norms[name] for batch in batches) for name in probes}
-    options = pruning_options(criterion, rewrite, norms, threshold)
-    make_head = guardable_head if rewrite == "guard" else maskable_head
+    options = options_for(criterion, rewrite, batches, threshold)
     trials = sweep(
-        make_head(classifier.proto, cut, classifier.signature),
+        HEADS[rewrite](classifier.proto, cut, classifier.signature),
         [option.feed for option in options],
         batches,
         probes,
         provider=chosen_provider,
         batch_size=classifier.signature.batch,
         stepping=None
-        if rewrite == "guard"
+        if rewrite in LIMITING
         else stepping_head(classifier.proto, cut, classifier.signature),
-        on_batch=counting(progress, "sweeping thresholds", norms[CLEAN].linf.count),
+        on_batch=counting(progress, "sweeping thresholds", sum(len(b.labels) for b in batches)),
     )
     del batches
     rows = tuple(_row(option, trial) for option, trial in zip(options, trials, strict=True))
@@ -196,12 +193,7 @@ def prune(
     if position is None:
         return result
     option = options[position]
-    plan = PruningPlan(
-        layer,
-        rewrite,
-        () if rewrite == "guard" else option.channels,
-        option.threshold if rewrite == "guard" else None,
-    )
+    plan = _plan(layer, rewrite, option, alarm=alarm)
     hardened = rewritten(classifier.proto, plan, shapes)
     _check_on_images(classifier, hardened, plan, source, chosen_on, settings)
     before, after = (
@@ -222,6 +214,8 @@ def prune(
             "outcome": outcome,
             "threshold": option.threshold,
             "channels": plan.channels,
+            "limits": plan.limits,
+            "alarm": alarm,
             "data": data_identity(source),
             **report,
         }
@@ -256,16 +250,18 @@ def _affordable(indices: IntArray, labels: IntArray, image_bytes: int, seed: int
     return indices[stratified_sample(chosen, allowed, seed)]
 
 
-def _checked_arguments(
-    criterion: str | None,
+def _check_arguments(
     rewrite: str | None,
     threshold: float | None,
     max_accuracy_drop: float,
     max_attack_success: float,
-) -> str:
-    """The criterion, where all arguments fit together."""
+    *,
+    alarm: bool,
+) -> None:
     if rewrite is not None:
         check_rewrite(rewrite)
+    if alarm and rewrite != "guard":
+        raise UsageError("--alarm is an output of a guard: it goes with --rewrite guard")
     if not 0 <= max_accuracy_drop <= 1:
         raise UsageError(f"--max-accuracy-drop is a fraction from 0 to 1, not {max_accuracy_drop}")
     if not 0 <= max_attack_success <= 1:
@@ -274,16 +270,33 @@ def _checked_arguments(
         )
     if threshold is not None and not abs(threshold) < _LARGEST_THRESHOLD:
         raise UsageError(f"--threshold is a finite number, not {threshold}")
+
+
+def _checked_criterion(criterion: str | None, rewrite: str | None, threshold: float | None) -> str:
+    """The criterion, where rewrite and threshold fit it."""
+    limiting = rewrite in LIMITING
+    known = LIMIT_CRITERIA if limiting else CRITERIA
     if criterion is None:
-        return "linf" if rewrite == "guard" else DEFAULT_CRITERION
-    if criterion not in CRITERIA:
-        raise UsageError(f"no criterion {criterion!r}: use one of {', '.join(CRITERIA)}")
-    if rewrite == "guard" and criterion != "linf":
+        criterion = _DEFAULT_LIMITS.get(rewrite or "", DEFAULT_CRITERION)
+    if criterion not in known:
         raise UsageError(
-            f"--rewrite guard compares each image's ℓ∞ norm with the threshold: it takes "
-            f"--criterion linf, not {criterion}"
+            f"no criterion {criterion!r} for --rewrite {rewrite or 'fold or mask'}: use one of "
+            f"{', '.join(known)}"
         )
+    if limiting and threshold is not None:
+        found = LIMIT_CRITERIA[criterion]
+        if not 0 <= threshold <= found.highest:
+            raise UsageError(
+                f"--threshold with --criterion {criterion} is {found.meaning}, not {threshold:g}"
+            )
     return criterion
+
+
+def _plan(layer: FeatureLayer, rewrite: str, option: PruningOption, *, alarm: bool) -> PruningPlan:
+    if rewrite not in LIMITING:
+        return PruningPlan(layer, rewrite, option.channels)
+    alike = None if option.limits else option.threshold
+    return PruningPlan(layer, rewrite, threshold=alike, limits=option.limits, alarm=alarm)
 
 
 def _check_on_images(

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import onnx
 
-from hardener.arrays import AnyArray, IntArray
+from hardener.arrays import AnyArray, FloatArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
@@ -31,11 +31,13 @@ class FeatureBatch:
         features: what passes from trunk to head where the model is cut, by the tensors' names:
             the feature layer or, smaller, what poolings make of it, and what leads around it.
         norms: of the feature layer's maps.
+        peaks: (B, C) their ℓ∞ norms, image by image; small beside `features`.
     """
 
     labels: IntArray
     features: Mapping[str, Mapping[str, AnyArray]]
     norms: Mapping[str, ChannelNorms]
+    peaks: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ def keep_feed(channels_kept: AnyArray) -> dict[str, AnyArray]:
     return {KEEP_INPUT: channels_kept.astype(np.float32)}
 
 
-def guard_feed(threshold: float) -> dict[str, AnyArray]:
-    """The head's extra input for a guard with this threshold."""
-    return {THRESHOLD_INPUT: np.array(threshold, np.float32)}
+def limit_feed(limit: FloatArray | float) -> dict[str, AnyArray]:
+    """The head's extra input for a guard or clip, from () or (C,) in activation units."""
+    return {THRESHOLD_INPUT: np.array(limit, np.float32)}
 
 
 def feature_batches(
@@ -93,12 +95,13 @@ def feature_batches(
     for batch in classifier.batches(source, indices):
         features: dict[str, dict[str, AnyArray]] = {}
         norms: dict[str, ChannelNorms] = {}
+        peaks: dict[str, FloatArray] = {}
         for name, probe in probes.items():
             found = runner.run(classifier.feeds(batch.images, probe.setting))
             features[name] = dict(zip(border, found, strict=False))
-            rows = (values[: len(batch.labels)] for values in found[len(border) :])
-            norms[name] = ChannelNorms.of(*rows)
-        yield FeatureBatch(batch.labels, features, norms)
+            l1, l2, linf = (values[: len(batch.labels)] for values in found[len(border) :])
+            norms[name], peaks[name] = ChannelNorms.of(l1, l2, linf), linf
+        yield FeatureBatch(batch.labels, features, norms, peaks)
         on_batch(len(batch.labels))
 
 
@@ -126,7 +129,7 @@ def sweep(
     """Tries every pruning under every probe.
 
     Args:
-        head: from `maskable_head` or `guardable_head`, of the same cut.
+        head: from `maskable_head`, `guardable_head` or `clippable_head`, of the same cut.
         feeds: one pruning each, as the head's extra input; the first one prunes nothing and is
             what `lost` and `gained` compare with.
         batches: from `feature_batches`, kept or streamed.

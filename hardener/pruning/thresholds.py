@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hardener.arrays import BoolArray, FloatArray
+from hardener.arrays import BoolArray, DoubleArray, FloatArray
 
 MOST_THRESHOLDS = 48
 
@@ -31,6 +31,17 @@ def static_thresholds(scores: FloatArray, start: float | None = None) -> FloatAr
 def guard_thresholds(top: float) -> FloatArray:
     """Evenly spaced thresholds from the largest clean peak down towards zero."""
     return np.linspace(top, top / MOST_THRESHOLDS, MOST_THRESHOLDS).astype(np.float32)
+
+
+def quantile_thresholds() -> DoubleArray:
+    """Quantiles from the clean maximum down to the median, closest together at the maximum."""
+    exceeded = np.geomspace(0.002, 0.5, MOST_THRESHOLDS - 1)
+    return (1 - np.concatenate([[0], exceeded])).round(4)
+
+
+def ratio_thresholds() -> DoubleArray:
+    """Fractions of the clean maximum, from all of it down to a hundredth, in equal steps."""
+    return np.geomspace(1, 0.01, MOST_THRESHOLDS).round(4)
 
 
 def channels_kept(scores: FloatArray, threshold: float) -> BoolArray:

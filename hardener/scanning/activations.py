@@ -20,13 +20,10 @@ from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
 from hardener.model.element_types import element_types
-from hardener.model.operators import operator
 from hardener.model.runtime import open_runner
-from hardener.model.surgery import as_float32, opset_of, reduction
+from hardener.model.surgery import as_float32, opset_of, peak_nodes, reduction
 from hardener.model.topology import FeatureLayer
 from hardener.model.widening import widened
-
-_NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +95,6 @@ class Profile:
 def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> onnx.ModelProto:
     """A model that gives the feature layer's norms ℓ1, ℓ2 and ℓ∞, each (N, C) float32.
 
-    The peak of absolute activations is read without a copy of their absolute values, which
-    would cost as much as all three norms: as the maximum where nothing is negative, else as the
-    larger of the maximum and the minimum's negative.
-
     Args:
         proto: the model.
         layer: its feature layer.
@@ -122,17 +115,9 @@ def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> on
         graph.nodes.append(node)
         return target
 
-    norms = [reduced("ReduceL1", "l1"), reduced("ReduceL2", "l2")]
-    if feature.inputs and operator(feature.inputs[0]) in _NEVER_NEGATIVE:
-        norms.append(reduced("ReduceMax", "linf"))
-    else:
-        highest, lowest = reduced("ReduceMax", "max"), reduced("ReduceMin", "min")
-        negated = gs.Variable("hardener_negated", np.float32)
-        norms.append(gs.Variable("hardener_linf", np.float32, ["N", layer.channels]))
-        graph.nodes.append(gs.Node("Neg", negated.name, inputs=[lowest], outputs=[negated]))
-        graph.nodes.append(
-            gs.Node("Max", "hardener_linf", inputs=[highest, negated], outputs=[norms[-1]])
-        )
+    linf = gs.Variable("hardener_linf", np.float32, ["N", layer.channels])
+    norms = [reduced("ReduceL1", "l1"), reduced("ReduceL2", "l2"), linf]
+    graph.nodes += peak_nodes(feature, source, linf, layer.positions, opset, linf.name)
     for name in beside:  # what crosses a graph's border needs a type
         tensors[name].dtype = types[name]
     graph.outputs = [*(tensors[name] for name in beside), *norms]

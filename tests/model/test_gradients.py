@@ -7,12 +7,14 @@ import onnx
 import onnx.parser
 import pytest
 import torch
-from support.graphs import ALL, PLAIN, PLAIN_SHAPES, classifier, images
+from support.graphs import ALL, PLAIN, PLAIN_SHAPES, classifier, images, shapes_of
 
 from hardener.errors import InconclusiveError, ModelError
 from hardener.model.gradients import differentiable, fast_autocast, torch_device
+from hardener.model.rewriting import PruningPlan, rewritten
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
+from hardener.model.topology import FeatureLayer
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -27,6 +29,22 @@ def test_logits_are_onnxruntimes_and_have_a_gradient(name: str) -> None:
         np.testing.assert_allclose(logits.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
     assert tuple(logits.shape) == expected.shape
     assert (logits.argmax(1).numpy() == expected.argmax(1)).all()
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), x)
+    assert (gradient.flatten(1).norm(dim=1) > 0).all()
+
+
+@pytest.mark.parametrize("rewrite", ["guard", "clip"])
+def test_gradients_pass_a_guard_with_an_alarm_and_a_clip(rewrite: str) -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    limits = tuple(np.linspace(1, 6, 6))
+    plan = PruningPlan(FeatureLayer("feature", 6), rewrite, (), None, limits, rewrite == "guard")
+    changed = rewritten(model, plan, shapes_of(model))
+    signature = read_signature(changed)
+    x = torch.from_numpy(images()).requires_grad_()
+    logits = differentiable(changed, signature, images())(x)
+    expected = open_runner(changed, "cpu").run({"x": images()})[0]
+    np.testing.assert_allclose(logits.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+    assert not np.allclose(expected, open_runner(model, "cpu").run({"x": images()})[0], atol=0.1)
     (gradient,) = torch.autograd.grad(logits[:, 1].sum(), x)
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
 

@@ -13,10 +13,15 @@ from support.graphs import (
     ALL,
     GATED,
     GATED_SHAPES,
+    NHWC,
+    NHWC_SHAPES,
     PLAIN,
     PLAIN_SHAPES,
     RESIDUAL,
     RESIDUAL_SHAPES,
+    TRANSFORMER,
+    TRANSFORMER_SHAPES,
+    Shapes,
     classifier,
     images,
     shapes_of,
@@ -26,6 +31,7 @@ from hardener.errors import ModelError, UsageError
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewrites.fold import _fold_behind
 from hardener.model.rewriting import (
+    REWRITES,
     PruningPlan,
     default_rewrite,
     require_same_logits,
@@ -44,6 +50,9 @@ from hardener.model.switching import (
 from hardener.model.topology import FeatureLayer, find_feature_layer
 
 PRUNED = (1, 4)
+
+AVERAGED = PLAIN.replace("MaxPool<kernel_shape=[2,2], strides=[2,2]>", "GlobalAveragePool")
+AVERAGED_SHAPES: Shapes = {"w1": (64, 3, 3, 3), "b1": (64,), "w2": (5, 64), "b2": (5,)}
 
 TWO_READERS = """u = Conv<kernel_shape=[1,1]>(feature, w4)
   v = Conv<kernel_shape=[1,1]>(feature, w4)
@@ -149,6 +158,179 @@ def test_a_guard_zeroes_only_channels_that_peak(opset: int) -> None:
     np.testing.assert_array_equal(found[quiet], _run(model, x=x)[quiet])
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_guard_with_limits_zeroes_each_channel_above_its_own(name: str) -> None:
+    text, shapes, channels = ALL[name]
+    model = classifier(text, shapes)
+    signature, layer = read_signature(model), FeatureLayer("feature", channels)
+    x = images(8)
+    feature = open_runner(_with_feature_output(model), "cpu").run({"x": x})[1]
+    peaks = np.abs(feature).max(axis=(2, 3))
+    limits = np.sort(peaks, axis=0)[-2]
+    fires = peaks > limits
+    assert fires.any(axis=0).sum() > channels / 2
+
+    plan = PruningPlan(layer, "guard", limits=tuple(limits.tolist()), alarm=True)
+    changed = rewritten(model, plan, shapes_of(model))
+    onnx.checker.check_model(changed, full_check=True)
+    head = maskable_head(model, layer, signature)
+    guarded = np.where(fires[:, :, None, None], 0, feature)
+    expected = _run(head, feature=guarded, **{KEEP_INPUT: np.ones(channels, np.float32)})
+    found, alarm = open_runner(changed, "cpu").run({"x": x})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    quiet = ~fires.any(axis=1)
+    assert quiet.any()
+    np.testing.assert_array_equal(found[quiet], _run(model, x=x)[quiet])
+    assert alarm.dtype == np.int64
+    assert alarm.tolist() == fires.sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize("opset", [9, 12, 17, 18])
+def test_a_clip_is_numpys_minimum(opset: int) -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES), opset=opset)
+    signature, layer = read_signature(model), FeatureLayer("feature", 6)
+    x = images(8)
+    (feature,) = open_runner(trunk_model(model, layer, signature), "cpu").run({"x": x})
+    bounds = np.sort(feature.max(axis=(2, 3)), axis=0)[-2]
+    plan = PruningPlan(layer, "clip", limits=tuple(bounds.tolist()))
+    changed = rewritten(model, plan, shapes_of(model))
+    onnx.checker.check_model(changed, full_check=True)
+    assert len(changed.graph.node) == len(model.graph.node) + 1
+    clipped = np.minimum(feature, bounds[:, None, None])
+    below = (clipped == feature).all(axis=(1, 2, 3))
+    assert 0 < below.sum() < 8
+    head = maskable_head(model, layer, signature)
+    expected = _run(head, feature=clipped, **{KEEP_INPUT: np.ones(6, np.float32)})
+    found = _run(changed, x=x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(found[below], _run(model, x=x)[below])
+
+
+@pytest.mark.parametrize("rewrite", ["guard", "clip"])
+@pytest.mark.parametrize(
+    ("text", "shapes"), [(NHWC, NHWC_SHAPES), (TRANSFORMER, TRANSFORMER_SHAPES)]
+)
+def test_limits_lie_on_the_channels_of_any_layout(text: str, shapes: Shapes, rewrite: str) -> None:
+    model = classifier(text, shapes)
+    signature, seen = read_signature(model), shapes_of(model)
+    layer = find_feature_layer(model, signature, seen)
+    assert layer.axis == layer.rank - 1
+    plan = PruningPlan(layer, rewrite, limits=tuple(np.linspace(0.1, 5, layer.channels)))
+    changed = rewritten(model, plan, seen)
+    onnx.checker.check_model(changed, full_check=True)
+    require_same_logits(model, changed, signature, plan, signature.example((8, 8)))
+    backwards = replace(plan, limits=plan.limits[::-1])
+    with pytest.raises(ModelError, match="differ from the plan's"):
+        require_same_logits(model, changed, signature, backwards, signature.example((8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes", "channels"), [(PLAIN, PLAIN_SHAPES, 6), (AVERAGED, AVERAGED_SHAPES, 64)]
+)
+def test_a_guard_zeroes_behind_poolings(text: str, shapes: Shapes, channels: int) -> None:
+    model = classifier(text, shapes)
+    plan = PruningPlan(FeatureLayer("feature", channels), "guard", threshold=1.0)
+    changed = rewritten(model, plan, shapes_of(model))
+    (where,) = (node for node in changed.graph.node if node.op_type == "Where")
+    assert where.input[2] == "p"
+    again = find_feature_layer(changed, read_signature(changed), shapes_of(changed))
+    assert (again.name, again.channels) == (where.output[0], channels)
+
+
+@pytest.mark.parametrize("limited", ["one threshold", "by channel", "by channel, alarm"])
+def test_quiet_images_keep_every_bit_in_onnxruntimes_own_layout(limited: str) -> None:
+    # Onnxruntime convolves and pools many channels in a layout of its own, in which sums are
+    # rounded otherwise than in the plain one.
+    model = classifier(AVERAGED, AVERAGED_SHAPES)
+    x = images(8)
+    (feature,) = open_runner(
+        trunk_model(model, FeatureLayer("feature", 64), read_signature(model)), "cpu"
+    ).run({"x": x})
+    peaks = feature.max(axis=(2, 3))
+    top = float(np.sort(peaks.max(axis=1))[-2])
+    limits = () if limited == "one threshold" else (top,) * 64
+    plan = PruningPlan(
+        FeatureLayer("feature", 64),
+        "guard",
+        threshold=None if limits else top,
+        limits=limits,
+        alarm="alarm" in limited,
+    )
+    found = _run(rewritten(model, plan, shapes_of(model)), x=x)
+    changed = (found != _run(model, x=x)).any(axis=1)
+    assert changed.tolist() == (peaks > top).any(axis=1).tolist()
+    assert changed.sum() == 1
+
+
+@pytest.mark.parametrize("images_a_run", ["N", "3"])
+def test_an_alarm_is_one_number_an_image(images_a_run: str) -> None:
+    text = PLAIN.replace("[N,", f"[{images_a_run},")
+    model = classifier(text, dict(PLAIN_SHAPES))
+    plan = PruningPlan(FeatureLayer("feature", 6), "guard", threshold=1.0, alarm=True)
+    changed = rewritten(model, plan, shapes_of(model))
+    logits, alarm = changed.graph.output
+    assert logits == model.graph.output[0]
+    assert alarm.name == "hardener_alarm"
+    (count,) = alarm.type.tensor_type.shape.dim
+    assert count == model.graph.input[0].type.tensor_type.shape.dim[0]
+    with pytest.raises(ModelError, match="has a 'hardener_alarm' already"):
+        rewritten(changed, plan, shapes_of(changed))
+
+
+@pytest.mark.parametrize("opset", [11, 12])
+def test_integers_of_an_early_opset_are_not_clipped(opset: int) -> None:
+    quantised = (
+        "r = Relu(c)\n  z = Constant<value = uint8 {3}>()\n"
+        "  feature = QuantizeLinear(r, s, z)\n  q = DequantizeLinear(feature, s, z)"
+    )
+    text = PLAIN.replace("feature = Relu(c)", quantised).replace("(feature)\n  d", "(q)\n  d")
+    model = classifier(text, {**PLAIN_SHAPES, "s": 0.02}, opset=opset)
+    signature, shapes = read_signature(model), shapes_of(model)
+    layer = find_feature_layer(model, signature, shapes)
+    assert (layer.name, layer.zero_point) == ("feature", 3)
+    plan = PruningPlan(layer, "clip", limits=(0.1, 0.5, 1.0, 1.5, 2.0, 9.0))
+    if opset < 12:
+        with pytest.raises(ModelError, match=r"opset 11 takes no minimum: convert .* 12"):
+            rewritten(model, plan, shapes)
+        return
+    changed = rewritten(model, plan, shapes)
+    onnx.checker.check_model(changed, full_check=True)
+    require_same_logits(model, changed, signature, plan, images())
+    (bound,) = (t for t in changed.graph.initializer if t.name == "feature/hardener_bound")
+    assert onnx.numpy_helper.to_array(bound).ravel().tolist() == [8, 28, 53, 78, 103, 255]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rewrite", ["guard", "clip"])
+def test_a_limit_that_no_half_float_reaches_changes_nothing(rewrite: str) -> None:
+    half = "h = Cast<to=10>(c)\n  feature = Relu(h)\n  r = Cast<to=1>(feature)"
+    text = PLAIN.replace("feature = Relu(c)", half).replace("(feature)\n  d", "(r)\n  d")
+    model = classifier(text, PLAIN_SHAPES)
+    plan = PruningPlan(FeatureLayer("feature", 6), rewrite, threshold=1e6)
+    changed = rewritten(model, plan, shapes_of(model))
+    onnx.checker.check_model(changed, full_check=True)
+    # Half floats are computed in float32, and rounded only where an optimiser leaves the casts.
+    np.testing.assert_allclose(_run(changed, x=images()), _run(model, x=images()), atol=0.05)
+
+
+@pytest.mark.parametrize("rewrite", ["guard", "clip"])
+def test_limits_of_an_optimised_integer_model_are_in_activation_units(
+    rewrite: str, tmp_path: Path
+) -> None:
+    plain, optimised = _quantised(tmp_path)
+    expected, found = (_limited(model, rewrite) for model in (plain, optimised))
+    assert np.abs(_run(plain, x=images()) - expected).max() > 0.3 * np.abs(expected).max()
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def _limited(model: onnx.ModelProto, rewrite: str) -> np.ndarray:
+    """Logits of a model that is limited at six different values."""
+    shapes = shapes_of(model)
+    layer = find_feature_layer(model, read_signature(model), shapes)
+    plan = PruningPlan(layer, rewrite, limits=(0.7, 1.1, 1.5, 1.9, 2.3, 2.7))
+    return _run(rewritten(model, plan, shapes), x=images())
+
+
 def test_a_guard_does_not_multiply_infinity_by_zero() -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
     layer = FeatureLayer("feature", 6)
@@ -163,7 +345,7 @@ def test_rewrites_leave_the_original_alone() -> None:
         model = classifier(text, shapes)
         before = model.SerializeToString(deterministic=True)
         layer = FeatureLayer("feature", channels)
-        for rewrite in ("mask", "fold", "guard"):
+        for rewrite in ("mask", "fold", "guard", "clip"):
             rewritten(model, PruningPlan(layer, rewrite, PRUNED, 1.0), shapes_of(model))
         assert model.SerializeToString(deterministic=True) == before
 
@@ -192,15 +374,18 @@ def test_integers_of_unknown_scale_are_not_pruned(tmp_path: Path) -> None:
     shapes = shapes_of(optimised)
     layer = find_feature_layer(optimised, read_signature(optimised), shapes)
     unknown = replace(layer, scale=None, zero_point=None)
-    for plan in (PruningPlan(unknown, "mask", PRUNED), PruningPlan(unknown, "guard", (), 1.0)):
+    for rewrite in ("mask", "guard", "clip"):
+        plan = PruningPlan(unknown, rewrite, PRUNED, 1.0)
         with pytest.raises(ModelError, match="integers of unknown scale"):
             rewritten(optimised, plan, shapes)
 
 
-def test_rewriting_twice_gives_the_same_bytes() -> None:
-    text, shapes, channels = ALL["residual"]
+@pytest.mark.parametrize("rewrite", REWRITES)
+def test_rewriting_twice_gives_the_same_bytes(rewrite: str) -> None:
+    text, shapes, channels = ALL["batch norm"]
     model = classifier(text, shapes)
-    plan = PruningPlan(FeatureLayer("feature", channels), "fold", PRUNED)
+    layer = FeatureLayer("feature", channels)
+    plan = PruningPlan(layer, rewrite, PRUNED, 1.0, alarm=rewrite == "guard")
     first, second = (
         rewritten(model, plan, shapes_of(model)).SerializeToString(deterministic=True)
         for _ in range(2)
@@ -270,7 +455,7 @@ def test_a_head_that_asks_the_images_how_many_they_are_can_be_cut_off() -> None:
     require_same_logits(model, changed, signature, plan, images())
 
 
-@pytest.mark.parametrize("rewrite", ["mask", "fold", "guard"])
+@pytest.mark.parametrize("rewrite", REWRITES)
 def test_models_that_list_their_weights_as_inputs_can_be_rewritten(rewrite: str) -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
     model.ir_version = 3
@@ -280,7 +465,8 @@ def test_models_that_list_their_weights_as_inputs_can_be_rewritten(rewrite: str)
         )
     onnx.checker.check_model(model)
     signature = read_signature(model)
-    plan = PruningPlan(FeatureLayer("feature", 6), rewrite, PRUNED, 1.0)
+    layer = FeatureLayer("feature", 6)
+    plan = PruningPlan(layer, rewrite, PRUNED, 1.0, alarm=rewrite == "guard")
     changed = rewritten(model, plan, shapes_of(model))
     onnx.checker.check_model(changed, full_check=True)
     require_same_logits(model, changed, signature, plan, images())
@@ -301,10 +487,14 @@ def test_fold_leaves_other_outputs_of_the_model_alone() -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (PruningPlan(FeatureLayer("feature", 6), "clip", (1,)), "not implemented yet"),
         (PruningPlan(FeatureLayer("feature", 6), "melt", (1,)), "no rewrite 'melt'"),
         (PruningPlan(FeatureLayer("feature", 6), "fold", (6,)), "channel 6 does not exist"),
         (PruningPlan(FeatureLayer("feature", 6), "guard", (1,)), "needs a --threshold"),
+        (PruningPlan(FeatureLayer("feature", 6), "clip", (1,)), "needs a --threshold"),
+        (
+            PruningPlan(FeatureLayer("feature", 6), "clip", limits=(1.0, 2.0)),
+            "2 limits are given: .* has 6 channels",
+        ),
     ],
 )
 def test_impossible_plans_are_refused(plan: PruningPlan, message: str) -> None:
@@ -313,7 +503,7 @@ def test_impossible_plans_are_refused(plan: PruningPlan, message: str) -> None:
         rewritten(model, plan, shapes_of(model))
 
 
-@pytest.mark.parametrize("rewrite", ["mask", "guard"])
+@pytest.mark.parametrize("rewrite", ["mask", "guard", "clip"])
 def test_a_pruned_model_can_be_pruned_again(rewrite: str) -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
     signature = read_signature(model)

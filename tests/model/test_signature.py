@@ -1,6 +1,6 @@
 import onnx
 import pytest
-from support.graphs import PLAIN, PLAIN_SHAPES, SQUEEZE, SQUEEZE_SHAPES, classifier
+from support.graphs import PLAIN, PLAIN_SHAPES, SQUEEZE, SQUEEZE_SHAPES, Shapes, classifier
 
 from hardener.errors import ModelError
 from hardener.model.signature import Signature, read_signature
@@ -46,6 +46,24 @@ def test_names_that_the_tool_keeps_for_itself_are_refused() -> None:
     text = PLAIN.replace("feature", "hardener_keep")
     with pytest.raises(ModelError, match="names that begin with 'hardener_' are kept"):
         read_signature(classifier(text, dict(PLAIN_SHAPES)))
+
+
+@pytest.mark.parametrize(
+    ("form", "node"),
+    [("N", "ReduceMax<axes=[1], keepdims=0>(d)"), ("N,5", "Gemm<transB=1>(d, w3)")],
+)
+def test_an_alarm_is_no_class_score(form: str, node: str) -> None:
+    alarm = f"float[{form}] hardener_alarm"
+    text = PLAIN.replace("d = Flatten(p)", f"d = Flatten(p)\n  hardener_alarm = {node}")
+    shapes: Shapes = {**PLAIN_SHAPES, "w3": (5, 96)}
+    beside = text.replace("float[N,5] logits", f"{alarm}, float[N,5] logits")
+    signature = read_signature(classifier(beside, shapes))
+    assert (signature.output, signature.classes) == ("logits", 5)
+    assert signature.notes == (
+        "'hardener_alarm' is taken as a guard's count of zeroed channels and not looked at",
+    )
+    with pytest.raises(ModelError, match="no output has shape"):
+        read_signature(classifier(text.replace("float[N,5] logits", alarm), shapes))
 
 
 @pytest.mark.parametrize(

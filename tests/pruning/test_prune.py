@@ -53,8 +53,8 @@ def test_a_threshold_that_leaves_no_channel_is_refused() -> None:
     values = np.array([[1.0, 2.0, 3.0]], np.float32)
     norms = {name: ChannelNorms.of(values, values, values) for name in ("clean", "clean+syn 1")}
     with pytest.raises(UsageError, match="prunes every channel"):
-        pruning_options("linf", "mask", norms, threshold=0.5)
-    assert pruning_options("linf", "mask", norms, threshold=1.0)[1].channels == (1, 2)
+        pruning_options("linf", norms, threshold=0.5)
+    assert pruning_options("linf", norms, threshold=1.0)[1].channels == (1, 2)
 
 
 def test_the_weights_of_the_pruned_models_own_input_stay(tmp_path: Path) -> None:

@@ -15,18 +15,23 @@ from hardener.model.classifier import open_classifier, open_full
 from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import PruningPlan, rewritten
 from hardener.model.stepping import stepping_head
-from hardener.model.switching import guardable_head, maskable_head
+from hardener.model.switching import HEADS, maskable_head
 from hardener.model.topology import FeatureLayer
-from hardener.pruning.sweep import _growing, feature_batches, guard_feed, keep_feed, sweep
+from hardener.pruning.sweep import _growing, feature_batches, keep_feed, limit_feed, sweep
 
 MASK = np.zeros((1, 8, 8), np.float32)
 MASK[0, 5:, 5:] = 1
 TRIGGER = Trigger(MASK, np.ones((3, 8, 8), np.float32), 2)
 
 
-@pytest.mark.parametrize("rewrite", ["mask", "guard"])
+@pytest.mark.parametrize(
+    ("rewrite", "limited"),
+    [("mask", False), ("guard", False), ("guard", True), ("clip", False), ("clip", True)],
+)
 @pytest.mark.parametrize("name", ["plain", "residual", "squeeze"])
-def test_a_sweep_counts_what_full_inference_counts(tmp_path: Path, name: str, rewrite: str) -> None:
+def test_a_sweep_counts_what_full_inference_counts(
+    tmp_path: Path, name: str, rewrite: str, limited: bool
+) -> None:
     text, shapes, channels = ALL[name]
     model = open_classifier(saved(classifier(text, shapes), tmp_path / "m.onnx"))
     rng = np.random.default_rng(0)
@@ -35,17 +40,18 @@ def test_a_sweep_counts_what_full_inference_counts(tmp_path: Path, name: str, re
     source = open_images(tmp_path / "d.npz")
     layer = FeatureLayer("feature", channels)
     probes = {k: Probe(s, 2) for k, s in input_settings(None, TRIGGER).items()}
-    if rewrite == "guard":
-        make_head, plans = guardable_head, [PruningPlan(layer, "guard", threshold=1.0)]
-        feeds = [guard_feed(3e38), guard_feed(1.0)]
-    else:
-        make_head, plans = maskable_head, [PruningPlan(layer, "mask", (0, 3))]
+    limits = tuple(np.linspace(0.2, 3, channels)) if limited else ()
+    if rewrite == "mask":
+        plan = PruningPlan(layer, "mask", (0, 3))
         feeds = [keep_feed(np.ones(channels)), keep_feed(~np.isin(range(channels), (0, 3)))]
+    else:
+        plan = PruningPlan(layer, rewrite, threshold=1.0, limits=limits)
+        feeds = [limit_feed(3e38), limit_feed(plan.limit)]
 
-    head = make_head(model.proto, layer, model.signature)
+    head = HEADS[rewrite](model.proto, layer, model.signature)
     batches = feature_batches(model, layer, source, probes, provider="cpu")
     trials = sweep(head, feeds, batches, probes, provider="cpu")
-    pruned = rewritten(model.proto, plans[0], model.model.shapes)
+    pruned = rewritten(model.proto, plan, model.model.shapes)
     for trial, proto in zip(trials, [model.proto, pruned], strict=True):
         runner = open_full(proto, model.signature, "cpu")
         assert trial.counts == measure(model, runner, source, probes)

@@ -6,6 +6,8 @@ from hardener.pruning.thresholds import (
     MOST_THRESHOLDS,
     channels_kept,
     guard_thresholds,
+    quantile_thresholds,
+    ratio_thresholds,
     static_thresholds,
 )
 from hardener.scanning.activations import ChannelNorms
@@ -42,6 +44,13 @@ def test_guard_thresholds_go_down_from_the_clean_maximum() -> None:
     assert thresholds[-1] > 0
 
 
+def test_quantiles_and_ratios_start_at_the_clean_maximum() -> None:
+    for thresholds, last in ((quantile_thresholds(), 0.5), (ratio_thresholds(), 0.01)):
+        assert len(thresholds) == MOST_THRESHOLDS
+        assert (thresholds[0], thresholds[-1]) == (1, last)
+        assert (np.diff(thresholds) < 0).all()
+
+
 def _norms(linf: list[list[float]]) -> ChannelNorms:
     values = np.array(linf, np.float32)
     return ChannelNorms.of(values, values, values)
@@ -53,15 +62,7 @@ def test_a_channel_scores_its_worst_attack() -> None:
         "clean+syn 1": _norms([[9, 1, 1]]),
         "clean+syn 2": _norms([[1, 4, 1]]),
     }
-    options = pruning_options("linf-gap", "fold", norms)
+    options = pruning_options("linf-gap", norms)
     assert [option.channels for option in options] == [(), (), (0,), (0, 1)]
     assert [option.threshold for option in options] == [None, 8, 3, 0]
     assert [float(option.feed["hardener_keep"].sum()) for option in options] == [3, 3, 2, 1]
-
-
-def test_a_given_threshold_is_the_only_one() -> None:
-    norms = {CLEAN: _norms([[1, 1]]), "clean+syn": _norms([[9, 3]])}
-    options = pruning_options("linf", "guard", norms, threshold=2.5)
-    assert [option.threshold for option in options] == [None, 2.5]
-    assert options[1].channels == (0, 1)
-    assert float(options[1].feed["hardener_threshold"]) == 2.5
