@@ -151,6 +151,16 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
             f"{faint.anomaly_index:.1f}",
             _percent(faint.trigger_success_rate),
         )
+    warps = _table("Slightest warps", "label", "% of side", "of median", "anomaly", "success")
+    moved = ((row.label, row.warp) for row in result.labels)
+    for label, warp in sorted(moved, key=lambda pair: pair[1].displacement_rms)[:_LABELS_SHOWN]:
+        warps.add_row(
+            str(label),
+            f"{100 * warp.displacement_rms:.2f}",
+            f"{warp.relative_size:.2f}",
+            f"{warp.anomaly_index:.1f}",
+            _percent(warp.trigger_success_rate),
+        )
     channels = _table(
         f"Strongest channels of {result.layer.name}", "channel", "ℓ∞ clean", "triggered", "gap"
     )
@@ -165,6 +175,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
     return [
         patches,
         additive,
+        warps,
         channels,
         *(f"- {reason}" for reason in result.reasons),
         f"verdict: {result.verdict}{targets} (score {result.score:.2f}, "
@@ -229,7 +240,7 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
         rounds = _table(
             f"Rounds on {result.images_used} images ({result.chosen_on} others choose)",
             *("round", "triggers", "accuracy", "attack success", "robust accuracy"),
-            *("patch left", "additive left"),
+            *("patch left", "additive left", "warp left"),
         )
         for number, row in enumerate(result.rounds):
             chosen = number == result.chosen_round
@@ -241,6 +252,7 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
                 _percent(row.robust_accuracy),
                 _of_median(row.patch_relative_size),
                 _of_median(row.additive_relative_size),
+                _of_median(row.warp_relative_size),
                 style="bold" if chosen else None,
             )
         lines += [rounds, "left: the smallest trigger that still works, of the scan's median"]

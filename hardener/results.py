@@ -127,7 +127,7 @@ class Run(Document):
     batch_size: int | None = None
 
 
-TriggerKind = Literal["patch", "additive"]
+TriggerKind = Literal["patch", "additive", "warp"]
 
 
 class AdditiveEvidence(_Frozen):
@@ -148,12 +148,30 @@ class AdditiveEvidence(_Frozen):
     trigger_sha256: str
 
 
+class WarpEvidence(_Frozen):
+    """What the search for the slightest warp that reaches a label found.
+
+    Attributes:
+        displacement_rms: root mean square of the displacements, as a fraction of the image's side.
+        anomaly_index: of displacement_rms, as for patches.
+        relative_size: displacement_rms divided by the median of all labels.
+        trigger_success_rate: as for patches; for most labels no warp works.
+        trigger_sha256: digest of the saved trigger.
+    """
+
+    displacement_rms: float
+    anomaly_index: float
+    relative_size: float
+    trigger_success_rate: float
+    trigger_sha256: str
+
+
 class LabelEvidence(_Frozen):
     """What trigger inversion found for one label; the flat fields are of the patch.
 
     Attributes:
         label: the label.
-        kind: of the two triggers the more suspicious one.
+        kind: of the most suspicious of its triggers.
         mask_l1: size of its smallest trigger, in pixels.
         anomaly_index: deviations of mask_l1 from the median of all labels, in MADs scaled to
             a normal distribution; positive where the mask is smaller than the median.
@@ -162,6 +180,7 @@ class LabelEvidence(_Frozen):
             the trigger sends to this label.
         trigger_sha256: digest of the saved trigger.
         additive: the faintest additive trigger.
+        warp: the slightest warp.
     """
 
     label: int
@@ -172,6 +191,7 @@ class LabelEvidence(_Frozen):
     trigger_success_rate: float
     trigger_sha256: str
     additive: AdditiveEvidence
+    warp: WarpEvidence
 
 
 class MaxMean(_Frozen):
@@ -335,6 +355,7 @@ class RepairRound(_Frozen):
         patch_relative_size: smallest patch that still reaches a target label and works, as a
             fraction of the median of all labels in the scan; None where none works.
         additive_relative_size: the same for the faintest additive trigger.
+        warp_relative_size: the same for the slightest warp.
     """
 
     triggers: int
@@ -343,6 +364,7 @@ class RepairRound(_Frozen):
     robust_accuracy: float
     patch_relative_size: float | None
     additive_relative_size: float | None
+    warp_relative_size: float | None
 
 
 RepairOutcome = Literal["written", "nothing-found", "inconclusive", "over-budget", "attack-left"]

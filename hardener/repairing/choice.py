@@ -36,7 +36,11 @@ def another_round_helps(rounds: Sequence[RepairRound]) -> bool:
 
 def small_trigger_left(found: RepairRound) -> bool:
     """Whether a trigger of less than half the median size still works."""
-    sizes = (found.patch_relative_size, found.additive_relative_size)
+    sizes = (
+        found.patch_relative_size,
+        found.additive_relative_size,
+        found.warp_relative_size,
+    )
     return any(size is not None and size < SMALL_RELATIVE_SIZE for size in sizes)
 
 

@@ -18,13 +18,19 @@ from hardener.model.gradients import differentiable, of_any_number, torch_device
 from hardener.model.runtime import choose_provider
 from hardener.model.training import trainable, trained_weights, with_weights
 from hardener.progress import Progress, counting, silent
-from hardener.repairing.choice import another_round_helps, choose_round
+from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps, choose_round
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
 from hardener.repairing.searching import Search
 from hardener.repairing.trials import Trial, round_of
 from hardener.results import RepairResult, RepairRound, ScanResult
 from hardener.scanning.reopening import open_as_scanned
-from hardener.scanning.saved import SCAN_FILE, SyntheticTrigger, kind_of, load_both_triggers
+from hardener.scanning.saved import (
+    SCAN_FILE,
+    SyntheticTrigger,
+    kind_of,
+    load_working_triggers,
+)
+from hardener.scanning.verdict import LEAST_SUCCESS
 from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_ROUNDS = 4
@@ -117,7 +123,7 @@ def repair(
         classifier,
         source,
         scanned,
-        load_both_triggers(scan, scanned),
+        load_working_triggers(scan, scanned, LEAST_SUCCESS),
         images,
         chosen_on,
         rounds,
@@ -209,7 +215,7 @@ def _repaired(
         found.append(round_of(clean, attacked, by_trigger, scanned, len(pool)))
         if not another_round_helps(found):
             break
-        pool += left
+        pool += [t for t in left if by_trigger[t].hits > SMALL_SUCCESS * by_trigger[t].others]
     return models, found, trial
 
 

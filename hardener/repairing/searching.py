@@ -1,4 +1,4 @@
-"""Searching a few labels of a model again, for both kinds of trigger."""
+"""Searching a few labels of a model again, for every kind of trigger."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,14 @@ from torch import nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.scanning.inversion import ADDITIVE, PATCHES, invert_additive, invert_patches
+from hardener.scanning.inversion import (
+    ADDITIVE,
+    PATCHES,
+    WARPS,
+    invert_additive,
+    invert_patches,
+    invert_warps,
+)
 from hardener.scanning.saved import SyntheticTrigger
 from hardener.scanning.searching import InversionSettings
 
@@ -24,6 +31,7 @@ class Search:
         device: where to search.
         patches: budget of the search for patches.
         additive: and for additive triggers.
+        warps: and for warps.
     """
 
     images: FloatArray
@@ -32,11 +40,12 @@ class Search:
     device: torch.device
     patches: InversionSettings = PATCHES
     additive: InversionSettings = ADDITIVE
+    warps: InversionSettings = WARPS
 
     def triggers(
         self, network: nn.Module, seed: int, on_step: Callable[[int], None]
     ) -> list[SyntheticTrigger]:
-        """A patch and an additive trigger for each label.
+        """A patch, an additive trigger and a warp for each label.
 
         Args:
             network: torch module from normalised images to logits; its weights stay.
@@ -50,6 +59,7 @@ class Search:
         for invert, settings in (
             (invert_patches, self.patches),
             (invert_additive, self.additive),
+            (invert_warps, self.warps),
         ):
             found += invert(
                 network,
@@ -68,4 +78,4 @@ class Search:
     @property
     def steps(self) -> int:
         """Label-steps of one search."""
-        return len(self.labels) * (self.patches.steps + self.additive.steps)
+        return len(self.labels) * (self.patches.steps + self.additive.steps + self.warps.steps)

@@ -7,9 +7,11 @@ import numpy as np
 import onnx
 
 from hardener.arrays import IntArray
+from hardener.data.additive import AdditiveTrigger
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN
 from hardener.data.triggers import Trigger
+from hardener.data.warps import Warp
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, open_full
 from hardener.results import RepairRound, ScanResult
@@ -72,9 +74,11 @@ def round_of(
     """
     median_l1 = _median(evidence.mask_l1 for evidence in scanned.labels)
     median_l2 = _median(evidence.additive.perturbation_l2 for evidence in scanned.labels)
+    median_rms = _median(evidence.warp.displacement_rms for evidence in scanned.labels)
     working = [t for t, counts in left.items() if counts.hits >= LEAST_SUCCESS * counts.others]
     masks = [t.mask_l1 for t in working if isinstance(t, Trigger)]
-    norms = [t.l2 for t in working if not isinstance(t, Trigger)]
+    norms = [t.l2 for t in working if isinstance(t, AdditiveTrigger)]
+    warps = [t.rms for t in working if isinstance(t, Warp)]
     return RepairRound(
         triggers=triggers,
         accuracy=clean.correct / clean.n,
@@ -82,6 +86,7 @@ def round_of(
         robust_accuracy=attacked.robust / max(1, attacked.others),
         patch_relative_size=min(masks) / median_l1 if masks else None,
         additive_relative_size=min(norms) / median_l2 if norms else None,
+        warp_relative_size=min(warps) / median_rms if warps else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Trigger inversion: for every label the smallest patch, and the faintest change, that reach it.
+"""Trigger inversion: for every label the smallest patch, faintest change and slightest warp.
 
 A patch is a mask m and a pattern p in [0, 1],
 
@@ -8,7 +8,12 @@ and an additive trigger a perturbation δ of the whole image,
 
     t(x) = clip(x + δ, 0, 1),         ‖t‖ = ‖δ‖₂
 
-which describes blended and sinusoidal triggers, for which masks are large on every label.
+which describes blended and sinusoidal triggers, for which masks are large on every label, and a
+warp a coarse grid d of displacements, spread smoothly over the image,
+
+    t(x)[i, j] = x[(i, j) + d(i, j)],           ‖t‖ = root mean square of d
+
+as in Nguyen and Tran 2021 (WaNet), section 3.
 """
 
 import math
@@ -22,12 +27,15 @@ from hardener.arrays import FloatArray
 from hardener.data.additive import AdditiveTrigger
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
+from hardener.data.warps import Warp, interpolation
 from hardener.scanning.searching import CPU, InversionSettings, Values, search
 
 PATCHES = InversionSettings()
 ADDITIVE = InversionSettings(
     steps=60, learning_rate=0.02, initial_cost=0.05, cost_factor=1.15, memory=0.5
 )
+
+WARPS = InversionSettings(steps=60, initial_cost=0.05, cost_factor=1.15, memory=0.5)
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,53 @@ class _Additive:
         return values[0].flatten(1).norm(dim=1)
 
 
+@dataclass(frozen=True)
+class _Warps:
+    grid: int = 8
+    """Displacements along each side."""
+    unit: float = 1 / 32
+    """Of the image's side, that the free parameters count in."""
+    initial_deviation: float = 0.1
+
+    def start(self, count: int, shape: torch.Size, generator: torch.Generator) -> list[Tensor]:
+        start = torch.randn((count, 2, self.grid, self.grid), generator=generator)
+        return [self.initial_deviation * start]
+
+    def values(self, parameters: Sequence[Tensor]) -> Values:
+        return ((self.unit * parameters[0]).clamp(-1, 1),)
+
+    def stamped(self, values: Values, images: Tensor) -> Tensor:
+        count, (batch, _, height, width) = len(values[0]), images.shape
+        rows, columns = (
+            torch.from_numpy(interpolation(self.grid, side)).to(images.device)
+            for side in (height, width)
+        )
+        field = torch.einsum("hg,lxgk,wk->lhwx", rows, values[0], columns)
+        straight = torch.stack(
+            torch.meshgrid(
+                torch.linspace(-1, 1, width, device=images.device),
+                torch.linspace(-1, 1, height, device=images.device),
+                indexing="xy",
+            ),
+            -1,
+        )
+        # Displacements are fractions of a side; the sampler's coordinates run from -1 to 1
+        # between the middles of the outermost pixels.
+        reach = torch.tensor([2 * side / max(1, side - 1) for side in (width, height)])
+        places = (straight + field * reach.to(images.device))[:, None]
+        warped: Tensor = nn.functional.grid_sample(
+            images[None].expand(count, *images.shape).flatten(0, 1),
+            places.expand(count, batch, height, width, 2).flatten(0, 1),
+            padding_mode="border",
+            align_corners=True,
+        )
+        return warped.view(count, batch, *warped.shape[1:])
+
+    def sizes(self, values: Values) -> Tensor:
+        # Far from zero everywhere, where the root has no slope.
+        return (values[0].flatten(1).square().mean(1) + 1e-12).sqrt() / self.unit
+
+
 def invert_patches(
     network: nn.Module,
     images: FloatArray,
@@ -108,4 +163,24 @@ def invert_additive(
     return [
         AdditiveTrigger(perturbation, int(label))
         for (perturbation,), label in zip(found, labels, strict=True)
+    ]
+
+
+def invert_warps(
+    network: nn.Module,
+    images: FloatArray,
+    preprocessing: Preprocessing,
+    labels: Sequence[int],
+    settings: InversionSettings,
+    seed: int,
+    on_step: Callable[[int], None] = lambda _: None,
+    device: torch.device = CPU,
+) -> list[Warp]:
+    """Searches the slightest warp for each label; arguments and errors as for `search`."""
+    found = search(
+        _Warps(), network, images, preprocessing, labels, settings, seed, on_step, device
+    )
+    return [
+        Warp(displacements, int(label))
+        for (displacements,), label in zip(found, labels, strict=True)
     ]

@@ -19,15 +19,22 @@ from hardener.data.additive import (
 )
 from hardener.data.trigger_files import LARGEST_TRIGGER_BYTES
 from hardener.data.triggers import Trigger, trigger_from_npz, trigger_npz, trigger_png
+from hardener.data.warps import Warp, warp_from_npz, warp_npz, warp_png
 from hardener.errors import DataError, UsageError
 from hardener.files import is_regular, read_regular, write_bytes
-from hardener.results import LabelEvidence, ScanResult, TriggerKind
+from hardener.results import (
+    AdditiveEvidence,
+    LabelEvidence,
+    ScanResult,
+    TriggerKind,
+    WarpEvidence,
+)
 
-SyntheticTrigger: TypeAlias = Trigger | AdditiveTrigger
+SyntheticTrigger: TypeAlias = Trigger | AdditiveTrigger | Warp
 
 SCAN_FILE = "scan.json"
 _STAGED = ".staged-*.npz"
-_NAMES: dict[TriggerKind, str] = {"patch": "label", "additive": "additive"}
+_NAMES: dict[TriggerKind, str] = {"patch": "label", "additive": "additive", "warp": "warp"}
 
 
 def trigger_path(folder: Path, label: int, kind: TriggerKind = "patch") -> Path:
@@ -88,7 +95,7 @@ def load_scan(folder: Path) -> ScanResult:
 def load_synthetic_triggers(
     folder: Path, scanned: ScanResult, labels: Sequence[int] | None = None
 ) -> tuple[SyntheticTrigger, ...]:
-    """Reads synthetic triggers of a scan: of each label the more suspicious one.
+    """Reads synthetic triggers of a scan: of each label the most suspicious one.
 
     Args:
         folder: the scan's.
@@ -107,43 +114,86 @@ def load_synthetic_triggers(
     return tuple(triggers)
 
 
-def load_both_triggers(folder: Path, scanned: ScanResult) -> tuple[SyntheticTrigger, ...]:
-    """Reads the patch and the additive trigger of each target, or of the suspect.
+def load_working_triggers(
+    folder: Path, scanned: ScanResult, least_success: float
+) -> tuple[SyntheticTrigger, ...]:
+    """Reads the triggers of every kind, of each target or of the suspect, that work.
+
+    Args:
+        folder: the scan's.
+        scanned: its result.
+        least_success: success rate from which a trigger works; the kind that made the label
+            suspicious is read in any case.
 
     Raises:
         DataError: a trigger is missing or not the one that the scan saved.
     """
     wanted = scanned.targets or (scanned.suspect,)
-    kinds: tuple[TriggerKind, ...] = ("patch", "additive")
     return tuple(
         _load(folder, found, kind)
         for found in scanned.labels
         if found.label in wanted
-        for kind in kinds
+        for kind in _NAMES
+        if kind == found.kind or _of_kind(found, kind).trigger_success_rate >= least_success
     )
 
 
+def _of_kind(
+    evidence: LabelEvidence, kind: TriggerKind
+) -> LabelEvidence | AdditiveEvidence | WarpEvidence:
+    match kind:
+        case "patch":
+            return evidence
+        case "additive":
+            return evidence.additive
+        case "warp":
+            return evidence.warp
+
+
 def _load(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> SyntheticTrigger:
-    patch = kind == "patch"
-    digest = evidence.trigger_sha256 if patch else evidence.additive.trigger_sha256
+    digest = _of_kind(evidence, kind).trigger_sha256
     path = trigger_path(folder, evidence.label, kind)
     content = _with_digest(digest, path, _staged_path(folder, digest))
     if content is None:
         raise DataError(f"{path} is not the trigger that the scan saved: scan again")
-    return trigger_from_npz(path, content) if patch else additive_from_npz(path, content)
+    match kind:
+        case "patch":
+            return trigger_from_npz(path, content)
+        case "additive":
+            return additive_from_npz(path, content)
+        case "warp":
+            return warp_from_npz(path, content)
 
 
 def kind_of(trigger: SyntheticTrigger) -> TriggerKind:
-    """Whether a trigger is a patch or additive."""
-    return "patch" if isinstance(trigger, Trigger) else "additive"
+    """Of which kind a trigger is."""
+    match trigger:
+        case Trigger():
+            return "patch"
+        case AdditiveTrigger():
+            return "additive"
+        case Warp():
+            return "warp"
 
 
 def _npz(trigger: SyntheticTrigger) -> bytes:
-    return trigger_npz(trigger) if isinstance(trigger, Trigger) else additive_npz(trigger)
+    match trigger:
+        case Trigger():
+            return trigger_npz(trigger)
+        case AdditiveTrigger():
+            return additive_npz(trigger)
+        case Warp():
+            return warp_npz(trigger)
 
 
 def _png(trigger: SyntheticTrigger) -> bytes:
-    return trigger_png(trigger) if isinstance(trigger, Trigger) else additive_png(trigger)
+    match trigger:
+        case Trigger():
+            return trigger_png(trigger)
+        case AdditiveTrigger():
+            return additive_png(trigger)
+        case Warp():
+            return warp_png(trigger)
 
 
 def _staged_path(folder: Path, digest: str) -> Path:

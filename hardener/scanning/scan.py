@@ -12,6 +12,7 @@ from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Stamp, input_settings
 from hardener.data.splits import stratified_sample
 from hardener.data.triggers import Trigger, load_trigger
+from hardener.data.warps import Warp
 from hardener.errors import DataError, UsageError
 from hardener.files import check_output
 from hardener.measuring.quality import Probe, measure
@@ -31,19 +32,28 @@ from hardener.results import (
     NormSummary,
     ScanResult,
     TriggerKind,
+    WarpEvidence,
 )
 from hardener.scanning.activations import ChannelNorms, OverImages, profile
 from hardener.scanning.inversion import (
     ADDITIVE,
     PATCHES,
+    WARPS,
     invert_additive,
     invert_patches,
+    invert_warps,
 )
-from hardener.scanning.saved import SCAN_FILE, save_scan, trigger_digest, trigger_path
+from hardener.scanning.saved import (
+    SCAN_FILE,
+    SyntheticTrigger,
+    save_scan,
+    trigger_digest,
+    trigger_path,
+)
 from hardener.scanning.searching import InversionSettings
 from hardener.scanning.verdict import Evidence, anomaly_indices, judge, relative_sizes
 
-_KINDS: tuple[TriggerKind, ...] = ("patch", "additive")
+_KINDS: tuple[TriggerKind, ...] = ("patch", "additive", "warp")
 _FITTED_IMAGES = 512
 _UNSEEN_IMAGES = 172
 _LARGEST_FITTED_BYTES = 1 << 30
@@ -62,6 +72,7 @@ def scan(
     seed: int = 0,
     patch_inversion: InversionSettings = PATCHES,
     additive_inversion: InversionSettings = ADDITIVE,
+    warp_inversion: InversionSettings = WARPS,
     progress: Progress = silent,
 ) -> ScanResult:
     """Looks for a backdoor and for the channels that carry it.
@@ -83,6 +94,7 @@ def scan(
         seed: of sampling and search.
         patch_inversion: the budget of the search for patches.
         additive_inversion: and for additive triggers.
+        warp_inversion: and for warps.
         progress: told how far it is.
 
     Raises:
@@ -128,12 +140,21 @@ def scan(
         counting(progress, "inverting additive triggers", additive_inversion.steps * len(wanted)),
         torch_device(chosen_provider),
     )
+    warps = invert_warps(
+        network,
+        images,
+        classifier.preprocessing,
+        wanted,
+        warp_inversion,
+        seed,
+        counting(progress, "inverting warps", warp_inversion.steps * len(wanted)),
+        torch_device(chosen_provider),
+    )
     del network, images
 
     runner = open_full(classifier.proto, classifier.signature, chosen_provider)
-    success, additive_success = np.split(
-        _success_rates(classifier, runner, source, unseen, [*patches, *additive], progress), 2
-    )
+    triggers: list[SyntheticTrigger] = [*patches, *additive, *warps]
+    success = np.split(_success_rates(classifier, runner, source, unseen, triggers, progress), 3)
     clean = profile(
         classifier,
         feature,
@@ -143,12 +164,11 @@ def scan(
         on_batch=counting(progress, "measuring clean images", len(source)),
     )[CLEAN]
     accuracy = clean.counts.correct / clean.counts.n
-    mask_l1 = np.array([trigger.mask_l1 for trigger in patches], np.float32)
-    l2 = np.array([trigger.l2 for trigger in additive], np.float32)
+    sizes = _sizes(patches, additive, warps)
+    found = [Evidence(*of_kind) for of_kind in zip(_KINDS, sizes, success, strict=True)]
     judgement = judge(
         wanted,
-        Evidence("patch", mask_l1, success),
-        Evidence("additive", l2, additive_success),
+        found,
         classes=classifier.signature.classes,
         accuracy=accuracy,
         images=clean.counts.n,
@@ -156,8 +176,9 @@ def scan(
         pixels=classifier.preprocessing.size[0] * classifier.preprocessing.size[1],
         untested=[label for label in wanted if not np.any(source.labels[unseen] != label)],
     )
-    suspected = patches if judgement.kinds[judgement.suspect] == "patch" else additive
-    settings = input_settings(original, suspected[judgement.suspect])
+    kind = _KINDS.index(judgement.kinds[judgement.suspect])
+    most = triggers[kind * len(wanted) + judgement.suspect]
+    settings = input_settings(original, most)
     profiles = {CLEAN: clean} | profile(
         classifier,
         feature,
@@ -180,12 +201,12 @@ def scan(
         accuracy=accuracy,
         preprocessing=Normalisation.of(classifier.preprocessing),
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
-        labels=_evidence(patches, success, additive, additive_success, judgement.kinds),
+        labels=_evidence(patches, additive, warps, found, judgement.kinds),
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
         reasons=(*judgement.reasons, *feature.notes, *_left_out(source)),
     )
-    save_scan(output, result, [*patches, *additive])
+    save_scan(output, result, triggers)
     return result
 
 
@@ -244,37 +265,66 @@ def _success_rates(
     return np.array(rates, np.float32)
 
 
+def _sizes(
+    patches: Sequence[Trigger], additive: Sequence[AdditiveTrigger], warps: Sequence[Warp]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    return (
+        np.array([trigger.mask_l1 for trigger in patches], np.float32),
+        np.array([trigger.l2 for trigger in additive], np.float32),
+        np.array([warp.rms for warp in warps], np.float32),
+    )
+
+
 def _evidence(
     patches: Sequence[Trigger],
-    patch_success: FloatArray,
     additive: Sequence[AdditiveTrigger],
-    additive_success: FloatArray,
+    warps: Sequence[Warp],
+    found: Sequence[Evidence],
     kinds: Sequence[TriggerKind],
 ) -> tuple[LabelEvidence, ...]:
     """One row a label, in order."""
-    mask_l1 = np.array([trigger.mask_l1 for trigger in patches], np.float32)
-    l2 = np.array([trigger.l2 for trigger in additive], np.float32)
-    patch_index, patch_relative = anomaly_indices(mask_l1), relative_sizes(mask_l1)
-    index, relative = anomaly_indices(l2), relative_sizes(l2)
-    return tuple(
-        LabelEvidence(
-            label=patches[row].label,
-            kind=kinds[row],
-            mask_l1=float(mask_l1[row]),
-            anomaly_index=float(patch_index[row]),
-            relative_size=float(patch_relative[row]),
-            trigger_success_rate=float(patch_success[row]),
-            trigger_sha256=trigger_digest(patches[row]),
-            additive=AdditiveEvidence(
-                perturbation_l2=float(l2[row]),
-                anomaly_index=float(index[row]),
-                relative_size=float(relative[row]),
-                trigger_success_rate=float(additive_success[row]),
-                trigger_sha256=trigger_digest(additive[row]),
-            ),
+    rows: list[LabelEvidence] = []
+    rated = [
+        zip(
+            evidence.sizes,
+            anomaly_indices(evidence.sizes),
+            relative_sizes(evidence.sizes),
+            evidence.success,
+            strict=True,
         )
-        for row in range(len(patches))
-    )
+        for evidence in found
+    ]
+    every = zip(patches, additive, warps, kinds, *rated, strict=True)
+    for patch, faint, warp, kind, of_patch, of_faint, of_warp in every:
+        mask_l1, anomaly, relative, success = map(float, of_patch)
+        l2, faint_anomaly, faint_relative, faint_success = map(float, of_faint)
+        rms, warp_anomaly, warp_relative, warp_success = map(float, of_warp)
+        rows.append(
+            LabelEvidence(
+                label=patch.label,
+                kind=kind,
+                mask_l1=mask_l1,
+                anomaly_index=anomaly,
+                relative_size=relative,
+                trigger_success_rate=success,
+                trigger_sha256=trigger_digest(patch),
+                additive=AdditiveEvidence(
+                    perturbation_l2=l2,
+                    anomaly_index=faint_anomaly,
+                    relative_size=faint_relative,
+                    trigger_success_rate=faint_success,
+                    trigger_sha256=trigger_digest(faint),
+                ),
+                warp=WarpEvidence(
+                    displacement_rms=rms,
+                    anomaly_index=warp_anomaly,
+                    relative_size=warp_relative,
+                    trigger_success_rate=warp_success,
+                    trigger_sha256=trigger_digest(warp),
+                ),
+            )
+        )
+    return tuple(rows)
 
 
 def _left_out(source: ImageSource) -> tuple[str, ...]:
