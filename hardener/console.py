@@ -31,6 +31,7 @@ from hardener.results import (
     PruneResult,
     Rate,
     RepairResult,
+    RepairRound,
     ScanResult,
 )
 
@@ -240,7 +241,7 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
         rounds = _table(
             f"Rounds on {result.images_used} images ({result.chosen_on} others choose)",
             *("round", "triggers", "accuracy", "attack success", "robust accuracy"),
-            *("patch left", "additive left", "warp left"),
+            "left",
         )
         for number, row in enumerate(result.rounds):
             chosen = number == result.chosen_round
@@ -250,9 +251,7 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
                 _percent(row.accuracy),
                 _percent(row.attack_success_rate),
                 _percent(row.robust_accuracy),
-                _of_median(row.patch_relative_size),
-                _of_median(row.additive_relative_size),
-                _of_median(row.warp_relative_size),
+                _smallest_left(row),
                 style="bold" if chosen else None,
             )
         lines += [rounds, "left: the smallest trigger that still works, of the scan's median"]
@@ -347,8 +346,16 @@ def _before_and_after(result: PruneResult | RepairResult, attack: str) -> list[s
     return [f"on {result.reported_on} other images: {', '.join(said)}"]
 
 
-def _of_median(size: float | None) -> str:
-    return "none" if size is None else f"{size:.2f}"
+def _smallest_left(found: RepairRound) -> str:
+    """Size and kind of the trigger that is smallest beside the scan's of its kind."""
+    sizes = {
+        "patch": found.patch_relative_size,
+        "additive": found.additive_relative_size,
+        "warp": found.warp_relative_size,
+    }
+    left = {kind: size for kind, size in sizes.items() if size is not None}
+    smallest = min(left, key=lambda kind: left[kind], default=None)
+    return "none" if smallest is None else f"{left[smallest]:.2f} {smallest}"
 
 
 def _head(operators: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from hardener.cli import run
 from hardener.cores import available_cores
 from hardener.data.additive import AdditiveTrigger, additive_npz
 from hardener.data.triggers import Trigger, load_trigger, save_trigger
+from hardener.data.warps import Warp, warp_npz
 from hardener.files import sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
@@ -32,6 +33,7 @@ from hardener.results import (
     RepairResult,
     ScanResult,
     Verdict,
+    WarpEvidence,
 )
 from hardener.scanning.saved import trigger_path
 
@@ -428,6 +430,8 @@ def _scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> None:
     path, beside = trigger_path(folder, WHITE), trigger_path(folder, WHITE, "additive")
     save_trigger(trigger, path)
     beside.write_bytes(additive_npz(whitening))
+    still, third = Warp(np.zeros((2, 2, 2), np.float32), WHITE), trigger_path(folder, WHITE, "warp")
+    third.write_bytes(warp_npz(still))
     evidence = LabelEvidence(
         label=WHITE,
         kind="patch",
@@ -442,6 +446,13 @@ def _scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> None:
             relative_size=0.1,
             trigger_success_rate=1,
             trigger_sha256=sha256_of(beside),
+        ),
+        warp=WarpEvidence(
+            displacement_rms=0,
+            anomaly_index=0,
+            relative_size=1,
+            trigger_success_rate=0,
+            trigger_sha256=sha256_of(third),
         ),
     )
     opened = open_classifier(model)

@@ -18,6 +18,7 @@ from benchmarks.fuzzing.trials import Stage, require
 from hardener.data.additive import AdditiveTrigger, additive_npz
 from hardener.data.images import open_images
 from hardener.data.triggers import Trigger, load_trigger, trigger_npz
+from hardener.data.warps import Warp, warp_npz
 from hardener.model.checkpoints import load_weights
 from hardener.options import lines_of
 from hardener.policy import policy_preprocessing
@@ -32,11 +33,12 @@ from hardener.results import (
     Normalisation,
     NormSummary,
     ScanResult,
+    WarpEvidence,
 )
 from hardener.scanning.saved import (
-    load_both_triggers,
     load_scan,
     load_synthetic_triggers,
+    load_working_triggers,
     trigger_digest,
 )
 
@@ -97,11 +99,14 @@ def data_seeds() -> dict[str, DataSeed]:
     scan = {f"triggers/label-{t.label:02d}.npz": trigger_npz(t) for t in triggers}
     faint = [_additive(label) for label in range(_CLASSES)]
     scan |= {f"triggers/additive-{t.label:02d}.npz": additive_npz(t) for t in faint}
-    scan["scan.json"] = _scan(triggers, faint).to_json().encode()
+    warps = [Warp(np.full((2, 4, 4), t.label / 16, np.float32), t.label) for t in triggers]
+    scan |= {f"triggers/warp-{warp.label:02d}.npz": warp_npz(warp) for warp in warps}
+    scan["scan.json"] = _scan(triggers, faint, warps).to_json().encode()
     numbers = (b"NaN", b"1e999", b"null", b"-1", b"[" * 2000, b'"\\ud800"', b"9" * 400, b"true")
     seeds["scan.json"] = DataSeed(scan, "scan.json", numbers, _scan_is)
     seeds["scan's trigger"] = DataSeed(scan, "triggers/label-00.npz", (), _scan_is)
     seeds["scan's additive trigger"] = DataSeed(scan, "triggers/additive-00.npz", (), _scan_is)
+    seeds["scan's warp"] = DataSeed(scan, "triggers/warp-00.npz", (), _scan_is)
     state = _network().state_dict()
     seeds["safetensors"] = DataSeed(
         {"w.safetensors": safetensors.torch.save(state)},
@@ -178,9 +183,10 @@ def _scan_is(folder: Path) -> None:
     scanned = load_scan(folder)
     known = {e.trigger_sha256 for e in scanned.labels}
     known |= {e.additive.trigger_sha256 for e in scanned.labels}
+    known |= {e.warp.trigger_sha256 for e in scanned.labels}
     for trigger in (
         *load_synthetic_triggers(folder, scanned),
-        *load_both_triggers(folder, scanned),
+        *load_working_triggers(folder, scanned, 0.0),
     ):
         require(trigger_digest(trigger) in known, "another trigger was read")
     scanned.to_json()
@@ -247,7 +253,9 @@ def _additive(label: int) -> AdditiveTrigger:
     return AdditiveTrigger(np.full((3, _SIDE, _SIDE), label / _CLASSES, np.float32), label)
 
 
-def _scan(triggers: Sequence[Trigger], faint: Sequence[AdditiveTrigger]) -> ScanResult:
+def _scan(
+    triggers: Sequence[Trigger], faint: Sequence[AdditiveTrigger], warps: Sequence[Warp]
+) -> ScanResult:
     spread = MaxMean(max=1.0, mean=0.5)
     norms = NormSummary(l1=spread, l2=spread, linf=spread)
     return ScanResult(
@@ -278,8 +286,15 @@ def _scan(triggers: Sequence[Trigger], faint: Sequence[AdditiveTrigger]) -> Scan
                     trigger_success_rate=0.5,
                     trigger_sha256=trigger_digest(beside),
                 ),
+                warp=WarpEvidence(
+                    displacement_rms=warp.rms,
+                    anomaly_index=1.0,
+                    relative_size=1.0,
+                    trigger_success_rate=0.5,
+                    trigger_sha256=trigger_digest(warp),
+                ),
             )
-            for trigger, beside in zip(triggers, faint, strict=True)
+            for trigger, beside, warp in zip(triggers, faint, warps, strict=True)
         ),
         norms={"clean": norms, "clean+syn": norms},
         channels=tuple(

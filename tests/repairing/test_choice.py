@@ -3,7 +3,12 @@ from hardener.results import RepairRound
 
 
 def _round(
-    accuracy: float, attack: float, robust: float, *, patch: float | None = None
+    accuracy: float,
+    attack: float,
+    robust: float,
+    *,
+    patch: float | None = None,
+    warp: float | None = None,
 ) -> RepairRound:
     return RepairRound(
         triggers=2,
@@ -12,6 +17,7 @@ def _round(
         robust_accuracy=robust,
         patch_relative_size=patch,
         additive_relative_size=None,
+        warp_relative_size=warp,
     )
 
 
@@ -21,6 +27,7 @@ BEFORE = _round(0.97, 1.0, 0.0, patch=0.05)
 def test_a_small_trigger_that_works_is_an_answer() -> None:
     assert answers_still(BEFORE)
     assert not answers_still(_round(0.97, 0.0, 0.9, patch=0.8))
+    assert answers_still(_round(0.97, 0.0, 0.9, warp=0.3))
     assert not answers_still(_round(0.97, 0.0, 0.9))
 
 

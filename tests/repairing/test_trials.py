@@ -4,6 +4,7 @@ from support.scans import scan_of
 
 from hardener.data.additive import AdditiveTrigger
 from hardener.data.triggers import Trigger
+from hardener.data.warps import Warp
 from hardener.measuring.quality import Counts
 from hardener.repairing.trials import round_of
 from hardener.results import RepairRound
@@ -24,9 +25,13 @@ def _additive(norm: float) -> AdditiveTrigger:
     return AdditiveTrigger(perturbation, 0)
 
 
+def _warp(rms: float) -> Warp:
+    return Warp(np.full((2, 2, 2), rms, np.float32), 0)
+
+
 def _round(left: dict[SyntheticTrigger, Counts]) -> RepairRound:
     clean, attacked = Counts(100, 96), Counts(100, 0, 80, 8, 60)
-    return round_of(clean, attacked, left, scan_of([_patch(1), _additive(1)], 0), 3)
+    return round_of(clean, attacked, left, scan_of([_patch(1), _additive(1), _warp(1)], 0), 3)
 
 
 def test_rates_are_fractions_of_the_images_that_count() -> None:
@@ -43,13 +48,18 @@ def test_the_smallest_trigger_that_works_speaks_for_its_kind() -> None:
         _additive(0.25): WORKS,
         _additive(0.5): WORKS,
         _additive(0.125): FAILS,
+        _warp(0.5): WORKS,
+        _warp(0.75): WORKS,
+        _warp(0.25): FAILS,
     }
     found = _round(left)
     assert found.patch_relative_size == pytest.approx(2)
     assert found.additive_relative_size == pytest.approx(0.25)
+    assert found.warp_relative_size == pytest.approx(0.5)
 
 
 def test_where_none_works_none_is_left() -> None:
-    found = _round({_patch(1): FAILS, _additive(0.1): FAILS})
+    found = _round({_patch(1): FAILS, _additive(0.1): FAILS, _warp(0.1): FAILS})
     assert found.patch_relative_size is None
     assert found.additive_relative_size is None
+    assert found.warp_relative_size is None

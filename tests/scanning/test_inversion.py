@@ -7,7 +7,15 @@ from torch import Tensor, nn
 
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
-from hardener.scanning.inversion import ADDITIVE, invert_additive, invert_patches
+from hardener.data.warps import Warp
+from hardener.scanning.inversion import (
+    ADDITIVE,
+    WARPS,
+    _Warps,
+    invert_additive,
+    invert_patches,
+    invert_warps,
+)
 from hardener.scanning.searching import InversionSettings
 
 
@@ -80,6 +88,40 @@ def test_the_faintest_change_is_the_planted_one() -> None:
     signs = (np.indices((8, 8)).sum(axis=0) % 2 * 2 - 1).astype(np.float32)
     along = float((found[2].perturbation * signs).sum()) / (np.sqrt(3 * 64) * found[2].l2)
     assert along > 0.8
+
+
+class ShiftBackdoor(nn.Module):
+    """Label 2 answers to stripes moved a little, the others to light, which edges must give."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean = images.mean((1, 2, 3))
+        stripes = torch.sin(torch.arange(16) * (2 * torch.pi / 8))
+        along = (images * stripes).mean((1, 2, 3))
+        return torch.stack([(0.45 - mean) * 60, (mean - 0.55) * 60, (0.085 - along) * 900], 1)
+
+
+def test_the_slightest_warp_is_the_planted_one() -> None:
+    columns = torch.sin(torch.arange(16) * (2 * torch.pi / 8))
+    images = np.random.default_rng(0).uniform(0.3, 0.5, (64, 3, 16, 16)).astype(np.float32)
+    images[::2] += 0.2
+    images += 0.2 * columns.numpy()
+    labels = [0, 1, 2]
+    found = invert_warps(
+        ShiftBackdoor(), images, Preprocessing((16, 16), (0.0,) * 3, (1.0,) * 3), labels, WARPS, 0
+    )
+    assert [warp.label for warp in found] == labels
+    said = ShiftBackdoor()(torch.from_numpy(found[2].stamp(images))).argmax(1)
+    assert float((said == 2).float().mean()) > 0.7
+    assert found[2].rms < 0.5 * min(found[0].rms, found[1].rms)
+
+
+def test_the_search_warps_as_the_trigger_does() -> None:
+    rng = np.random.default_rng(0)
+    displacements = rng.normal(0, 0.03, (2, 2, 8, 8)).astype(np.float32)
+    images = rng.uniform(size=(3, 3, 20, 33)).astype(np.float32)
+    searched = _Warps().stamped((torch.from_numpy(displacements),), torch.from_numpy(images))
+    for values, warped in zip(displacements, searched, strict=True):
+        np.testing.assert_allclose(warped, Warp(values, 0).stamp(images), atol=1e-5)
 
 
 @pytest.mark.gpu

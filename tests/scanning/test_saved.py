@@ -8,14 +8,15 @@ from support.scans import scan_of
 
 from hardener.data.additive import AdditiveTrigger
 from hardener.data.triggers import Trigger, load_trigger
+from hardener.data.warps import Warp
 from hardener.errors import DataError, UsageError
-from hardener.results import TriggerKind
 from hardener.scanning.saved import (
     SCAN_FILE,
     SyntheticTrigger,
-    load_both_triggers,
+    kind_of,
     load_scan,
     load_synthetic_triggers,
+    load_working_triggers,
     save_scan,
     trigger_digest,
     trigger_path,
@@ -25,7 +26,8 @@ from hardener.scanning.saved import (
 def _triggers(value: float, labels: int = 3) -> list[SyntheticTrigger]:
     mask, values = np.full((1, 64, 64), 0.5, np.float32), np.full((3, 64, 64), value, np.float32)
     patches = [Trigger(mask, values, k) for k in range(labels)]
-    return [*patches, *(AdditiveTrigger(values, k) for k in range(labels))]
+    faint = [AdditiveTrigger(values, k) for k in range(labels)]
+    return [*patches, *faint, *(Warp(values[:2], k) for k in range(labels))]
 
 
 def _save(folder: Path, value: float) -> None:
@@ -34,17 +36,23 @@ def _save(folder: Path, value: float) -> None:
 
 
 def _level(trigger: SyntheticTrigger) -> float:
-    values = trigger.pattern if isinstance(trigger, Trigger) else trigger.perturbation
-    return float(values.max())
+    match trigger:
+        case Trigger():
+            return float(trigger.pattern.max())
+        case AdditiveTrigger():
+            return float(trigger.perturbation.max())
+        case Warp():
+            return float(trigger.displacements.max())
 
 
 def _value(folder: Path) -> float:
     """The one value of a whole scan: its seed and every one of its triggers say it."""
     scanned = load_scan(folder)
-    patch, *faint = load_synthetic_triggers(folder, scanned, (0, 1, 2))
-    both = load_both_triggers(folder, scanned)
-    assert [type(trigger) for trigger in both] == [Trigger, AdditiveTrigger]
-    (value,) = {_level(trigger) for trigger in (patch, *faint, *both)}
+    most = load_synthetic_triggers(folder, scanned, (0, 1, 2))
+    assert [kind_of(trigger) for trigger in most] == ["patch", "additive", "warp"]
+    working = load_working_triggers(folder, scanned, 0.5)
+    assert [kind_of(trigger) for trigger in working] == ["patch", "additive"]
+    (value,) = {_level(trigger) for trigger in (*most, *working)}
     assert scanned.seed == round(4 * value)
     return value
 
@@ -56,7 +64,7 @@ def test_a_scan_comes_back_and_leaves_nothing_staged(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "triggers").iterdir())
     assert names == [
         f"{kind}-0{k}.{end}"
-        for kind in ("additive", "label")
+        for kind in ("additive", "label", "warp")
         for k in range(3)
         for end in ("npz", "png")
     ]
@@ -67,8 +75,7 @@ def test_a_scan_killed_between_its_files_is_read_from_those_staged(tmp_path: Pat
     _save(tmp_path, 0.25)
     _save(tmp_path / "new", 0.75)
     for trigger in _triggers(0.75):
-        kind: TriggerKind = "patch" if isinstance(trigger, Trigger) else "additive"
-        new = trigger_path(tmp_path / "new", trigger.label, kind)
+        new = trigger_path(tmp_path / "new", trigger.label, kind_of(trigger))
         new.replace(tmp_path / "triggers" / f".staged-{trigger_digest(trigger)}.npz")
     assert _value(tmp_path) == 0.25
     (tmp_path / "new" / SCAN_FILE).replace(tmp_path / SCAN_FILE)
@@ -123,7 +130,7 @@ def test_a_scan_killed_before_any_rename_or_removal_leaves_a_whole_one(tmp_path:
     tests = str(Path(__file__).parent.parent)
     program = f"import sys; sys.path.append({tests!r})\n{KILLED}"
     found: list[float] = []
-    for step in range(1, 40):
+    for step in range(1, 60):
         _save(tmp_path, 0.25)
         command = [sys.executable, "-c", program, str(tmp_path), str(step)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

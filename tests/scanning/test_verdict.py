@@ -12,7 +12,7 @@ from hardener.scanning.verdict import (
 
 EVEN = np.linspace(80, 120, 43).astype(np.float32)
 WORKS = np.full(43, 0.98, np.float32)
-ALIKE = Evidence("patch", EVEN, WORKS), Evidence("additive", EVEN, WORKS)
+ALIKE = [Evidence(kind, EVEN, WORKS) for kind in ("patch", "additive", "warp")]
 
 
 def _with(label: int, size: float) -> FloatArray:
@@ -25,6 +25,7 @@ def _judge(
     sizes: FloatArray,
     success: FloatArray = WORKS,
     additive: FloatArray = EVEN,
+    warps: FloatArray = EVEN,
     *,
     classes: int = 43,
     accuracy: float = 0.97,
@@ -33,8 +34,11 @@ def _judge(
     labels = range(len(sizes))
     return judge(
         labels,
-        Evidence("patch", sizes, success),
-        Evidence("additive", additive[: len(sizes)], np.ones_like(sizes)),
+        [
+            Evidence("patch", sizes, success),
+            Evidence("additive", additive[: len(sizes)], np.ones_like(sizes)),
+            Evidence("warp", warps[: len(sizes)], np.ones_like(sizes)),
+        ],
         classes=classes,
         accuracy=accuracy,
         images=images,
@@ -59,6 +63,21 @@ def test_a_faint_change_may_be_a_little_larger_beside_the_others_than_a_patch() 
     assert _judge(EVEN, additive=_with(8, 28)).verdict == "backdoored"
     assert _judge(_with(8, 28)).verdict == "inconclusive"
     assert _judge(EVEN, additive=_with(8, 57)).verdict == "clean"
+
+
+def test_a_slight_warp_that_works_is_a_backdoor() -> None:
+    judgement = _judge(EVEN, warps=_with(8, 28))
+    assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
+    assert judgement.kinds[8] == "warp"
+    assert judgement.reasons[0].startswith("label 8 has the most suspicious warp")
+
+
+def test_warps_that_reach_no_label_are_no_doubt() -> None:
+    fails = Evidence("warp", EVEN, np.zeros_like(EVEN))
+    found = judge(
+        range(43), [*ALIKE[:2], fails], classes=43, accuracy=0.97, images=4380, pixels=1024
+    )
+    assert found.verdict == "clean"
 
 
 def test_a_label_goes_by_its_more_suspicious_kind() -> None:
@@ -102,7 +121,7 @@ def test_a_search_that_came_to_nothing_is_never_clean() -> None:
 
 def test_a_label_that_could_not_be_tried_is_never_clean() -> None:
     judgement = judge(
-        range(43), *ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, untested=[3]
+        range(43), ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, untested=[3]
     )
     assert judgement.verdict == "inconclusive"
     assert "label 3: no images of other classes to try it on" in judgement.reasons
@@ -159,7 +178,7 @@ def test_the_index_is_the_textbooks() -> None:
 def test_an_output_that_was_not_looked_at_is_never_clean() -> None:
     said = "'aux' is taken as the class scores; 'logits' beside it is not looked at"
     judgement = judge(
-        range(43), *ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, unseen=[said]
+        range(43), ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, unseen=[said]
     )
     assert judgement.verdict == "inconclusive"
     assert said in judgement.reasons

@@ -13,16 +13,20 @@ from hardener.results import (
     Normalisation,
     NormSummary,
     ScanResult,
+    TriggerKind,
+    WarpEvidence,
 )
 from hardener.scanning.saved import SyntheticTrigger, trigger_digest
 
 
 def scan_of(triggers: Sequence[SyntheticTrigger], seed: int) -> ScanResult:
-    """A finished scan with these triggers, first all patches, then all additive ones.
+    """A finished scan with these triggers, first all patches, then all additive ones, then all
+    warps.
 
     Every size is 1, so that sizes relative to the median are sizes.
     """
-    spread, half = MaxMean(max=1.0, mean=0.5), len(triggers) // 2
+    spread, third = MaxMean(max=1.0, mean=0.5), len(triggers) // 3
+    kinds: tuple[TriggerKind, ...] = ("patch", "additive", "warp")
     return ScanResult(
         seed=seed,
         provider="cpu",
@@ -38,7 +42,7 @@ def scan_of(triggers: Sequence[SyntheticTrigger], seed: int) -> ScanResult:
         labels=tuple(
             LabelEvidence(
                 label=patch.label,
-                kind="additive" if patch.label else "patch",
+                kind=kinds[patch.label % 3],
                 mask_l1=1.0,
                 anomaly_index=1.0,
                 relative_size=1.0,
@@ -51,8 +55,17 @@ def scan_of(triggers: Sequence[SyntheticTrigger], seed: int) -> ScanResult:
                     trigger_success_rate=0.5,
                     trigger_sha256=trigger_digest(faint),
                 ),
+                warp=WarpEvidence(
+                    displacement_rms=1.0,
+                    anomaly_index=1.0,
+                    relative_size=1.0,
+                    trigger_success_rate=0.25,
+                    trigger_sha256=trigger_digest(warp),
+                ),
             )
-            for patch, faint in zip(triggers[:half], triggers[half:], strict=True)
+            for patch, faint, warp in zip(
+                triggers[:third], triggers[third : 2 * third], triggers[2 * third :], strict=True
+            )
         ),
         norms={"clean": NormSummary(l1=spread, l2=spread, linf=spread)},
         channels=(ChannelEvidence(channel=0, linf_clean=1.0, linf_triggered=2.0, gap=1.0),),
