@@ -29,7 +29,16 @@ from models.attacks.attack import Attack
 from models.recipes import RECIPES
 from models.zoo import FOLDER, VICTIMS
 
-METHODS = ("none", "prune", "repair")
+METHODS = (
+    "none",
+    "prune",
+    "prune fine-pruning",
+    "prune clp",
+    "prune anp",
+    "prune rnp",
+    "repair",
+)
+"""A word behind `prune` is its --criterion."""
 
 PUBLISHED = """
 Published numbers for orientation, from the BackdoorBench GTSRB leaderboard: other networks,
@@ -118,10 +127,11 @@ def _victim(folder: Path, name: str, seed: int, verdicts: dict[str, str]) -> lis
     """All methods on one victim; what is there from an earlier call is read."""
     work = folder / "leaderboard" / f"{name}-{seed}"
     kept = work / "rows.json"
-    if kept.is_file():
-        document = json.loads(kept.read_text(encoding="utf-8"))
+    document = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    rows = {row["method"]: Row(**row) for row in document.get("rows", ())}
+    if set(METHODS) <= set(rows):
         verdicts[f"{name} {seed}"] = document["verdict"]
-        return [Row(**row) for row in document["rows"]]
+        return [rows[method] for method in METHODS]
     model, clean = folder / f"{name}.onnx", gtsrb() / "gtsrb32-valid.zip"
     scanned = (
         hardener.load_scan(work / "scan")
@@ -131,24 +141,31 @@ def _victim(folder: Path, name: str, seed: int, verdicts: dict[str, str]) -> lis
     targets = ", ".join(map(str, scanned.targets)) or "none"
     verdict = f"{scanned.verdict}, target {targets}, score {scanned.score:.2f}"
     verdicts[f"{name} {seed}"] = verdict
+    for method in METHODS:
+        if method not in rows:
+            harden = _hardening(method, model, work / "scan", clean, seed)
+            rows[method] = _row(name, seed, method, model, harden, work, rows.get("none"))
+            there = [asdict(rows[known]) for known in METHODS if known in rows]
+            write_text(kept, json.dumps({"verdict": verdict, "rows": there}, indent=1))
+    return [rows[method] for method in METHODS]
 
-    def pruned(output: Path) -> str:
-        return hardener.prune(
-            model, work / "scan", clean, output, provider="cpu", seed=seed
+
+def _hardening(
+    method: str, model: Path, scan: Path, clean: Path, seed: int
+) -> Callable[[Path], str]:
+    """What a method does, given where to write: it says its outcome."""
+    command, _, criterion = method.partition(" ")
+    if command == "none":
+        return lambda _: "as it came"
+    if command == "repair":
+        return lambda output: (
+            hardener.repair(model, scan, clean, output, provider="cpu", seed=seed).outcome
+        )
+    return lambda output: (
+        hardener.prune(
+            model, scan, clean, output, criterion=criterion or None, provider="cpu", seed=seed
         ).outcome
-
-    def repaired(output: Path) -> str:
-        return hardener.repair(
-            model, work / "scan", clean, output, provider="cpu", seed=seed
-        ).outcome
-
-    rows = [_row(name, seed, "none", model, lambda _: "as it came", work, None)]
-    for method, harden in (("prune", pruned), ("repair", repaired)):
-        rows.append(_row(name, seed, method, model, harden, work, rows[0]))
-    write_text(
-        kept, json.dumps({"verdict": verdict, "rows": [asdict(row) for row in rows]}, indent=1)
     )
-    return rows
 
 
 def _row(
@@ -160,7 +177,7 @@ def _row(
     work: Path,
     before: Row | None,
 ) -> Row:
-    output = work / f"{method}.onnx"
+    output = work / f"{method.replace(' ', '-')}.onnx"
     began = time.perf_counter()
     try:
         outcome = harden(output)
