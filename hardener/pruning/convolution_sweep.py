@@ -11,7 +11,7 @@ from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.runtime import Runner
 from hardener.pruning.sweep import Trial
 
-_HOPELESS_DROP = 0.1
+_HOPELESS_DROP = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ def sweep_convolutions(
     max_accuracy_drop: float,
     on_pruning: Callable[[int], None],
 ) -> list[Trial]:
-    """Tries prunings in turn, until one costs ten points of accuracy more than may be lost.
+    """Tries prunings in turn, until one costs five points of accuracy more than may be lost.
 
     Args:
         runner: of a model from `maskable_model`.
