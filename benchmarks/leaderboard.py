@@ -7,8 +7,8 @@ was interrupted goes on where it stopped: rows are kept in the zoo's folder.
 
 import json
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +31,17 @@ from models.zoo import FOLDER, VICTIMS
 
 COMMITTED = ("alexnet-gtsrb-badnets", "alexnet-gtsrb-vanilla")
 """Victims of `models/weights`, beside those of the zoo."""
+
+METHODS = (
+    "none",
+    "prune",
+    "prune fine-pruning",
+    "prune clp",
+    "prune anp",
+    "prune rnp",
+    "repair",
+)
+"""A word behind `prune` is its --criterion."""
 
 PUBLISHED = """
 Published numbers for orientation, from the BackdoorBench GTSRB leaderboard: other networks,
@@ -79,6 +90,10 @@ def main(
     only: Annotated[
         list[str] | None, typer.Option(help="Victims whose name holds this; repeatable.")
     ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="Run these alone, beside what is there; repeatable."),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds of scan and method: 0 to this less 1.")] = 1,
 ) -> None:
     """Hardens every victim that is there and writes benchmarks/results/leaderboard."""
@@ -93,7 +108,7 @@ def main(
     verdicts: dict[str, str] = {}
     for seed in range(seeds):
         for name in there:
-            rows += _victim(folder, name, seed, verdicts)
+            rows += _victim(folder, name, seed, methods or METHODS, verdicts)
     missing = [name for name in (*COMMITTED, *VICTIMS) if name not in there]
     ceilings = {name: rate for name in there if (rate := _ceiling(folder, name)) is not None}
     document = {
@@ -119,14 +134,17 @@ def rating(before: Row, accuracy: float, attack_success_rate: float) -> float:
     return (fell - lost + 1) / 2
 
 
-def _victim(folder: Path, name: str, seed: int, verdicts: dict[str, str]) -> list[Row]:
-    """All methods on one victim; what is there from an earlier call is read."""
+def _victim(
+    folder: Path, name: str, seed: int, methods: Sequence[str], verdicts: dict[str, str]
+) -> list[Row]:
+    """Methods on one victim; what is there from an earlier call is read."""
     work = folder / "leaderboard" / f"{name}-{seed}"
     kept = work / "rows.json"
-    if kept.is_file():
-        document = json.loads(kept.read_text(encoding="utf-8"))
+    document = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    rows = {row["method"]: Row(**row) for row in document.get("rows", ())}
+    if {"none", *methods} <= set(rows):
         verdicts[f"{name} {seed}"] = document["verdict"]
-        return [Row(**row) for row in document["rows"]]
+        return [rows[method] for method in METHODS if method in rows]
     model, clean = folder / f"{name}.onnx", gtsrb() / "gtsrb32-valid.zip"
     scanned = (
         hardener.load_scan(work / "scan")
@@ -136,24 +154,31 @@ def _victim(folder: Path, name: str, seed: int, verdicts: dict[str, str]) -> lis
     targets = ", ".join(map(str, scanned.targets)) or "none"
     verdict = f"{scanned.verdict}, target {targets}, score {scanned.score:.2f}"
     verdicts[f"{name} {seed}"] = verdict
+    for method in METHODS:
+        if method not in rows and method in ("none", *methods):
+            harden = _hardening(method, model, work / "scan", clean, seed)
+            rows[method] = _row(name, seed, method, model, harden, work, rows.get("none"))
+            there = [asdict(rows[known]) for known in METHODS if known in rows]
+            write_text(kept, json.dumps({"verdict": verdict, "rows": there}, indent=1))
+    return [rows[method] for method in METHODS if method in rows]
 
-    def pruned(output: Path) -> str:
-        return hardener.prune(
-            model, work / "scan", clean, output, provider="cpu", seed=seed
+
+def _hardening(
+    method: str, model: Path, scan: Path, clean: Path, seed: int
+) -> Callable[[Path], str]:
+    """What a method does, given where to write: it says its outcome."""
+    command, _, criterion = method.partition(" ")
+    if command == "none":
+        return lambda _: "as it came"
+    if command == "repair":
+        return lambda output: (
+            hardener.repair(model, scan, clean, output, provider="cpu", seed=seed).outcome
+        )
+    return lambda output: (
+        hardener.prune(
+            model, scan, clean, output, criterion=criterion or None, provider="cpu", seed=seed
         ).outcome
-
-    def repaired(output: Path) -> str:
-        return hardener.repair(
-            model, work / "scan", clean, output, provider="cpu", seed=seed
-        ).outcome
-
-    rows = [_row(name, seed, "none", model, lambda _: "as it came", work, None)]
-    for method, harden in (("prune", pruned), ("repair", repaired)):
-        rows.append(_row(name, seed, method, model, harden, work, rows[0]))
-    write_text(
-        kept, json.dumps({"verdict": verdict, "rows": [asdict(row) for row in rows]}, indent=1)
     )
-    return rows
 
 
 def _row(
@@ -165,15 +190,18 @@ def _row(
     work: Path,
     before: Row | None,
 ) -> Row:
-    output = work / f"{method}.onnx"
+    output = work / f"{method.replace(' ', '-')}.onnx"
     began = time.perf_counter()
     try:
         outcome = harden(output)
     except HardenError as error:
         outcome = f"refused: {error}"
     seconds = time.perf_counter() - began
-    written = output if outcome == "written" else model
-    accuracy, attacked, robust = rates(written, RECIPES[name].attack)
+    seconds = round(seconds, 1)
+    if before is not None and outcome != "written":
+        nothing = None if before.attack_success_rate is None else 0.5
+        return replace(before, method=method, outcome=outcome, rating=nothing, seconds=seconds)
+    accuracy, attacked, robust = rates(model if before is None else output, RECIPES[name].attack)
     found = None
     if before is not None and attacked is not None:
         found = rating(before, accuracy.value, attacked.value)
@@ -186,7 +214,7 @@ def _row(
         attack_success_rate=attacked.model_dump() if attacked else None,
         robust_accuracy=robust.model_dump() if robust else None,
         rating=found,
-        seconds=round(seconds, 1),
+        seconds=seconds,
     )
 
 

@@ -205,10 +205,12 @@ def prune(
     criterion: Annotated[
         str | None,
         typer.Option(
-            help="linf, linf-gap, l1 or l2; by default linf-gap. With --rewrite guard or clip what "
-            "the threshold is: linf (a norm, of all channels alike; default of guard), "
-            "linf-quantile (a quantile of each channel's clean norms) or linf-ratio (a multiple of "
-            "each channel's clean maximum; default of clip)."
+            help="Of the feature layer: linf, linf-gap, l1 or l2; by default linf-gap. Of "
+            "convolutions: fine-pruning (least active on clean images), clp (channel "
+            "Lipschitzness, by weights alone), anp or rnp (masks learnt on clean images). With "
+            "--rewrite guard or clip what the threshold is: linf (a norm, of all channels alike; "
+            "default of guard), linf-quantile (a quantile of each channel's clean norms) or "
+            "linf-ratio (a multiple of each channel's clean maximum; default of clip)."
         ),
     ] = None,
     threshold: Annotated[
@@ -238,7 +240,14 @@ def prune(
             "on each image.",
         ),
     ] = False,
-    layer: LayerOption = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            help="With --channels: tensor to use as feature layer instead of the graph's own. "
+            "With --criterion fine-pruning, clp, anp or rnp: the one convolution to look at; by "
+            "default fine-pruning looks at the last one, the others at all."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, write nothing.")] = (
         False
     ),
@@ -289,8 +298,6 @@ def prune(
 
         if scan is None or data is None:
             raise UsageError("prune needs --scan DIR and --data CLEAN, or --channels")
-        if layer is not None:
-            raise UsageError("--layer goes with --channels; with --scan the scan's layer is used")
         with progress_bars(quiet=quiet) as progress:
             result = run(
                 model,
@@ -303,6 +310,7 @@ def prune(
                 max_attack_success=max_attack_success,
                 rewrite=rewrite,
                 alarm=alarm,
+                layer=layer,
                 dry_run=dry_run,
                 force=force,
                 preprocessing=preprocessing_overrides(policy, mean, std, size),

@@ -209,12 +209,7 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
             )
         lines.append(sweep)
     lines += _before_and_after(result, "synthetic trigger's attack success")
-    what = (
-        f"{result.rewrite} at {result.criterion} threshold {result.threshold:.4g}"
-        if result.rewrite in ("guard", "clip") and result.threshold is not None
-        else f"{len(result.channels)} of {result.layer.channels} channels of "
-        f"{result.layer.name}, {result.rewrite}"
-    )
+    what = _what_was_pruned(result)
     endings = {
         "written": f"wrote {result.hardened.path if result.hardened else ''}: {what}",
         "planned": f"dry run, nothing written: {what}",
@@ -231,6 +226,22 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
         "chosen on: nothing written (--force writes all the same)",
     }
     return [*lines, *(f"note: {said}" for said in result.notes), endings[result.outcome]]
+
+
+def _what_was_pruned(result: PruneResult) -> str:
+    if result.rewrite in ("guard", "clip") and result.threshold is not None:
+        return f"{result.rewrite} at {result.criterion} threshold {result.threshold:.3f}"
+    if len(result.convolutions) > 1:
+        pruned = sum(len(convolution.pruned) for convolution in result.convolutions)
+        every = sum(convolution.channels for convolution in result.convolutions)
+        return (
+            f"{pruned} of {every} channels of {len(result.convolutions)} convolutions, "
+            f"{result.rewrite}"
+        )
+    return (
+        f"{len(result.channels)} of {result.layer.channels} channels of {result.layer.name}, "
+        f"{result.rewrite}"
+    )
 
 
 @summary.register

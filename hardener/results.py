@@ -282,6 +282,21 @@ PruneOutcome = Literal[
 ]
 
 
+class PrunedConvolution(_Frozen):
+    """A convolution that a criterion looked at.
+
+    Attributes:
+        name: of the tensor that holds its channels: what it gives or, where a batch
+            normalisation alone reads that, what the normalisation gives.
+        channels: how many it has.
+        pruned: which of them are zero now.
+    """
+
+    name: str
+    channels: int
+    pruned: tuple[int, ...]
+
+
 class PruneResult(Run):
     """What `harden prune` writes beside the hardened model.
 
@@ -294,7 +309,10 @@ class PruneResult(Run):
             much of the attack is left.
         threshold: the chosen one; in activation units of the criterion's norm, by linf-quantile
             a quantile, by linf-ratio a multiple of the clean maximum.
-        channels: pruned for good; none for a guard or clip.
+        layer: the feature layer; where the criterion looked at one convolution alone, that one's
+            channels.
+        channels: of that layer, pruned for good; none for a guard or clip.
+        convolutions: what criteria that look at convolutions pruned of each.
         limits: one a channel, in activation units: what a guard zeroes above, or a clip lowers
             to; none where that is the threshold itself.
         alarm: whether the model has the further output `hardener_alarm`.
@@ -314,6 +332,7 @@ class PruneResult(Run):
     threshold: float | None = None
     rewrite: str
     channels: tuple[int, ...] = ()
+    convolutions: tuple[PrunedConvolution, ...] = ()
     limits: tuple[float, ...] = ()
     alarm: bool = False
     sweep: tuple[SweepRow, ...] = ()
@@ -334,12 +353,14 @@ class PruneResult(Run):
     @property
     def plan(self) -> dict[str, object]:
         """What was done, as the hardened model's metadata say it."""
+        pruned = {one.name: one.pruned for one in self.convolutions if one.pruned}
         return {
             "layer": self.layer.name,
             "criterion": self.criterion,
             "threshold": self.threshold,
             "rewrite": self.rewrite,
             "channels": self.channels,
+            **({"convolutions": pruned} if pruned else {}),
         }
 
 

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import onnx
 import pytest
-from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
+from support.graphs import PLAIN, PLAIN_SHAPES, RESIDUAL, RESIDUAL_SHAPES, classifier, saved
 
 from hardener.cli import run
 from hardener.cores import available_cores
@@ -478,7 +478,17 @@ def _scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Path, Path, Path]:
     """A small model, its scan, and images that it labels itself, so that it is never wrong."""
-    model = saved(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path / "m.onnx")
+    return _scanned_and_labelled(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path)
+
+
+@pytest.fixture
+def residual(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """The same of a model with two convolutions."""
+    return _scanned_and_labelled(classifier(RESIDUAL, dict(RESIDUAL_SHAPES), seed=67), tmp_path)
+
+
+def _scanned_and_labelled(proto: onnx.ModelProto, tmp_path: Path) -> tuple[Path, Path, Path]:
+    model = saved(proto, tmp_path / "m.onnx")
     _scan_of(model, tmp_path / "s")
     opened = open_classifier(model)
     pixels = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
@@ -552,6 +562,125 @@ def test_a_guard_and_a_clip_go_through_every_command(
     assert run(["bench", model, str(first), "--data", data, "-o", str(report)]) == 0
     before, after = BenchResult.read(report).models
     assert before.accuracy.value == 1 > after.accuracy.value > 0
+
+
+CRITERIA_OF_CONVOLUTIONS = ("fine-pruning", "clp", "anp", "rnp")
+
+
+@pytest.mark.parametrize("criterion", CRITERIA_OF_CONVOLUTIONS)
+def test_criteria_of_convolutions_write_the_same_bytes_twice_and_keep_the_graph(
+    residual: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    criterion: str,
+) -> None:
+    model, scan, data = map(str, residual)
+    first, again = tmp_path / "h.onnx", tmp_path / "again.onnx"
+    for output in (first, again):
+        command = ["prune", model, "--scan", scan, "--data", data, "-o", str(output)]
+        flags = ["--criterion", criterion, "--max-accuracy-drop", "1", "--seed", "3"]
+        flags += ["--threshold", "0.1"] if criterion == "anp" else []  # nothing that it tries helps
+        assert run([*command, *flags, "--force"]) == 0
+    assert first.read_bytes() == again.read_bytes()
+    result = PruneResult.read(first.with_suffix(".json"))
+    assert (result.criterion, result.rewrite, result.outcome) == (criterion, "fold", "written")
+    assert result.sweep[0].channels_pruned == 0
+    pruned = {one.name: one.pruned for one in result.convolutions if one.pruned}
+    alone = criterion == "fine-pruning"
+    assert [one.name for one in result.convolutions] == (["c"] if alone else ["a", "c"])
+    assert result.layer.name == ("c" if alone else "feature")
+    assert result.channels == (pruned["c"] if alone else ())
+    counted = "channels of c" if alone else "of 12 channels of 2 convolutions"
+    assert f"{counted}, fold" in capsys.readouterr().out
+
+    hardened = onnx.load(first)
+    assert list(hardened.graph.node) == list(onnx.load(model).graph.node)
+    weights = {t.name: onnx.numpy_helper.to_array(t) for t in hardened.graph.initializer}
+    for convolution, filters, bias in (("a", "w1", "b1"), ("c", "w2", "b2")):
+        gone = pruned.get(convolution, ())
+        assert np.flatnonzero(~weights[filters].any(axis=(1, 2, 3))).tolist() == list(gone)
+        assert not weights[bias][list(gone)].any()
+    assert run(["inspect", str(first), "--format", "json"]) == 0
+    plan = json.loads(json.loads(capsys.readouterr().out)["plan"])
+    assert plan["convolutions"] == {name: list(gone) for name, gone in pruned.items()}
+
+
+def test_what_was_pruned_of_convolutions_stays_pruned_in_a_repair(
+    residual: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    model, scan, data = map(str, residual)
+    pruned, repaired = tmp_path / "p.onnx", tmp_path / "r.onnx"
+    prune = ["prune", model, "--scan", scan, "--data", data, "-o", str(pruned), "--quiet"]
+    assert run([*prune, "--criterion", "clp", "--threshold", "0", "--force"]) == 0
+    arguments = ["repair", str(pruned), "--scan", scan, "--data", data, "-o", str(repaired)]
+    assert run([*arguments, "--rounds", "1", "--force", "--quiet"]) == 0
+    gone = {
+        one.name: list(one.pruned) for one in PruneResult.read(tmp_path / "p.json").convolutions
+    }
+    weights = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(repaired).graph.initializer}
+    assert gone["a"]
+    assert gone["c"]
+    for name, convolution in (("w1", "a"), ("b1", "a"), ("w2", "c"), ("b2", "c")):
+        assert not weights[name][gone[convolution]].any()
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "outcome"),
+    [
+        (["--criterion", "clp", "--threshold", "1000"], 1, "no-gain"),
+        (["--criterion", "fine-pruning", "--max-accuracy-drop", "0"], 1, "no-gain"),
+        (["--criterion", "clp", "--threshold", "-1", "--max-accuracy-drop", "0"], 1, "over-budget"),
+        (["--criterion", "clp", "--layer", "a", "--threshold", "0", "--force"], 0, "written"),
+        (["--criterion", "clp", "--threshold", "0", "--force", "--dry-run"], 0, "planned"),
+    ],
+)
+def test_what_a_prune_of_convolutions_says(
+    residual: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    code: int,
+    outcome: str,
+) -> None:
+    model, scan, data = map(str, residual)
+    output = tmp_path / "h.onnx"
+    arguments = ["prune", model, "--scan", scan, "--data", data, "-o", str(output), *flags]
+    assert run([*arguments, "--format", "json"]) == code
+    result = PruneResult.model_validate_json(capsys.readouterr().out)
+    assert result.outcome == outcome
+    assert output.exists() == (outcome == "written")
+    if "--layer" in flags:
+        assert result.layer.name == "a"
+        assert [one.name for one in result.convolutions] == ["a"]
+        assert result.channels == result.convolutions[0].pruned != ()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--criterion", "clp", "--layer", "feature"], "no convolution 'feature'"),
+        (["--criterion", "linf", "--layer", "a"], "--layer names a convolution for --criterion"),
+        (["--criterion", "anp", "--rewrite", "mask"], "it goes with --rewrite fold, not mask"),
+        (["--criterion", "rnp", "--rewrite", "guard"], "no criterion 'rnp' for --rewrite guard"),
+        (["--criterion", "clp", "--threshold", "-1000"], "prunes every channel"),
+        (["--criterion", "l7"], "fine-pruning, clp, anp, rnp"),
+    ],
+)
+def test_a_prune_of_convolutions_with_senseless_flags_is_refused(
+    residual: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    said: str,
+) -> None:
+    model, scan, data = map(str, residual)
+    output = tmp_path / "h.onnx"
+    arguments = ["prune", model, "--scan", scan, "--data", data, "-o", str(output)]
+    assert run([*arguments, *flags]) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert message.strip().count("\n") == 0
+    assert not output.exists()
 
 
 def test_a_guard_may_be_guarded_again_but_has_one_alarm(

@@ -189,21 +189,46 @@ def comparison(
         images = {signature.input: network_input}
         features = dict(zip(names, trunk.run(images), strict=True))
         (expected,) = head.run(features | planned)
-        if not np.isfinite(expected.astype(np.float32)).all():
-            raise InconclusiveError(
-                "the model gives values that are not finite: nothing can be said"
-            )
-        difference = _largest_difference(after.run(images)[0], expected)
-        effect = _largest_difference(head.run(features | idle)[0], expected)
-        allowed = _allowed(original, expected, effect)
-        if not difference <= allowed:
-            raise ModelError(
-                f"the rewritten model's logits differ from the plan's by {difference:.2g}, more "
-                f"than {allowed:.2g}: nothing was written{instead}"
-            )
-        return difference
+        (unpruned,) = head.run(features | idle)
+        return require_planned(original, after.run(images)[0], expected, unpruned, instead)
 
     return compare
+
+
+def require_planned(
+    original: onnx.ModelProto,
+    found: AnyArray,
+    planned: AnyArray,
+    unpruned: AnyArray,
+    instead: str = "",
+) -> float:
+    """Compares a rewritten model's logits with what was planned.
+
+    Args:
+        original: the model before; its number types say how much rounding explains.
+        found: logits (N, K) of the rewritten model.
+        planned: logits of the plan simulated on the original.
+        unpruned: logits of the original.
+        instead: what an error advises.
+
+    Returns:
+        The largest difference of any logit.
+
+    Raises:
+        InconclusiveError: a logit is not finite.
+        ModelError: a logit differs by more than rounding explains, or by more than a quarter of
+            what the plan changes.
+    """
+    if not np.isfinite(planned.astype(np.float32)).all():
+        raise InconclusiveError("the model gives values that are not finite: nothing can be said")
+    difference = _largest_difference(found, planned)
+    allowed = _allowed(original, planned, _largest_difference(unpruned, planned))
+    if not difference <= allowed:
+        raise ModelError(
+            f"the rewritten model's logits differ from the plan's by {difference:.2g}, more "
+            f"than {allowed:.2g}: nothing was written{instead}"
+        )
+    return difference
 
 
 def _largest_difference(one: AnyArray, other: AnyArray) -> float:

@@ -87,7 +87,7 @@ def append_mask(
         node = gs.Node("Where", name, inputs=inputs, outputs=[masked])
     else:
         node = gs.Node("Mul", name, inputs=[feature, keep], outputs=[masked])
-    _insert_behind(graph, feature, [node])
+    insert_behind(graph, feature, [node])
     redirect_readers(graph, feature, masked, but=[node])
 
 
@@ -127,8 +127,8 @@ def append_guard(
     nodes.append(gs.Node("Greater", f"{name}_fires", inputs=[peak, threshold], outputs=[fires]))
     zero = _zero_of(name, layer, element_type)
     last = gs.Node("Where", name, inputs=[fires, zero, zeroed], outputs=[guarded])
-    _insert_behind(graph, zeroed, [last])
-    _insert_behind(graph, feature, nodes)
+    insert_behind(graph, zeroed, [last])
+    insert_behind(graph, feature, nodes)
     redirect_readers(graph, zeroed, guarded, but=[*nodes, last])
     return fires
 
@@ -146,7 +146,7 @@ def append_clip(graph: gs.Graph, layer: FeatureLayer, bound: gs.Tensor) -> None:
     name = f"{unused_prefix(graph, layer)}_clip"
     clipped = gs.Variable(f"{name}_out", bound.dtype)
     node = gs.Node("Min", name, inputs=[feature, bound], outputs=[clipped])
-    _insert_behind(graph, feature, [node])
+    insert_behind(graph, feature, [node])
     redirect_readers(graph, feature, clipped, but=[node])
 
 
@@ -268,7 +268,7 @@ def reduction(
     return gs.Node(op, name, attrs=attrs, inputs=inputs, outputs=[target])
 
 
-def _insert_behind(graph: gs.Graph, tensor: gs.Variable, nodes: Sequence[gs.Node]) -> None:
+def insert_behind(graph: gs.Graph, tensor: gs.Variable, nodes: Sequence[gs.Node]) -> None:
     """Puts nodes where the tensor is computed, so that the graph stays in running order."""
     makers = [p for p, node in enumerate(graph.nodes) if any(o is tensor for o in node.outputs)]
     start = makers[0] + 1 if makers else 0

@@ -1,52 +1,37 @@
 """Pruning: from a finished scan and clean images to a hardened file."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
-from hardener.arrays import IntArray
 from hardener.cores import available_cores
-from hardener.data.images import ImageSource
-from hardener.data.settings import CLEAN, Setting
-from hardener.data.splits import stratified_halves, stratified_sample
+from hardener.data.settings import CLEAN
+from hardener.data.splits import stratified_halves
 from hardener.errors import InconclusiveError, UsageError
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, data_identity, open_full
-from hardener.model.pooling import behind_pooling
-from hardener.model.rewriting import (
-    LIMITING,
-    PruningPlan,
-    check_rewrite,
-    comparison,
-    default_rewrite,
-    rewritten,
-)
+from hardener.model.convolutions import Convolution, find_convolutions
+from hardener.model.rewriting import LIMITING, check_rewrite, default_rewrite
 from hardener.model.runtime import choose_provider
-from hardener.model.stepping import stepping_head
-from hardener.model.switching import HEADS
 from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.progress import Progress, counting, silent
-from hardener.pruning.choice import attacked, choose
+from hardener.pruning.candidate import LEAST_IMAGES, Choosing
+from hardener.pruning.convolution_pruning import convolution_candidate
+from hardener.pruning.convolution_scores import CONVOLUTION_CRITERIA, looked_at
 from hardener.pruning.criteria import CRITERIA
+from hardener.pruning.layer_pruning import layer_candidate
 from hardener.pruning.limits import LIMIT_CRITERIA
-from hardener.pruning.options import PruningOption, options_for
-from hardener.pruning.sweep import Trial, feature_batches, feature_bytes, sweep
-from hardener.results import Layer, PruneOutcome, PruneResult, SweepRow
+from hardener.results import Layer, PruneOutcome, PruneResult
 from hardener.scanning.reopening import open_as_scanned
-from hardener.scanning.saved import SCAN_FILE, load_synthetic_triggers
+from hardener.scanning.saved import SCAN_FILE, SyntheticTrigger, load_synthetic_triggers
 from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_CRITERION = "linf-gap"
 _DEFAULT_LIMITS = {"guard": "linf", "clip": "linf-ratio"}
-_LEAST_IMAGES = 100
 _LARGEST_THRESHOLD = float(np.finfo(np.float32).max)
 _ROUNDING = 1e-9
-_CHECKED_IMAGES = 64
-_LARGEST_FEATURE_BYTES = 2 << 30
 
 
 def prune(
@@ -61,6 +46,7 @@ def prune(
     max_attack_success: float = 0.1,
     rewrite: str | None = None,
     alarm: bool = False,
+    layer: str | None = None,
     dry_run: bool = False,
     force: bool = False,
     preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
@@ -71,8 +57,8 @@ def prune(
     """Prunes the channels that answer to the scan's synthetic triggers.
 
     The clean images are split in two: the threshold is chosen on one half and the result
-    reported on the other. Of the choosing half no more images
-    are used, evenly from every class, than have feature maps that fit 2 GiB of memory.
+    reported on the other. Of the choosing half no more images are used, evenly from every class,
+    than have feature maps, or network inputs, that fit 2 GiB of memory.
 
     Writes `output` and, beside it, a JSON file. Writes nothing on
     `dry_run`, where the scan found nothing, where no threshold within the budget lowers the
@@ -84,8 +70,9 @@ def prune(
         scan: the scan's folder.
         data: clean labelled images.
         output: the hardened ONNX file.
-        criterion: linf, linf-gap, l1 or l2, by default linf-gap; for a guard linf (the default),
-            linf-quantile or linf-ratio; for a clip the same three, by default linf-ratio.
+        criterion: of the feature layer linf, linf-gap, l1 or l2, by default linf-gap; for a guard
+            linf (the default), linf-quantile or linf-ratio; for a clip the same three, by default
+            linf-ratio; of convolutions fine-pruning, clp, anp or rnp.
         threshold: fixes the threshold instead of choosing one.
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
         max_attack_success: success rate of the synthetic trigger that may be left on the reporting
@@ -93,39 +80,35 @@ def prune(
         rewrite: fold, mask, slim, guard or clip; by default fold, or mask where the graph cannot
             take it.
         alarm: gives a guard a further output, `hardener_alarm`.
+        layer: the one convolution that fine-pruning, clp, anp or rnp looks at, by the name of its
+            node or of the tensor that holds its channels; by default fine-pruning looks at the
+            last one, the others at all.
         dry_run: measures and decides, but writes nothing.
         force: prunes although the scan's verdict is not backdoored, and writes although the
             budget does not hold or too much of the attack is left.
         preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
-        seed: of the split.
+        seed: of the split and of what a criterion draws.
         progress: told how far it is.
 
     Raises:
         HardenError: the scan is of another model, or an argument cannot be used.
 
-    Source: Cheng et al. 2020, section 5.
+    Source: Cheng et al. 2020, section 5; the criteria of convolutions name their own.
     """
     check_outputs(output, model, data, scan)
     _check_arguments(rewrite, threshold, max_accuracy_drop, max_attack_success, alarm=alarm)
-    criterion = _checked_criterion(criterion, rewrite, threshold)
+    criterion = _checked_criterion(criterion, rewrite, threshold, layer)
     scanned, classifier = open_as_scanned(model, scan, preprocessing)
     check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
-    shapes = classifier.model.shapes
-    layer = find_feature_layer(classifier.proto, classifier.signature, shapes, scanned.layer.name)
-    rewrite = rewrite or default_rewrite(
-        classifier.proto,
-        classifier.signature,
-        layer,
-        shapes,
-        classifier.signature.example(classifier.preprocessing.size),
-    )
+    feature, convolutions, notes = _places(classifier, criterion, scanned.layer.name, layer)
+    rewrite = rewrite or _default_rewrite(classifier, criterion, feature)
     source = classifier.open_data(data)
     chosen_provider = choose_provider(provider)
     chosen_on, reported_on = stratified_halves(source.labels, seed)
-    if len(source) < _LEAST_IMAGES:
+    if len(source) < LEAST_IMAGES:
         raise InconclusiveError(
-            f"{data} holds {len(source)} images: {_LEAST_IMAGES} are needed to choose a threshold "
+            f"{data} holds {len(source)} images: {LEAST_IMAGES} are needed to choose a threshold "
             "on one half and report on the other"
         )
     result = PruneResult(
@@ -135,67 +118,45 @@ def prune(
         batch_size=classifier.batch_size,
         model=classifier.identity,
         data=data_identity(source),
-        layer=Layer(name=layer.name, channels=layer.channels, axis=layer.axis),
+        layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
         outcome="inconclusive" if scanned.verdict == "inconclusive" else "nothing-found",
         criterion=criterion,
         rewrite=rewrite,
         max_accuracy_drop=max_accuracy_drop,
         max_attack_success=max_attack_success,
-        notes=(*classifier.signature.notes, *layer.notes),
+        notes=(*classifier.signature.notes, *notes),
     )
     if scanned.verdict != "backdoored" and not force:
         return result
 
-    triggers = load_synthetic_triggers(scan, scanned)
-    settings: dict[str, Setting] = {CLEAN: ()}
-    settings |= {f"clean+syn {t.label}": (t,) for t in triggers}
-    probes = {
-        name: Probe(setting, setting[0].label if setting else None)
-        for name, setting in settings.items()
-    }
-    # A guard and a clip act on single activations, which poolings would not leave.
-    cut = layer if rewrite in LIMITING else behind_pooling(classifier.proto, layer)
-    trunk = partial(
-        feature_batches, classifier, layer, source, probes, provider=chosen_provider, cut=cut
-    )
-    needed = len(probes) * feature_bytes(classifier, layer, cut)
-    chosen_on = _affordable(chosen_on, source.labels, needed, seed)
-    advance = counting(progress, "running the trunk", len(chosen_on))
-    batches = list(trunk(indices=chosen_on, on_batch=advance))
-    options = options_for(criterion, rewrite, batches, threshold)
-    trials = sweep(
-        HEADS[rewrite](classifier.proto, cut, classifier.signature),
-        [option.feed for option in options],
-        batches,
+    probes = _probes(load_synthetic_triggers(scan, scanned))
+    choosing = Choosing(
+        classifier,
+        source,
+        chosen_on,
         probes,
-        provider=chosen_provider,
-        batch_size=classifier.signature.batch,
-        stepping=None
-        if rewrite in LIMITING
-        else stepping_head(classifier.proto, cut, classifier.signature),
-        on_batch=counting(progress, "sweeping thresholds", sum(len(b.labels) for b in batches)),
+        threshold,
+        max_accuracy_drop,
+        force,
+        chosen_provider,
+        seed,
+        progress,
     )
-    del batches
-    rows = tuple(_row(option, trial) for option, trial in zip(options, trials, strict=True))
+    candidate = (
+        convolution_candidate(choosing, criterion, convolutions)
+        if convolutions
+        else layer_candidate(choosing, criterion, feature, rewrite, alarm=alarm)
+    )
     result = result.model_copy(
         update={
             "outcome": "no-gain",
             "data": data_identity(source),
-            "sweep": rows,
-            "chosen_on": trials[0].counts[CLEAN].n,
+            "sweep": candidate.sweep,
+            "chosen_on": candidate.chosen_on,
         }
     )
-    if threshold is None:
-        position = choose(CLEAN, trials, max_accuracy_drop)
-    else:
-        helps = attacked(CLEAN, trials[1]).hits < attacked(CLEAN, trials[0]).hits
-        position = 1 if helps or force else None
-    if position is None:
+    if candidate.hardened is None:
         return result
-    option = options[position]
-    plan = _plan(layer, rewrite, option, alarm=alarm)
-    hardened = rewritten(classifier.proto, plan, shapes)
-    _check_on_images(classifier, hardened, plan, source, chosen_on, settings)
     before, after = (
         measure(
             classifier,
@@ -205,49 +166,53 @@ def prune(
             indices=reported_on,
             on_batch=counting(progress, f"measuring {name}", len(reported_on)),
         )
-        for name, proto in (("the original", classifier.proto), ("the hardened model", hardened))
+        for name, proto in (
+            ("the original", classifier.proto),
+            ("the hardened model", candidate.hardened),
+        )
     )
     report = _report(before, after, max_accuracy_drop)
     outcome = "planned" if force else _outcome(report, max_attack_success)
     result = result.model_copy(
         update={
             "outcome": outcome,
-            "threshold": option.threshold,
-            "channels": plan.channels,
-            "limits": plan.limits,
-            "alarm": alarm,
             "data": data_identity(source),
+            **candidate.fields,
             **report,
         }
     )
     if dry_run or outcome != "planned":
         return result
-    return write_hardened(hardened, result, output, classifier.model.external)
+    return write_hardened(candidate.hardened, result, output, classifier.model.external)
 
 
-def _affordable(indices: IntArray, labels: IntArray, image_bytes: int, seed: int) -> IntArray:
-    """Those of `indices`, evenly from every class, whose feature maps fit the memory for them.
+def _places(
+    classifier: Classifier, criterion: str, scanned: str, named: str | None
+) -> tuple[FeatureLayer, tuple[Convolution, ...], tuple[str, ...]]:
+    """What the result calls its layer, the convolutions to look at if any, and notes on them."""
+    proto, signature, shapes = classifier.proto, classifier.signature, classifier.model.shapes
+    feature = find_feature_layer(proto, signature, shapes, scanned)
+    if criterion not in CONVOLUTION_CRITERIA:
+        return feature, (), feature.notes
+    found = find_convolutions(proto, signature, shapes)
+    convolutions = looked_at(criterion, found, named)
+    if len(convolutions) == 1:
+        return convolutions[0].layer, convolutions, found.notes
+    return feature, convolutions, found.notes
 
-    Args:
-        indices: positions of the choosing images.
-        labels: (N,) true labels of all images.
-        image_bytes: that the feature maps of one image take, under all settings.
-        seed: of the draw.
 
-    Raises:
-        InconclusiveError: the maps are so large that too few images would choose.
-    """
-    allowed = _LARGEST_FEATURE_BYTES // max(1, image_bytes)
-    if len(indices) <= allowed:
-        return indices
-    if allowed < _LEAST_IMAGES // 2:
-        raise InconclusiveError(
-            f"the feature maps of one image take {image_bytes >> 20} MiB: only {allowed} images "
-            f"fit the memory for them, {_LEAST_IMAGES // 2} are needed to choose a threshold; "
-            "name channels with --channels"
-        )
-    chosen = labels[indices]
-    return indices[stratified_sample(chosen, allowed, seed)]
+def _default_rewrite(classifier: Classifier, criterion: str, feature: FeatureLayer) -> str:
+    if criterion in CONVOLUTION_CRITERIA:
+        return "fold"
+    example = classifier.signature.example(classifier.preprocessing.size)
+    return default_rewrite(
+        classifier.proto, classifier.signature, feature, classifier.model.shapes, example
+    )
+
+
+def _probes(triggers: Sequence[SyntheticTrigger]) -> dict[str, Probe]:
+    attacks = {f"clean+syn {t.label}": Probe((t,), t.label) for t in triggers}
+    return {CLEAN: Probe(), **attacks}
 
 
 def _check_arguments(
@@ -272,16 +237,29 @@ def _check_arguments(
         raise UsageError(f"--threshold is a finite number, not {threshold}")
 
 
-def _checked_criterion(criterion: str | None, rewrite: str | None, threshold: float | None) -> str:
-    """The criterion, where rewrite and threshold fit it."""
+def _checked_criterion(
+    criterion: str | None, rewrite: str | None, threshold: float | None, layer: str | None
+) -> str:
+    """The criterion, where rewrite, threshold and layer fit it."""
     limiting = rewrite in LIMITING
-    known = LIMIT_CRITERIA if limiting else CRITERIA
+    known = tuple(LIMIT_CRITERIA) if limiting else (*CRITERIA, *CONVOLUTION_CRITERIA)
     if criterion is None:
         criterion = _DEFAULT_LIMITS.get(rewrite or "", DEFAULT_CRITERION)
     if criterion not in known:
         raise UsageError(
             f"no criterion {criterion!r} for --rewrite {rewrite or 'fold or mask'}: use one of "
             f"{', '.join(known)}"
+        )
+    if criterion in CONVOLUTION_CRITERIA:
+        if rewrite not in (None, "fold"):
+            raise UsageError(
+                f"--criterion {criterion} zeroes weights of convolutions: it goes with --rewrite "
+                f"fold, not {rewrite}"
+            )
+    elif layer is not None:
+        raise UsageError(
+            "with --scan --layer names a convolution for --criterion "
+            f"{', '.join(CONVOLUTION_CRITERIA)}; {criterion} uses the scan's layer"
         )
     if limiting and threshold is not None:
         found = LIMIT_CRITERIA[criterion]
@@ -290,41 +268,6 @@ def _checked_criterion(criterion: str | None, rewrite: str | None, threshold: fl
                 f"--threshold with --criterion {criterion} is {found.meaning}, not {threshold:g}"
             )
     return criterion
-
-
-def _plan(layer: FeatureLayer, rewrite: str, option: PruningOption, *, alarm: bool) -> PruningPlan:
-    if rewrite not in LIMITING:
-        return PruningPlan(layer, rewrite, option.channels)
-    alike = None if option.limits else option.threshold
-    return PruningPlan(layer, rewrite, threshold=alike, limits=option.limits, alarm=alarm)
-
-
-def _check_on_images(
-    classifier: Classifier,
-    hardened: onnx.ModelProto,
-    plan: PruningPlan,
-    source: ImageSource,
-    indices: IntArray,
-    settings: Mapping[str, Setting],
-) -> None:
-    """Requires the plan's logits on some real images, under every setting."""
-    every = max(1, len(indices) // _CHECKED_IMAGES)
-    compare = comparison(classifier.proto, hardened, classifier.signature, plan)
-    for batch in classifier.batches(source, indices[::every][:_CHECKED_IMAGES]):
-        for setting in settings.values():
-            (network_input,) = classifier.feeds(batch.images, setting).values()
-            compare(network_input)
-
-
-def _row(option: PruningOption, trial: Trial) -> SweepRow:
-    clean, attack = trial.counts[CLEAN], attacked(CLEAN, trial)
-    return SweepRow(
-        threshold=option.threshold,
-        channels_pruned=len(option.channels),
-        accuracy=clean.correct / clean.n,
-        attack_success_rate=attack.hits / max(1, attack.others),
-        robust_accuracy=attack.robust / max(1, attack.others),
-    )
 
 
 def _outcome(report: Mapping[str, Any], max_attack_success: float) -> PruneOutcome:

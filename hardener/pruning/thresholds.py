@@ -47,3 +47,20 @@ def ratio_thresholds() -> DoubleArray:
 def channels_kept(scores: FloatArray, threshold: float) -> BoolArray:
     """(C,) true where a channel stays."""
     return scores <= threshold
+
+
+def growing_thresholds(scores: FloatArray) -> FloatArray:
+    """Thresholds that prune ever more of many channels, the first few one by one.
+
+    Args:
+        scores: (C,) of all channels of all layers, larger goes first.
+
+    Returns:
+        At most 48 descending thresholds, each of which prunes a channel and leaves one; none
+        where all scores are equal.
+    """
+    descending = np.sort(scores)[::-1]
+    most = max(1, len(scores) - 1)
+    counts = np.unique(np.geomspace(1, most, MOST_THRESHOLDS).round().astype(int))
+    found = np.unique(descending[counts[counts < len(scores)]])[::-1]
+    return found[found < descending[0]].astype(np.float32)

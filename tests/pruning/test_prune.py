@@ -5,42 +5,23 @@ import onnx
 import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 
-from hardener.errors import InconclusiveError, UsageError
+from hardener.errors import UsageError
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.external_data import with_external_data
 from hardener.model.files import load_model
 from hardener.model.topology import FeatureLayer
 from hardener.pruning.named import prune_channels
 from hardener.pruning.options import pruning_options
-from hardener.pruning.prune import _LARGEST_FEATURE_BYTES, _affordable
 from hardener.pruning.sweep import feature_bytes
 from hardener.scanning.activations import ChannelNorms
 from hardener.writing import write_hardened
 
-LABELS = np.repeat(np.arange(4), 1000)
 LAYER = FeatureLayer("feature", 6)
 IDENTITY = {"mean": (0.0,), "std": (1.0,)}
 
 
 def _opened(text: str, path: Path) -> Classifier:
     return open_classifier(saved(classifier(text, dict(PLAIN_SHAPES)), path), [IDENTITY])
-
-
-def test_small_feature_maps_leave_every_choosing_image() -> None:
-    indices = np.arange(0, 4000, 2)
-    np.testing.assert_array_equal(_affordable(indices, LABELS, 4096, seed=0), indices)
-
-
-def test_large_feature_maps_leave_as_many_images_of_every_class() -> None:
-    indices = np.arange(0, 4000, 2)
-    kept = _affordable(indices, LABELS, _LARGEST_FEATURE_BYTES // 100, seed=0)
-    assert np.bincount(LABELS[kept]).tolist() == [25, 25, 25, 25]
-    assert set(kept) <= set(indices)
-
-
-def test_feature_maps_too_large_for_enough_images_leave_it_inconclusive() -> None:
-    with pytest.raises(InconclusiveError, match="only 20 images fit"):
-        _affordable(np.arange(0, 4000, 2), LABELS, _LARGEST_FEATURE_BYTES // 20, seed=0)
 
 
 def test_a_fixed_batch_takes_no_more_memory_an_image(tmp_path: Path) -> None:

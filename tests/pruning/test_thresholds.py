@@ -5,6 +5,7 @@ from hardener.pruning.options import pruning_options
 from hardener.pruning.thresholds import (
     MOST_THRESHOLDS,
     channels_kept,
+    growing_thresholds,
     guard_thresholds,
     quantile_thresholds,
     ratio_thresholds,
@@ -66,3 +67,19 @@ def test_a_channel_scores_its_worst_attack() -> None:
     assert [option.channels for option in options] == [(), (), (0,), (0, 1)]
     assert [option.threshold for option in options] == [None, 8, 3, 0]
     assert [float(option.feed["hardener_keep"].sum()) for option in options] == [3, 3, 2, 1]
+
+
+def test_growing_thresholds_take_the_first_channels_one_by_one() -> None:
+    scores = np.random.default_rng(0).permutation(np.arange(500)).astype(np.float32)
+    thresholds = growing_thresholds(scores)
+    pruned = [int((~channels_kept(scores, value)).sum()) for value in thresholds]
+    assert pruned[:6] == [1, 2, 3, 4, 5, 6]
+    assert pruned[-1] == 499
+    assert pruned == sorted(set(pruned))
+    assert len(pruned) <= MOST_THRESHOLDS
+
+
+def test_growing_thresholds_never_divide_equal_scores_nor_prune_all() -> None:
+    assert growing_thresholds(np.array([2, 2, 1, 0, 0], np.float32)).tolist() == [1, 0]
+    assert growing_thresholds(np.array([1, 1, 1], np.float32)).tolist() == []
+    assert growing_thresholds(np.array([1], np.float32)).tolist() == []

@@ -137,6 +137,40 @@ classifier (float[N,8,8,3] x) => (float[N,5] logits) {
 }"""
 NHWC_SHAPES: Shapes = {"w1": (6, 3, 3, 3), "b1": (6,), "w2": (6, 5), "b2": (5,)}
 
+DEPTHWISE = """
+classifier (float[N,3,8,8] x) => (float[N,5] logits) {
+  a = Conv<kernel_shape=[1,1]>(x, w1, b1)
+  d = Conv<kernel_shape=[3,3], pads=[1,1,1,1], group=6>(a, w2)
+  n = BatchNormalization(d, scale, shift, mean, variance)
+  r = Relu(n)
+  feature = Conv<kernel_shape=[1,1]>(r, w3, b3)
+  g = GlobalAveragePool(feature)
+  f = Flatten(g)
+  logits = Gemm<transB=1>(f, w4, b4)
+}"""
+DEPTHWISE_SHAPES: Shapes = {
+    "w1": (6, 3, 1, 1), "b1": (6,), "w2": (6, 1, 3, 3), "scale": (6,), "shift": (6,),
+    "mean": (6,), "variance": (6,), "w3": (8, 6, 1, 1), "b3": (8,), "w4": (5, 8), "b4": (5,),
+}  # fmt: skip
+
+CROSSED = """
+classifier (float[N,3,8,8] x) => (float[N,5] logits) {
+  a = Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w1)
+  b = Conv<kernel_shape=[1,1]>(x, w2, b2)
+  nb = BatchNormalization<epsilon=0.5>(b, scale_b, shift_b, mean_b, variance)
+  na = BatchNormalization(a, scale_a, shift_a, mean_a, variance)
+  s = Add(na, nb)
+  feature = Relu(s)
+  g = GlobalAveragePool(feature)
+  f = Flatten(g)
+  logits = Gemm<transB=1>(f, w4, b4)
+}"""
+CROSSED_SHAPES: Shapes = {
+    "w1": (6, 3, 3, 3), "w2": (6, 3, 1, 1), "b2": (6,), "scale_a": (6,), "shift_a": (6,),
+    "mean_a": (6,), "scale_b": (6,), "shift_b": (6,), "mean_b": (6,), "variance": (6,),
+    "w4": (5, 6), "b4": (5,),
+}  # fmt: skip
+
 ALL: dict[str, tuple[str, Shapes, int]] = {
     "plain": (PLAIN, dict(PLAIN_SHAPES), 6),
     "batch norm": (BATCH_NORM, dict(BATCH_NORM_SHAPES), 6),

@@ -11,7 +11,7 @@ channel c are zeroed in every layer that the feature layer's channels reach,
     W[:, c] = 0          ⇒   W · x does not depend on x[n, c].
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -63,6 +63,33 @@ def fold(
         f"the pruning cannot be folded: before the feature layer, {reasons[0]}; behind it, "
         f"{reasons[1]}: use --rewrite mask"
     )
+
+
+def fold_where_made(
+    proto: onnx.ModelProto, pruned: Mapping[FeatureLayer, Collection[int]], shapes: Shapes
+) -> onnx.ModelProto:
+    """Returns a model with the same nodes in which channels of several tensors are zero.
+
+    Args:
+        proto: the model.
+        pruned: by the tensor's layer, which of its channels.
+        shapes: of every tensor, as observed in one run.
+
+    Raises:
+        ModelError: the layers that make one of the tensors cannot take the pruning.
+    """
+    graph = gs.import_onnx(proto)
+    tensors = graph.tensors()
+    for layer, channels in pruned.items():
+        gone = np.zeros(layer.channels, np.bool_)
+        gone[sorted(channels)] = True
+        try:
+            _fold_before(graph, tensors[layer.name], layer, shapes, gone)
+        except (CannotFollowError, NotConstantError) as error:
+            raise ModelError(
+                f"channels of {layer.name!r} cannot be zeroed where they are made: {error}"
+            ) from error
+    return rebuilt(proto, graph)
 
 
 def _fold_before(
