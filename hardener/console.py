@@ -230,7 +230,7 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
 
 def _what_was_pruned(result: PruneResult) -> str:
     if result.rewrite in ("guard", "clip") and result.threshold is not None:
-        return f"{result.rewrite} at {result.criterion} threshold {result.threshold:.3f}"
+        return f"{result.rewrite} at {result.criterion} threshold {result.threshold:.4g}"
     if len(result.convolutions) > 1:
         pruned = sum(len(convolution.pruned) for convolution in result.convolutions)
         every = sum(convolution.channels for convolution in result.convolutions)

@@ -8,7 +8,6 @@ convolution gives. The channels are those of the normalisation's output then,
 and those of the convolution's own output everywhere else.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,8 +164,3 @@ def _depths(paths: DataPaths) -> dict[str, int]:
         depth = 1 + max((depths[value.name] for value in paths.inputs(node)), default=0)
         depths |= {value.name: depth for value in node.outputs}
     return depths
-
-
-def channels_of(convolutions: Sequence[Convolution]) -> int:
-    """How many channels some convolutions have together."""
-    return sum(convolution.layer.channels for convolution in convolutions)

@@ -10,6 +10,8 @@ from support.graphs import (
     PLAIN_SHAPES,
     RESIDUAL,
     RESIDUAL_SHAPES,
+    SQUEEZE,
+    SQUEEZE_SHAPES,
     classifier,
     saved,
     shapes_of,
@@ -56,6 +58,7 @@ def test_a_dead_channel_goes_first_and_the_others_by_their_mean_activation(tmp_p
         (BATCH_NORM, BATCH_NORM_SHAPES, "n", "feature"),
         (RESIDUAL, RESIDUAL_SHAPES, "a", "r"),
         (RESIDUAL, RESIDUAL_SHAPES, "c", "c"),
+        (SQUEEZE, SQUEEZE_SHAPES, "a", "a"),
         (PLAIN.replace("Relu", "Sigmoid"), PLAIN_SHAPES, "c", "c"),
     ],
 )
