@@ -251,16 +251,15 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
     if result.rounds:
         rounds = _table(
             f"Rounds on {result.images_used} images ({result.chosen_on} others choose)",
-            *("round", "triggers", "accuracy", "attack success", "robust accuracy"),
-            "left",
+            *("round", "accuracy", "attack success", "strengthened", "robust accuracy", "left"),
         )
         for number, row in enumerate(result.rounds):
             chosen = number == result.chosen_round
             rounds.add_row(
                 "none" if number == 0 else f"{'→ ' * chosen}{number}",
-                str(row.triggers),
                 _percent(row.accuracy),
                 _percent(row.attack_success_rate),
+                _percent(row.strengthened_success_rate),
                 _percent(row.robust_accuracy),
                 _smallest_left(row),
                 style="bold" if chosen else None,

@@ -373,6 +373,7 @@ class RepairRound(_Frozen):
         attack_success_rate: of triggers found in another search than those it distilled on, of
             the kind that made the scan suspicious.
         robust_accuracy: under the same.
+        strengthened_success_rate: of stronger versions of the same triggers.
         patch_relative_size: smallest patch that still reaches a target label and works, as a
             fraction of the median of all labels in the scan; None where none works.
         additive_relative_size: the same for the faintest additive trigger.
@@ -383,6 +384,7 @@ class RepairRound(_Frozen):
     accuracy: float
     attack_success_rate: float
     robust_accuracy: float
+    strengthened_success_rate: float
     patch_relative_size: float | None
     additive_relative_size: float | None
     warp_relative_size: float | None

@@ -9,14 +9,14 @@ SMALL_RELATIVE_SIZE = 0.5
 """Of the median of all labels: a smaller trigger that works means another round."""
 
 SMALL_SUCCESS = 0.01
-"""More success of triggers that were not trained on means another round."""
+"""More success of triggers that were not trained on, made stronger, means another round."""
 
 _ROUNDING = 1e-9
 
 
 def answers_still(found: RepairRound) -> bool:
     """Whether a small trigger still works on a round's model, or one that it was not trained on."""
-    return small_trigger_left(found) or found.attack_success_rate > SMALL_SUCCESS
+    return small_trigger_left(found) or found.strengthened_success_rate > SMALL_SUCCESS
 
 
 def another_round_helps(rounds: Sequence[RepairRound]) -> bool:
@@ -31,7 +31,11 @@ def another_round_helps(rounds: Sequence[RepairRound]) -> bool:
     before, last = rounds[-2:]
     if small_trigger_left(last):
         return True
-    return answers_still(last) and 2 * last.attack_success_rate <= before.attack_success_rate
+    return answers_still(last) and _halved(before, last)
+
+
+def _halved(before: RepairRound, last: RepairRound) -> bool:
+    return 2 * last.strengthened_success_rate <= before.strengthened_success_rate
 
 
 def small_trigger_left(found: RepairRound) -> bool:
@@ -49,9 +53,9 @@ def choose_round(
 ) -> int | None:
     """Picks the round that leaves least of the attack within the accuracy budget.
 
-    A model that no longer answers to triggers comes before one that does. Of the
-    others the attack success rate decides; rates within the 95 % interval of the lowest count as
-    equally low, and the highest robust accuracy wins.
+    A model that no longer answers to triggers comes before one that does. Of the others the
+    success rate of strengthened triggers decides; rates within the 95 % interval of the lowest
+    count as equally low, and the highest robust accuracy wins.
 
     Args:
         rounds: in order; the first is the model as it came.
@@ -70,7 +74,7 @@ def choose_round(
     if not allowed:
         return None
     best = ended or allowed
-    rates = {position: rounds[position].attack_success_rate for position in best}
+    rates = {position: rounds[position].strengthened_success_rate for position in best}
     low_enough = wilson(round(min(rates.values()) * images), images).high
     return max(
         (position for position in best if rates[position] <= low_enough),

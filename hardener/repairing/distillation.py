@@ -24,7 +24,7 @@ from hardener.data.preprocessing import Preprocessing
 from hardener.data.settings import Stamp
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
-from hardener.repairing.variation import varied
+from hardener.repairing.variation import mixed, varied
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ def distil(
     stamped = max(1, round(settings.stamped_fraction * settings.images_per_step))
     for _ in range(settings.steps):
         clean = varied(images[rng.integers(len(images), size=settings.images_per_step)], rng)
+        clean[stamped:] = mixed(clean[stamped:], rng)
         with torch.no_grad():
             wanted = _logits(original, clean, preprocessing, device)
         changed = np.concatenate([_stamped(clean[:stamped], pool, rng), clean[stamped:]])

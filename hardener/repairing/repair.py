@@ -11,7 +11,6 @@ from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.splits import stratified_parts, stratified_sample
 from hardener.errors import InconclusiveError, UsageError
-from hardener.measuring.quality import Counts
 from hardener.model.classifier import Classifier, data_identity
 from hardener.model.files import PLAN_KEY
 from hardener.model.gradients import differentiable, of_any_number, torch_device
@@ -21,7 +20,8 @@ from hardener.progress import Progress, counting, silent
 from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps, choose_round
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
 from hardener.repairing.searching import Search
-from hardener.repairing.trials import Trial, round_of
+from hardener.repairing.strengthening import strengthened
+from hardener.repairing.trials import Attacked, Trial, round_of
 from hardener.results import RepairResult, RepairRound, ScanResult
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import (
@@ -147,11 +147,11 @@ def repair(
     if position is None:
         return result
     progress("reporting", 0, 2)
-    before = trial.counts(classifier.proto, reported_on)
+    before, _ = trial.counts(classifier.proto, reported_on)
     progress("reporting", 1, 2)
-    after = trial.counts(models[position], reported_on)
+    after, _ = trial.counts(models[position], reported_on)
     progress("reporting", 2, 2)
-    report = _report(before[:2], after[:2], max_accuracy_drop)
+    report = _report(before, after, max_accuracy_drop)
     result = result.model_copy(update={"chosen_round": position, **report})
     if not force and not report["within_budget"]:
         return result
@@ -188,9 +188,9 @@ def _repaired(
     others = search.triggers(frozen, seed + 1, advance)
     unseen = [trigger for trigger in others if kind_of(trigger) == kinds[trigger.label]]
     trial = Trial(classifier, source, provider, unseen)
-    clean, attacked, counts = trial.counts(classifier.proto, chosen_on, triggers)
-    found = [round_of(clean, attacked, dict(zip(triggers, counts, strict=True)), scanned, 0)]
-    models, pool = [classifier.proto], list(triggers)
+    attacked, counts = trial.counts(classifier.proto, chosen_on, triggers)
+    found = [round_of(attacked, dict(zip(triggers, counts, strict=True)), scanned, 0)]
+    models, pool = [classifier.proto], [*triggers, *map(strengthened, triggers)]
 
     graph = trainable(classifier.proto, classifier.signature)
     network = of_any_number(graph, classifier.signature)
@@ -210,12 +210,13 @@ def _repaired(
         )
         models.append(with_weights(classifier.proto, trained_weights(graph)))
         left = search.triggers(network, seed + 1 + number, advance)
-        clean, attacked, counts = trial.counts(models[-1], chosen_on, left)
+        attacked, counts = trial.counts(models[-1], chosen_on, left)
         by_trigger = dict(zip(left, counts, strict=True))
-        found.append(round_of(clean, attacked, by_trigger, scanned, len(pool)))
+        found.append(round_of(attacked, by_trigger, scanned, len(pool)))
         if not another_round_helps(found):
             break
-        pool += [t for t in left if by_trigger[t].hits > SMALL_SUCCESS * by_trigger[t].others]
+        more = [t for t in left if by_trigger[t].hits > SMALL_SUCCESS * by_trigger[t].others]
+        pool += [*more, *map(strengthened, more)]
     return models, found, trial
 
 
@@ -239,15 +240,14 @@ def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, see
     return indices[stratified_sample(labels[indices], max(1, allowed), seed)]
 
 
-def _report(
-    before: tuple[Counts, Counts], after: tuple[Counts, Counts], max_accuracy_drop: float
-) -> dict[str, Any]:
+def _report(before: Attacked, after: Attacked, max_accuracy_drop: float) -> dict[str, Any]:
     """The result's fields that come from the reporting images."""
-    fields: dict[str, Any] = {"reported_on": before[0].n}
-    for word, (clean, attacked) in (("before", before), ("after", after)):
+    fields: dict[str, Any] = {"reported_on": before.clean.n}
+    for word, attacked in (("before", before), ("after", after)):
+        clean, unseen = attacked.clean, attacked.unseen
         fields[f"accuracy_{word}"] = clean.correct / clean.n
-        fields[f"attack_success_rate_{word}"] = attacked.hits / max(1, attacked.others)
-        fields[f"robust_accuracy_{word}"] = attacked.robust / max(1, attacked.others)
+        fields[f"attack_success_rate_{word}"] = unseen.hits / max(1, unseen.others)
+        fields[f"robust_accuracy_{word}"] = unseen.robust / max(1, unseen.others)
     lost = fields["accuracy_before"] - fields["accuracy_after"]
     fields["within_budget"] = lost <= max_accuracy_drop + _ROUNDING
     return fields

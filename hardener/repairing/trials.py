@@ -14,9 +14,25 @@ from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, open_full
+from hardener.repairing.strengthening import strengthened
 from hardener.results import RepairRound, ScanResult
 from hardener.scanning.saved import SyntheticTrigger
 from hardener.scanning.verdict import LEAST_SUCCESS
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """Counts of one model.
+
+    Attributes:
+        clean: of the images as they are.
+        unseen: with triggers that no model is distilled on.
+        strengthened: with stronger versions of those.
+    """
+
+    clean: Counts
+    unseen: Counts
+    strengthened: Counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +53,8 @@ class Trial:
 
     def counts(
         self, proto: onnx.ModelProto, indices: IntArray, more: Sequence[SyntheticTrigger] = ()
-    ) -> tuple[Counts, Counts, list[Counts]]:
-        """Counts clean images, those under all unseen triggers together, and under each of more.
+    ) -> tuple[Attacked, list[Counts]]:
+        """Counts for the model, and under each of more triggers.
 
         Args:
             proto: the model, or one with other weights.
@@ -46,19 +62,20 @@ class Trial:
             more: further triggers.
         """
         probes = {CLEAN: Probe()}
-        for row, trigger in enumerate((*self.unseen, *more)):
+        stronger = [strengthened(trigger) for trigger in self.unseen]
+        for row, trigger in enumerate((*self.unseen, *stronger, *more)):
             probes[f"{row}"] = Probe((trigger,), trigger.label)
         runner = open_full(proto, self.classifier.signature, self.provider)
         clean, *others = measure(
             self.classifier, runner, self.source, probes, indices=indices
         ).values()
-        unseen, rest = others[: len(self.unseen)], others[len(self.unseen) :]
-        return clean, sum(unseen, Counts()), rest
+        count = len(self.unseen)
+        unseen, strong = sum(others[:count], Counts()), sum(others[count : 2 * count], Counts())
+        return Attacked(clean, unseen, strong), others[2 * count :]
 
 
 def round_of(
-    clean: Counts,
-    attacked: Counts,
+    attacked: Attacked,
     left: Mapping[SyntheticTrigger, Counts],
     scanned: ScanResult,
     triggers: int,
@@ -66,8 +83,7 @@ def round_of(
     """One row of a repair's result.
 
     Args:
-        clean: counts of the clean images.
-        attacked: counts under the unseen triggers.
+        attacked: counts of the round's model.
         left: triggers that a search of the model found, with their counts.
         scanned: the scan, for the median size of each kind of trigger.
         triggers: how many the model was distilled on.
@@ -79,11 +95,13 @@ def round_of(
     masks = [t.mask_l1 for t in working if isinstance(t, Trigger)]
     norms = [t.l2 for t in working if isinstance(t, AdditiveTrigger)]
     warps = [t.rms for t in working if isinstance(t, Warp)]
+    clean, unseen, strong = attacked.clean, attacked.unseen, attacked.strengthened
     return RepairRound(
         triggers=triggers,
         accuracy=clean.correct / clean.n,
-        attack_success_rate=attacked.hits / max(1, attacked.others),
-        robust_accuracy=attacked.robust / max(1, attacked.others),
+        attack_success_rate=unseen.hits / max(1, unseen.others),
+        robust_accuracy=unseen.robust / max(1, unseen.others),
+        strengthened_success_rate=strong.hits / max(1, strong.others),
         patch_relative_size=min(masks) / median_l1 if masks else None,
         additive_relative_size=min(norms) / median_l2 if norms else None,
         warp_relative_size=min(warps) / median_rms if warps else None,
