@@ -7,6 +7,7 @@ def _round(
     attack: float,
     robust: float,
     *,
+    strong: float | None = None,
     patch: float | None = None,
     warp: float | None = None,
 ) -> RepairRound:
@@ -15,6 +16,7 @@ def _round(
         accuracy=accuracy,
         attack_success_rate=attack,
         robust_accuracy=robust,
+        strengthened_success_rate=attack if strong is None else strong,
         patch_relative_size=patch,
         additive_relative_size=None,
         warp_relative_size=warp,
@@ -31,9 +33,9 @@ def test_a_small_trigger_that_works_is_an_answer() -> None:
     assert not answers_still(_round(0.97, 0.0, 0.9))
 
 
-def test_success_of_unseen_triggers_is_an_answer() -> None:
-    assert answers_still(_round(0.97, 0.011, 0.9, patch=0.8))
-    assert not answers_still(_round(0.97, 0.01, 0.9, patch=0.8))
+def test_success_of_strengthened_triggers_is_an_answer() -> None:
+    assert answers_still(_round(0.97, 0.0, 0.9, strong=0.011, patch=0.8))
+    assert not answers_still(_round(0.97, 0.0, 0.9, strong=0.01, patch=0.8))
 
 
 def test_another_round_follows_while_it_helps() -> None:

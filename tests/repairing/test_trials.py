@@ -6,7 +6,7 @@ from hardener.data.additive import AdditiveTrigger
 from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp
 from hardener.measuring.quality import Counts
-from hardener.repairing.trials import round_of
+from hardener.repairing.trials import Attacked, round_of
 from hardener.results import RepairRound
 from hardener.scanning.saved import SyntheticTrigger
 
@@ -30,14 +30,15 @@ def _warp(rms: float) -> Warp:
 
 
 def _round(left: dict[SyntheticTrigger, Counts]) -> RepairRound:
-    clean, attacked = Counts(100, 96), Counts(100, 0, 80, 8, 60)
-    return round_of(clean, attacked, left, scan_of([_patch(1), _additive(1), _warp(1)], 0), 3)
+    attacked = Attacked(Counts(100, 96), Counts(100, 0, 80, 8, 60), Counts(100, 0, 80, 20, 50))
+    return round_of(attacked, left, scan_of([_patch(1), _additive(1), _warp(1)], 0), 3)
 
 
 def test_rates_are_fractions_of_the_images_that_count() -> None:
     found = _round({})
     assert (found.triggers, found.accuracy) == (3, 0.96)
     assert (found.attack_success_rate, found.robust_accuracy) == (0.1, 0.75)
+    assert found.strengthened_success_rate == 0.25
 
 
 def test_the_smallest_trigger_that_works_speaks_for_its_kind() -> None:
