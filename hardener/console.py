@@ -251,7 +251,7 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
     if result.rounds:
         rounds = _table(
             f"Rounds on {result.images_used} images ({result.chosen_on} others choose)",
-            *("round", "accuracy", "attack success", "strengthened", "robust accuracy", "left"),
+            *("round", "accuracy", "attack", "stronger", "robust", "left"),
         )
         for number, row in enumerate(result.rounds):
             chosen = number == result.chosen_round
@@ -264,7 +264,12 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
                 _smallest_left(row),
                 style="bold" if chosen else None,
             )
-        lines += [rounds, "left: the smallest trigger that still works, of the scan's median"]
+        lines += [
+            rounds,
+            "attack: success of triggers not trained on; stronger: of stronger versions of them; "
+            "robust: robust accuracy; left: the smallest trigger that still works, of the scan's "
+            "median",
+        ]
     lines += _before_and_after(result, "attack success of triggers not trained on")
     targets = ", ".join(map(str, result.targets))
     endings = {

@@ -211,7 +211,7 @@ def test_repair_ends_the_backdoor_in_the_same_graph(
     assert result.hardened is not None
     assert result.hardened.sha256 == sha256_of(output)
     assert result.images_used + result.chosen_on + result.reported_on == 12 * 43
-    assert [row.triggers for row in result.rounds] == [0, 2]
+    assert result.rounds[1].triggers in (4, 6)  # two kinds or three, each with a stronger one
     assert result.rounds[0].patch_relative_size is not None
     assert result.rounds[0].patch_relative_size < 0.3
     classifier = open_classifier(output)
