@@ -15,17 +15,20 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from torch import Tensor
 
 import hardener
 from benchmarks.setting import exported, gtsrb, machine, write_results
 from hardener.arrays import FloatArray, IntArray
+from hardener.data.triggers import load_trigger
 from hardener.errors import HardenError
 from hardener.files import write_text
 from hardener.measuring.intervals import wilson
 from hardener.model.classifier import open_classifier, open_full
 from hardener.results import Rate
 from hardener.scanning.saved import SCAN_FILE
-from models.attacks.attack import Attack
+from models.attacks.attack import Attack, TargetedAttack
+from models.attacks.trojaning import Trojaning
 from models.recipes import RECIPES
 from models.zoo import FOLDER, VICTIMS
 
@@ -201,7 +204,7 @@ def _row(
     if before is not None and outcome != "written":
         nothing = None if before.attack_success_rate is None else 0.5
         return replace(before, method=method, outcome=outcome, rating=nothing, seconds=seconds)
-    accuracy, attacked, robust = rates(model if before is None else output, RECIPES[name].attack)
+    accuracy, attacked, robust = rates(model if before is None else output, _attack(model))
     found = None
     if before is not None and attacked is not None:
         found = rating(before, accuracy.value, attacked.value)
@@ -216,6 +219,24 @@ def _row(
         rating=found,
         seconds=seconds,
     )
+
+
+@dataclass(frozen=True)
+class _Stamped(TargetedAttack):
+    """An attack whose trigger was derived from its victim and lies beside it."""
+
+    trigger_file: Path
+
+    def stamp(self, images: Tensor) -> Tensor:
+        stamped = load_trigger(self.trigger_file).stamp(images.numpy().astype(np.float32))
+        return torch.from_numpy(stamped)
+
+
+def _attack(victim: Path) -> object:
+    attack = RECIPES[victim.stem].attack
+    if not isinstance(attack, Trojaning):
+        return attack
+    return _Stamped(0.0, attack.target, victim.with_suffix(".trigger.npz"))
 
 
 def rates(model: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:

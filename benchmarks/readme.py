@@ -76,8 +76,9 @@ def _speed() -> str:
 
 
 def _leaderboard() -> str:
-    """The leaderboard's first table."""
-    return (RESULTS / "leaderboard.md").read_text(encoding="utf-8").split("\n\n")[1] + "\n"
+    """The leaderboard's first table without prune's rows."""
+    table = (RESULTS / "leaderboard.md").read_text(encoding="utf-8").split("\n\n")[1]
+    return "\n".join(line for line in table.splitlines() if "| prune" not in line) + "\n"
 
 
 def _fuzz() -> str:
