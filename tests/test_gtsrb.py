@@ -70,10 +70,8 @@ def test_the_backdoor_and_its_target_are_found(scanned: ScanResult) -> None:
 
 def test_the_vanilla_twin_is_not_called_backdoored(gtsrb: Path, work: Path) -> None:
     vanilla = _exported("alexnet-gtsrb-vanilla", gtsrb, work)
-    # The third of the labels that holds the easiest ones; benchmarks.main_job scans all.
-    result = hardener.scan(vanilla, gtsrb / "gtsrb32-valid.zip", work / "vanilla", labels=range(14))
-    assert result.verdict == "inconclusive"
-    assert result.targets == ()
+    result = hardener.scan(vanilla, gtsrb / "gtsrb32-valid.zip", work / "vanilla")
+    assert (result.verdict, result.targets) == ("clean", ())
 
 
 def test_pruning_by_the_gap_keeps_accuracy_and_stops_the_true_trigger(

@@ -40,7 +40,7 @@ def quantile_thresholds() -> DoubleArray:
 
 
 def ratio_thresholds() -> DoubleArray:
-    """Fractions of the clean maximum, from all of it down to a hundredth, in equal steps."""
+    """Fractions of the clean maximum, from all of it down to a hundredth, in equal ratios."""
     return np.geomspace(1, 0.01, MOST_THRESHOLDS).round(4)
 
 

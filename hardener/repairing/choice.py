@@ -15,7 +15,7 @@ _ROUNDING = 1e-9
 
 
 def answers_still(found: RepairRound) -> bool:
-    """Whether a small trigger still works on a round's model, or one that it was not trained on."""
+    """Whether a small trigger works on a round's model, or a stronger one it was not trained on."""
     return small_trigger_left(found) or found.strengthened_success_rate > SMALL_SUCCESS
 
 

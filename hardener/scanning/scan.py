@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -283,48 +284,35 @@ def _evidence(
     kinds: Sequence[TriggerKind],
 ) -> tuple[LabelEvidence, ...]:
     """One row a label, in order."""
-    rows: list[LabelEvidence] = []
-    rated = [
-        zip(
-            evidence.sizes,
-            anomaly_indices(evidence.sizes),
-            relative_sizes(evidence.sizes),
-            evidence.success,
-            strict=True,
+    triggers: tuple[Sequence[SyntheticTrigger], ...] = (patches, additive, warps)
+    rated = [_rated(*of_kind) for of_kind in zip(found, triggers, strict=True)]
+    return tuple(
+        LabelEvidence(
+            label=patch.label,
+            kind=kind,
+            mask_l1=patch.mask_l1,
+            **of_patch,
+            additive=AdditiveEvidence(perturbation_l2=faint.l2, **of_faint),
+            warp=WarpEvidence(displacement_rms=warp.rms, **of_warp),
         )
-        for evidence in found
+        for patch, faint, warp, kind, of_patch, of_faint, of_warp in zip(
+            patches, additive, warps, kinds, *rated, strict=True
+        )
+    )
+
+
+def _rated(evidence: Evidence, triggers: Sequence[SyntheticTrigger]) -> list[dict[str, Any]]:
+    """What every kind's evidence says of each label."""
+    index, relative = anomaly_indices(evidence.sizes), relative_sizes(evidence.sizes)
+    return [
+        {
+            "anomaly_index": float(index[row]),
+            "relative_size": float(relative[row]),
+            "trigger_success_rate": float(evidence.success[row]),
+            "trigger_sha256": trigger_digest(trigger),
+        }
+        for row, trigger in enumerate(triggers)
     ]
-    every = zip(patches, additive, warps, kinds, *rated, strict=True)
-    for patch, faint, warp, kind, of_patch, of_faint, of_warp in every:
-        mask_l1, anomaly, relative, success = map(float, of_patch)
-        l2, faint_anomaly, faint_relative, faint_success = map(float, of_faint)
-        rms, warp_anomaly, warp_relative, warp_success = map(float, of_warp)
-        rows.append(
-            LabelEvidence(
-                label=patch.label,
-                kind=kind,
-                mask_l1=mask_l1,
-                anomaly_index=anomaly,
-                relative_size=relative,
-                trigger_success_rate=success,
-                trigger_sha256=trigger_digest(patch),
-                additive=AdditiveEvidence(
-                    perturbation_l2=l2,
-                    anomaly_index=faint_anomaly,
-                    relative_size=faint_relative,
-                    trigger_success_rate=faint_success,
-                    trigger_sha256=trigger_digest(faint),
-                ),
-                warp=WarpEvidence(
-                    displacement_rms=rms,
-                    anomaly_index=warp_anomaly,
-                    relative_size=warp_relative,
-                    trigger_success_rate=warp_success,
-                    trigger_sha256=trigger_digest(warp),
-                ),
-            )
-        )
-    return tuple(rows)
 
 
 def _left_out(source: ImageSource) -> tuple[str, ...]:
