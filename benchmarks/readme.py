@@ -23,6 +23,7 @@ def filled(text: str) -> str:
         "speed": _speed(),
         "fuzz": _fuzz(),
         "leaderboard": _leaderboard(),
+        "few": _few_images(),
     }
     pattern = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
@@ -73,6 +74,10 @@ def _speed() -> str:
     ]
     lines = ["| what | target | measured |", "| --- | --- | --- |"]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows]) + "\n"
+
+
+def _few_images() -> str:
+    return (RESULTS / "few_images.md").read_text(encoding="utf-8").split("\n\n")[1]
 
 
 def _leaderboard() -> str:

@@ -290,27 +290,32 @@ def _evidence(
         LabelEvidence(
             label=patch.label,
             kind=kind,
-            mask_l1=patch.mask_l1,
+            mask_l1=mask_l1,
             **of_patch,
-            additive=AdditiveEvidence(perturbation_l2=faint.l2, **of_faint),
-            warp=WarpEvidence(displacement_rms=warp.rms, **of_warp),
+            additive=AdditiveEvidence(perturbation_l2=l2, **of_faint),
+            warp=WarpEvidence(displacement_rms=rms, **of_warp),
         )
-        for patch, faint, warp, kind, of_patch, of_faint, of_warp in zip(
-            patches, additive, warps, kinds, *rated, strict=True
+        for patch, kind, (mask_l1, of_patch), (l2, of_faint), (rms, of_warp) in zip(
+            patches, kinds, *rated, strict=True
         )
     )
 
 
-def _rated(evidence: Evidence, triggers: Sequence[SyntheticTrigger]) -> list[dict[str, Any]]:
-    """What every kind's evidence says of each label."""
+def _rated(
+    evidence: Evidence, triggers: Sequence[SyntheticTrigger]
+) -> list[tuple[float, dict[str, Any]]]:
+    """The size of each label's trigger, and what every kind's evidence says of it."""
     index, relative = anomaly_indices(evidence.sizes), relative_sizes(evidence.sizes)
     return [
-        {
-            "anomaly_index": float(index[row]),
-            "relative_size": float(relative[row]),
-            "trigger_success_rate": float(evidence.success[row]),
-            "trigger_sha256": trigger_digest(trigger),
-        }
+        (
+            float(evidence.sizes[row]),
+            {
+                "anomaly_index": float(index[row]),
+                "relative_size": float(relative[row]),
+                "trigger_success_rate": float(evidence.success[row]),
+                "trigger_sha256": trigger_digest(trigger),
+            },
+        )
         for row, trigger in enumerate(triggers)
     ]
 
