@@ -2,7 +2,8 @@
 
 `python -m models.zoo` first. Every victim is scanned and hardened with validation images and the
 default options, as a user would; the true trigger and the test images only report. A call that
-was interrupted goes on where it stopped: rows are kept in the zoo's folder.
+was interrupted goes on where it stopped: rows are kept in the zoo's folder. What the results hold
+of victims and seeds that a call does not measure stays there.
 """
 
 import json
@@ -18,7 +19,7 @@ import typer
 from torch import Tensor
 
 import hardener
-from benchmarks.setting import exported, gtsrb, machine, write_results
+from benchmarks.setting import RESULTS, exported, gtsrb, machine, write_results
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.triggers import load_trigger
 from hardener.errors import HardenError
@@ -112,8 +113,13 @@ def main(
     for seed in range(seeds):
         for name in there:
             rows += _victim(folder, name, seed, methods or METHODS, verdicts)
-    missing = [name for name in (*COMMITTED, *VICTIMS) if name not in there]
     ceilings = {name: rate for name in there if (rate := _ceiling(folder, name)) is not None}
+    earlier = json.loads((RESULTS / "leaderboard.json").read_text(encoding="utf-8"))
+    rows = _joined(rows, [Row(**row) for row in earlier["rows"]])
+    verdicts = earlier["verdicts"] | verdicts
+    ceilings = earlier["ceilings"] | ceilings
+    measured = {row.victim for row in rows}
+    missing = [name for name in (*COMMITTED, *VICTIMS) if name not in measured]
     document = {
         "machine": machine(),
         "verdicts": verdicts,
@@ -122,6 +128,16 @@ def main(
         "rows": [asdict(row) for row in rows],
     }
     write_results("leaderboard", document, _markdown(rows, verdicts, ceilings, missing))
+
+
+def _joined(rows: Iterable[Row], earlier: Iterable[Row]) -> list[Row]:
+    """This call's rows and the earlier ones that it has not measured, victim by victim."""
+    found = {(row.victim, row.seed, row.method): row for row in (*earlier, *rows)}
+    names = (*COMMITTED, *VICTIMS)
+    return sorted(
+        found.values(),
+        key=lambda row: (names.index(row.victim), row.seed, METHODS.index(row.method)),
+    )
 
 
 def rating(before: Row, accuracy: float, attack_success_rate: float) -> float:
