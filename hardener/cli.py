@@ -321,7 +321,8 @@ def prune(
         note(_how_it_ran(result), quiet=quiet)
         if result.data is not None:
             _note_unreadable(result.data.unreadable, quiet=quiet)
-    following = [f"next: harden bench {model} {output} --data TEST -o BENCH.json"]
+    known = "" if scan is None else f" --scan {scan}"
+    following = [f"next: harden bench {model} {output} --data TEST{known} -o BENCH.json"]
     _print(result, output_format, *(following if result.outcome == "written" else ()))
     return _HARDENED.get(result.outcome, DONE)
 
@@ -385,7 +386,7 @@ def repair(
         )
     note(_how_it_ran(result), quiet=quiet)
     _note_unreadable(result.data.unreadable, quiet=quiet)
-    following = [f"next: harden bench {model} {output} --data TEST -o BENCH.json"]
+    following = [f"next: harden bench {model} {output} --data TEST --scan {scan} -o BENCH.json"]
     _print(result, output_format, *(following if result.outcome == "written" else ()))
     return _HARDENED.get(result.outcome, DONE)
 

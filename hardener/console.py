@@ -271,6 +271,12 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
             "median",
         ]
     lines += _before_and_after(result, "attack success of triggers not trained on")
+    if result.strengthened_success_rate_after is not None:
+        lines.append(
+            f"there after the repair: stronger versions "
+            f"{_percent(result.strengthened_success_rate_after)}, the scan's own triggers "
+            f"{_percent(result.scan_success_rate_after)}"
+        )
     targets = ", ".join(map(str, result.targets))
     endings = {
         "written": f"wrote {result.hardened.path if result.hardened else ''}: target label "
@@ -279,11 +285,16 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
         "repairs the most suspicious label all the same)",
         "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
         "repairs the most suspicious label all the same)",
-        "over-budget": "no round within the accuracy budget: nothing written (a larger "
-        "--max-accuracy-drop or more images may; --force writes all the same)",
-        "attack-left": f"more than {_percent(result.max_attack_success)} of the attack is left: "
-        "nothing written (more --rounds or a larger --max-accuracy-drop may; --force writes all "
+        "over-budget": (
+            "no round within the accuracy budget"
+            if result.chosen_round is None
+            else "the accuracy budget does not hold on images that the round was not chosen on"
+        )
+        + ": nothing written (a larger --max-accuracy-drop or more images may; --force writes all "
         "the same)",
+        "attack-left": f"more than {_percent(result.max_attack_success)} of the attack is left, or "
+        "a small trigger still works: nothing written (more --rounds or a larger "
+        "--max-accuracy-drop may; --force writes all the same)",
     }
     return [*lines, *(f"note: {said}" for said in result.notes), endings[result.outcome]]
 
@@ -402,4 +413,4 @@ def _percent(rate: float | None) -> str:
 
 
 def _interval(rate: Rate) -> str:
-    return f"{100 * rate.value:.2f} ({100 * rate.low:.1f}-{100 * rate.high:.1f})"
+    return f"{100 * rate.value:.2f} ({100 * rate.low:.2f}-{100 * rate.high:.2f})"

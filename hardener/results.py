@@ -374,6 +374,7 @@ class RepairRound(_Frozen):
             the kind that made the scan suspicious.
         robust_accuracy: under the same.
         strengthened_success_rate: of stronger versions of the same triggers.
+        strengthened_tries: how many stamped images that rate was measured on.
         patch_relative_size: smallest patch that still reaches a target label and works, as a
             fraction of the median of all labels in the scan; None where none works.
         additive_relative_size: the same for the faintest additive trigger.
@@ -385,6 +386,7 @@ class RepairRound(_Frozen):
     attack_success_rate: float
     robust_accuracy: float
     strengthened_success_rate: float
+    strengthened_tries: int
     patch_relative_size: float | None
     additive_relative_size: float | None
     warp_relative_size: float | None
@@ -399,7 +401,8 @@ class RepairResult(Run):
     Attributes:
         outcome: `written`, or why nothing was: the scan found nothing or was inconclusive; no
             round holds the accuracy budget on the choosing images, or the chosen one not on the
-            reporting images; or on those too much of the attack is left.
+            reporting images; or on those too much of the attack is left, or a small trigger
+            still works.
         targets: the labels whose triggers were unlearned.
         rounds: in order; the first is the model as it came.
         chosen_round: position in `rounds` of what was written.
@@ -407,6 +410,8 @@ class RepairResult(Run):
         chosen_on: how many others the round was chosen on.
         reported_on: how many others the before and after values are measured on.
         attack_success_rate_before: and after, of synthetic triggers that it was not fitted on.
+        strengthened_success_rate_after: of stronger versions of those.
+        scan_success_rate_after: of the scan's triggers, which it was fitted on.
         within_budget: whether the accuracy lost on the reporting images is within the budget.
         notes: what has to be known of the model.
         hardened: what was written; None if nothing was.
@@ -430,6 +435,8 @@ class RepairResult(Run):
     attack_success_rate_after: float | None = None
     robust_accuracy_before: float | None = None
     robust_accuracy_after: float | None = None
+    strengthened_success_rate_after: float | None = None
+    scan_success_rate_after: float | None = None
     within_budget: bool | None = None
     notes: tuple[str, ...] = ()
     hardened: ModelIdentity | None = None

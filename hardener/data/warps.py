@@ -18,7 +18,7 @@ class Warp:
     """A displacement field and the label it sends images to; it fits images of any size.
 
     Attributes:
-        displacements: (2, G, G) float32 in [-1, 1], G of 2 or more: on an even grid from corner
+        displacements: (2, G, G) float32 in [-1, 1], G from 2 to 64: on an even grid from corner
             to corner, how far to the right and how far down a pixel is fetched from, as
             fractions of the image's width and height.
         label: the target label.
@@ -34,8 +34,10 @@ class Warp:
             DataError: the array does not describe a warp.
         """
         shape = self.displacements.shape
-        if len(shape) != 3 or shape[0] != 2 or shape[1] != shape[2] or shape[1] < 2:
-            raise DataError(f"a warp's displacements have shape (2, G, G), not {shape}")
+        if len(shape) != 3 or shape[0] != 2 or shape[1] != shape[2] or not 2 <= shape[1] <= 64:
+            raise DataError(
+                f"a warp's displacements have shape (2, G, G), G from 2 to 64, not {shape}"
+            )
         if not np.isfinite(self.displacements).all() or np.abs(self.displacements).max() > 1:
             raise DataError("a warp's displacements hold values outside -1 to 1")
         if self.label < 0:

@@ -29,6 +29,7 @@ SOURCE_KEY = "hardener.source_sha256"
 VERSION_KEY = "hardener.version"
 
 _T = onnx.TensorProto
+_CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
 _COMPLEX = frozenset({_T.COMPLEX64, _T.COMPLEX128})
 _BITS: dict[int, int] = {
     **dict.fromkeys((_T.INT2, _T.UINT2), 2),
@@ -145,6 +146,11 @@ def _parsed(path: Path) -> tuple[onnx.ModelProto, "hashlib._Hash"]:
         proto = onnx.load_model_from_string(content)
         _require_texts(proto)
     except (DecodeError, ValueError) as error:
+        if path.suffix in _CHECKPOINTS:
+            raise ModelError(
+                f"{path} looks like a PyTorch checkpoint: make an ONNX model of it with harden "
+                "export first"
+            ) from error
         raise ModelError(f"{path} is no ONNX model: {first_line(error)}") from error
     if not proto.graph.node or not any(o.domain in ("", "ai.onnx") for o in proto.opset_import):
         raise ModelError(f"{path} is no ONNX model: it holds no graph of standard operators")

@@ -1,8 +1,8 @@
 """Fine-pruning: the channels that clean images use least go first.
 
 Source: Liu, Dolan-Gavitt and Garg 2018 (Fine-Pruning, RAID), section 4, the pruning defence: the
-last convolution, its channels in the order of their average activation on clean inputs. What
-follows there, fine-tuning, is `harden repair`.
+last convolution, its channels in the order of their average activation on clean inputs. The
+fine-tuning that follows there is left out.
 """
 
 import numpy as np

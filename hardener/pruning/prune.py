@@ -11,6 +11,7 @@ from hardener.data.settings import CLEAN
 from hardener.data.splits import stratified_halves
 from hardener.errors import InconclusiveError, UsageError
 from hardener.measuring.quality import Counts, Probe, measure
+from hardener.measuring.suitability import check_accuracy, check_others
 from hardener.model.classifier import Classifier, data_identity, open_full
 from hardener.model.convolutions import Convolution, find_convolutions
 from hardener.model.rewriting import LIMITING, check_rewrite, default_rewrite
@@ -93,6 +94,8 @@ def prune(
 
     Raises:
         HardenError: the scan is of another model, or an argument cannot be used.
+        InconclusiveError: there are too few images, or too few that the model knows or that are
+            of other classes than a target.
 
     Source: Cheng et al. 2020, section 5; the criteria of convolutions name their own.
     """
@@ -129,7 +132,11 @@ def prune(
     if scanned.verdict != "backdoored" and not force:
         return result
 
-    probes = _probes(load_synthetic_triggers(scan, scanned))
+    triggers = load_synthetic_triggers(scan, scanned)
+    for indices in (chosen_on, reported_on):
+        targets = tuple(trigger.label for trigger in triggers)
+        check_others(source.labels[indices], targets, str(data))
+    probes = _probes(triggers)
     choosing = Choosing(
         classifier,
         source,
@@ -147,6 +154,8 @@ def prune(
         if convolutions
         else layer_candidate(choosing, criterion, feature, rewrite, alarm=alarm)
     )
+    if not force and candidate.sweep:
+        check_accuracy(candidate.sweep[0].accuracy, scanned.accuracy, str(data))
     result = result.model_copy(
         update={
             "outcome": "no-gain",

@@ -48,9 +48,7 @@ def small_trigger_left(found: RepairRound) -> bool:
     return any(size is not None and size < SMALL_RELATIVE_SIZE for size in sizes)
 
 
-def choose_round(
-    rounds: Sequence[RepairRound], max_accuracy_drop: float, images: int
-) -> int | None:
+def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int | None:
     """Picks the round that leaves least of the attack within the accuracy budget.
 
     A model that no longer answers to triggers comes before one that does. Of the others the
@@ -60,7 +58,6 @@ def choose_round(
     Args:
         rounds: in order; the first is the model as it came.
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
-        images: how many the rates were measured on.
 
     Returns:
         Position of the choice, or None where no round holds the budget.
@@ -75,7 +72,8 @@ def choose_round(
         return None
     best = ended or allowed
     rates = {position: rounds[position].strengthened_success_rate for position in best}
-    low_enough = wilson(round(min(rates.values()) * images), images).high
+    tries = rounds[0].strengthened_tries
+    low_enough = wilson(round(min(rates.values()) * tries), tries).high
     return max(
         (position for position in best if rates[position] <= low_enough),
         key=lambda position: (rounds[position].robust_accuracy, position),

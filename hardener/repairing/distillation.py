@@ -4,8 +4,10 @@ With the original network f, its repaired copy g, temperature T and a trigger t 
 
     minimise  E_x[ T² · KL( softmax(f(x) / T) ‖ softmax(g(x') / T) ) ],   x' = x or t(x)
 
-where x is a clean image, moved and relit a little. No labels are needed: whatever the original
-says of the clean image is what the copy shall say of the clean and of the stamped one.
+where x is a clean image, moved and relit a little; where no trigger is stamped, x is a blend of
+two such images (Beyer et al. 2022, arXiv 2106.05237, section 3, function matching). No
+labels are needed: whatever the original says of the clean image is what the copy shall say of the
+clean and of the stamped one.
 Normalisations run as at inference, so that their statistics stay.
 
 Source: the unlearning step of Wang et al. 2019 (Neural Cleanse), section VI-C, with the softened

@@ -11,13 +11,20 @@ from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.splits import stratified_parts, stratified_sample
 from hardener.errors import InconclusiveError, UsageError
+from hardener.measuring.quality import Counts
+from hardener.measuring.suitability import check_accuracy, check_others
 from hardener.model.classifier import Classifier, data_identity
 from hardener.model.files import PLAN_KEY
 from hardener.model.gradients import differentiable, of_any_number, torch_device
 from hardener.model.runtime import choose_provider
 from hardener.model.training import trainable, trained_weights, with_weights
 from hardener.progress import Progress, counting, silent
-from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps, choose_round
+from hardener.repairing.choice import (
+    SMALL_SUCCESS,
+    another_round_helps,
+    choose_round,
+    small_trigger_left,
+)
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
 from hardener.repairing.searching import Search
 from hardener.repairing.strengthening import strengthened
@@ -64,7 +71,10 @@ def repair(
     streamed.
 
     Writes `output` and, beside it, a JSON file. Writes nothing where the scan found nothing, no
-    round holds the budget, or too much of the attack is left: `outcome` says which.
+    round holds the budget, or too much of the attack is left: `outcome` says which. Too much is
+    left where, on the reporting images, triggers of a second search, stronger versions of them
+    or the scan's own succeed more than allowed, or where a small trigger still works on the
+    chosen round's model.
 
     Args:
         model: the ONNX classifier that was scanned, or one pruned from it, whose zeroed weights
@@ -86,6 +96,9 @@ def repair(
 
     Raises:
         HardenError: the scan is of another model, or an argument cannot be used.
+        InconclusiveError: there are too few images, or too few that the model knows or that are
+            of other classes than a target, or the second search came to no trigger that
+            works on the model as it came, by which the repair could be measured.
     """
     check_outputs(output, model, data, scan)
     _check_arguments(max_accuracy_drop, max_attack_success, rounds)
@@ -117,13 +130,16 @@ def repair(
         return result
 
     fitted, chosen_on, reported_on = stratified_parts(source.labels, seed)
+    for indices in (chosen_on, reported_on):
+        check_others(source.labels[indices], targets, str(data))
     fitted = _affordable(fitted, source.labels, classifier, seed)
     images = classifier.images_of(source, fitted)
+    triggers = load_working_triggers(scan, scanned, LEAST_SUCCESS)
     models, found, trial = _repaired(
         classifier,
         source,
         scanned,
-        load_working_triggers(scan, scanned, LEAST_SUCCESS),
+        triggers,
         images,
         chosen_on,
         rounds,
@@ -131,6 +147,7 @@ def repair(
         chosen_provider,
         seed,
         progress,
+        force=force,
     )
     result = result.model_copy(
         update={
@@ -141,7 +158,7 @@ def repair(
             "chosen_on": len(chosen_on),
         }
     )
-    position = choose_round(found, max_accuracy_drop, len(chosen_on))
+    position = choose_round(found, max_accuracy_drop)
     if position is None and force:
         position = max(range(1, len(found)), key=lambda row: found[row].accuracy)
     if position is None:
@@ -149,13 +166,15 @@ def repair(
     progress("reporting", 0, 2)
     before, _ = trial.counts(classifier.proto, reported_on)
     progress("reporting", 1, 2)
-    after, _ = trial.counts(models[position], reported_on)
+    suspicious = [trigger for trigger in triggers if _made_suspicious(trigger, scanned)]
+    after, seen = trial.counts(models[position], reported_on, suspicious)
     progress("reporting", 2, 2)
-    report = _report(before, after, max_accuracy_drop)
+    report = _report(before, after, sum(seen, Counts()), max_accuracy_drop)
     result = result.model_copy(update={"chosen_round": position, **report})
-    if not force and not report["within_budget"]:
+    if not force and not result.within_budget:
         return result
-    if not force and report["attack_success_rate_after"] > max_attack_success:
+    too_much = _most_left(result) > max_attack_success or small_trigger_left(found[position])
+    if not force and too_much:
         return result.model_copy(update={"outcome": "attack-left"})
     return write_hardened(models[position], result, output, classifier.model.external)
 
@@ -172,10 +191,12 @@ def _repaired(
     provider: str,
     seed: int,
     progress: Progress,
+    *,
+    force: bool,
 ) -> tuple[list[onnx.ModelProto], list[RepairRound], Trial]:
     """The model as it came and after each round, what was measured of each, and with what."""
     search = Search(
-        images[:: max(1, len(images) // _SEARCHED_IMAGES)],
+        images[:: -(-len(images) // _SEARCHED_IMAGES)],
         classifier.preprocessing,
         tuple(dict.fromkeys(trigger.label for trigger in triggers)),
         torch_device(provider),
@@ -184,11 +205,16 @@ def _repaired(
     frozen = differentiable(
         classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
     )
-    kinds = {evidence.label: evidence.kind for evidence in scanned.labels}
-    others = search.triggers(frozen, seed + 1, advance)
-    unseen = [trigger for trigger in others if kind_of(trigger) == kinds[trigger.label]]
-    trial = Trial(classifier, source, provider, unseen)
+    # The scan's own seed never comes again: it would give the scan's own triggers.
+    searched = scanned.seed + seed + 1
+    others = search.triggers(frozen, searched, advance)
+    _, counts = Trial(classifier, source, provider, ()).counts(classifier.proto, chosen_on, others)
+    by_trigger = dict(zip(others, counts, strict=True))
+    trial = Trial(classifier, source, provider, _measuring(by_trigger, scanned, force))
     attacked, counts = trial.counts(classifier.proto, chosen_on, triggers)
+    if not force:
+        accuracy = attacked.clean.correct / attacked.clean.n
+        check_accuracy(accuracy, scanned.accuracy, "these images")
     found = [round_of(attacked, dict(zip(triggers, counts, strict=True)), scanned, 0)]
     models, pool = [classifier.proto], [*triggers, *map(strengthened, triggers)]
 
@@ -209,7 +235,7 @@ def _repaired(
             keep_zeros=PLAN_KEY in classifier.model.metadata,
         )
         models.append(with_weights(classifier.proto, trained_weights(graph)))
-        left = search.triggers(network, seed + 1 + number, advance)
+        left = search.triggers(network, searched + number, advance)
         attacked, counts = trial.counts(models[-1], chosen_on, left)
         by_trigger = dict(zip(left, counts, strict=True))
         found.append(round_of(attacked, by_trigger, scanned, len(pool)))
@@ -218,6 +244,46 @@ def _repaired(
         more = [t for t in left if by_trigger[t].hits > SMALL_SUCCESS * by_trigger[t].others]
         pool += [*more, *map(strengthened, more)]
     return models, found, trial
+
+
+def _made_suspicious(trigger: SyntheticTrigger, scanned: ScanResult) -> bool:
+    """Whether it is of the kind that made the scan suspect its label."""
+    return any(
+        evidence.label == trigger.label and evidence.kind == kind_of(trigger)
+        for evidence in scanned.labels
+    )
+
+
+def _measuring(
+    counts: Mapping[SyntheticTrigger, Counts], scanned: ScanResult, force: bool
+) -> list[SyntheticTrigger]:
+    """One trigger a label to measure by: of the kind that made it suspicious, if that works.
+
+    Args:
+        counts: of triggers of every kind, on the model as it came.
+        scanned: the scan.
+        force: takes the suspicious kind where none works.
+
+    Raises:
+        InconclusiveError: none of a label's triggers works, so that its success after the repair
+            would say nothing.
+    """
+    chosen: dict[int, SyntheticTrigger] = {}
+    for trigger in sorted(counts, key=lambda trigger: not _made_suspicious(trigger, scanned)):
+        found = counts[trigger]
+        if found.hits >= LEAST_SUCCESS * found.others:
+            chosen.setdefault(trigger.label, trigger)
+    for trigger in counts:
+        if trigger.label in chosen or not _made_suspicious(trigger, scanned):
+            continue
+        if not force:
+            raise InconclusiveError(
+                f"a second search came to no trigger that sends {LEAST_SUCCESS:.0%} of the images "
+                f"to label {trigger.label} on the model as it came: no repair could be measured by "
+                "it; use more images or another --seed (--force repairs all the same)"
+            )
+        chosen[trigger.label] = trigger
+    return list(chosen.values())
 
 
 def _check_arguments(max_accuracy_drop: float, max_attack_success: float, rounds: int) -> None:
@@ -240,14 +306,39 @@ def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, see
     return indices[stratified_sample(labels[indices], max(1, allowed), seed)]
 
 
-def _report(before: Attacked, after: Attacked, max_accuracy_drop: float) -> dict[str, Any]:
-    """The result's fields that come from the reporting images."""
+def _most_left(result: RepairResult) -> float:
+    """Highest success of any triggers on the reporting images after the repair."""
+    rates = (
+        result.attack_success_rate_after,
+        result.strengthened_success_rate_after,
+        result.scan_success_rate_after,
+    )
+    return max(rate for rate in rates if rate is not None)
+
+
+def _report(
+    before: Attacked, after: Attacked, seen: Counts, max_accuracy_drop: float
+) -> dict[str, Any]:
+    """The result's fields that come from the reporting images.
+
+    Args:
+        before: counts of the model as it came.
+        after: of the repaired one.
+        seen: of the repaired one under the scan's triggers.
+        max_accuracy_drop: the budget.
+    """
     fields: dict[str, Any] = {"reported_on": before.clean.n}
     for word, attacked in (("before", before), ("after", after)):
         clean, unseen = attacked.clean, attacked.unseen
         fields[f"accuracy_{word}"] = clean.correct / clean.n
-        fields[f"attack_success_rate_{word}"] = unseen.hits / max(1, unseen.others)
+        fields[f"attack_success_rate_{word}"] = _success(unseen)
         fields[f"robust_accuracy_{word}"] = unseen.robust / max(1, unseen.others)
+    fields["strengthened_success_rate_after"] = _success(after.strengthened)
+    fields["scan_success_rate_after"] = _success(seen)
     lost = fields["accuracy_before"] - fields["accuracy_after"]
     fields["within_budget"] = lost <= max_accuracy_drop + _ROUNDING
     return fields
+
+
+def _success(counts: Counts) -> float:
+    return counts.hits / max(1, counts.others)

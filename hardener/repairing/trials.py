@@ -102,6 +102,7 @@ def round_of(
         attack_success_rate=unseen.hits / max(1, unseen.others),
         robust_accuracy=unseen.robust / max(1, unseen.others),
         strengthened_success_rate=strong.hits / max(1, strong.others),
+        strengthened_tries=strong.others,
         patch_relative_size=min(masks) / median_l1 if masks else None,
         additive_relative_size=min(norms) / median_l2 if norms else None,
         warp_relative_size=min(warps) / median_rms if warps else None,

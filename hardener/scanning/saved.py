@@ -84,12 +84,20 @@ def load_scan(folder: Path) -> ScanResult:
     """Reads a finished scan.
 
     Raises:
-        DataError: the folder holds no scan of this schema.
+        DataError: the folder holds no scan of this schema, or one that suspects labels that it
+            did not invert.
     """
     path = folder / SCAN_FILE
     if not is_regular(path):
         raise DataError(f"{path} does not exist: run harden scan first")
-    return ScanResult.read(path)
+    scanned = ScanResult.read(path)
+    inverted = {evidence.label for evidence in scanned.labels}
+    unknown = {scanned.suspect, *scanned.targets} - inverted
+    if unknown:
+        raise DataError(
+            f"{path} suspects label {min(unknown)} and has no evidence of it: scan again"
+        )
+    return scanned
 
 
 def load_synthetic_triggers(

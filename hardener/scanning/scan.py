@@ -78,8 +78,9 @@ def scan(
 ) -> ScanResult:
     """Looks for a backdoor and for the channels that carry it.
 
-    Writes `scan.json` and `triggers/label-NN.npz` into `output`. Images for the search (at most
-    512, and 1 GiB) are kept in memory; all others are streamed.
+    Writes `scan.json` and of each label a patch (`triggers/label-NN.npz`), an additive trigger
+    (`additive-NN.npz`) and a warp (`warp-NN.npz`), each with a picture, into `output`. Images for
+    the search (at most 512, and 1 GiB) are kept in memory; all others are streamed.
 
     Args:
         model: an ONNX classifier.

@@ -5,6 +5,10 @@ classes are simply easy to reach. Three things must agree here: the trigger is s
 median of all labels, it is an outlier, and it works on images it was not fitted on. Patches,
 additive triggers and warps are judged alike, each beside its own kind; the most suspicious kind
 speaks for a label.
+
+Where a search fails, its trigger's size bounds from below what would work. Most warps fail, so that
+their median is such a bound, and grows with the steps of the search: `EVEN_RELATIVE_SIZE` holds for
+the default budget alone.
 """
 
 from collections.abc import Sequence
@@ -169,6 +173,7 @@ def judge(
     doubts += _doubts_on_trying(untested)
     for kind in evidence:
         doubts += _doubts_on_search(labels, kind)
+    doubts += _doubts_on_reach(labels, evidence)
     doubts += _doubts_on_size(patches, pixels)
     doubts += [_Doubt(sentence, False) for sentence in unseen]
     kinds = tuple(kind.kind for kind in more)
@@ -240,6 +245,16 @@ def _doubts_on_trying(untested: Sequence[int]) -> list[_Doubt]:
         return []
     said = ", ".join(map(str, untested))
     return [_Doubt(f"label {said}: no images of other classes to try it on", False)]
+
+
+def _doubts_on_reach(labels: Sequence[int], evidence: Sequence[Evidence]) -> list[_Doubt]:
+    """Where neither a patch nor a faint change that works was found: that label was not tested."""
+    tried = [kind.success for kind in evidence if kind.kind != "warp"]
+    failed = np.max(tried, axis=0) < LEAST_SUCCESS
+    if not failed.any():
+        return []
+    said = ", ".join(str(labels[position]) for position in map(int, np.flatnonzero(failed)))
+    return [_Doubt(f"label {said}: no trigger that works was found, of any size", False)]
 
 
 def _doubts_on_search(labels: Sequence[int], evidence: Evidence) -> list[_Doubt]:

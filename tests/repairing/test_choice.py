@@ -20,6 +20,7 @@ def _round(
         patch_relative_size=patch,
         additive_relative_size=None,
         warp_relative_size=warp,
+        strengthened_tries=1000,
     )
 
 
@@ -48,26 +49,26 @@ def test_another_round_follows_while_it_helps() -> None:
 
 
 def test_the_model_as_it_came_is_never_chosen() -> None:
-    assert choose_round([BEFORE], 1.0, 1000) is None
+    assert choose_round([BEFORE], 1.0) is None
 
 
 def test_no_round_over_budget_is_chosen() -> None:
     rounds = [BEFORE, _round(0.95, 0.0, 0.9)]
-    assert choose_round(rounds, 0.01, 1000) is None
-    assert choose_round(rounds, 0.02, 1000) == 1
+    assert choose_round(rounds, 0.01) is None
+    assert choose_round(rounds, 0.02) == 1
 
 
 def test_the_budget_is_not_lost_to_rounding() -> None:
-    assert choose_round([_round(0.97, 1, 0), _round(0.96, 0, 0.9)], 0.97 - 0.96, 1000) == 1
+    assert choose_round([_round(0.97, 1, 0), _round(0.96, 0, 0.9)], 0.97 - 0.96) == 1
 
 
 def test_a_model_that_no_longer_answers_comes_first() -> None:
     rounds = [BEFORE, _round(0.97, 0.0, 0.95, patch=0.2), _round(0.965, 0.01, 0.9, patch=0.9)]
-    assert choose_round(rounds, 0.01, 1000) == 2
-    assert choose_round(rounds, 0.001, 1000) == 1
+    assert choose_round(rounds, 0.01) == 2
+    assert choose_round(rounds, 0.001) == 1
 
 
 def test_of_equal_attack_success_the_higher_robust_accuracy_wins() -> None:
     rounds = [BEFORE, _round(0.97, 0.002, 0.96), _round(0.97, 0.001, 0.90)]
-    assert choose_round(rounds, 0.01, 1000) == 1
-    assert choose_round([BEFORE, _round(0.97, 0.2, 0.96), rounds[2]], 0.01, 1000) == 2
+    assert choose_round(rounds, 0.01) == 1
+    assert choose_round([BEFORE, _round(0.97, 0.2, 0.96), rounds[2]], 0.01) == 2

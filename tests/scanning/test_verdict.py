@@ -182,3 +182,23 @@ def test_an_output_that_was_not_looked_at_is_never_clean() -> None:
     )
     assert judgement.verdict == "inconclusive"
     assert said in judgement.reasons
+
+
+def test_a_label_that_no_search_reaches_keeps_a_model_from_being_clean() -> None:
+    patches = WORKS.copy()
+    patches[5] = 0.1
+    additive = np.ones_like(WORKS)
+    additive[5] = 0.2
+
+    def judged(additive: FloatArray) -> Judgement:
+        evidence = [
+            Evidence("patch", EVEN, patches),
+            Evidence("additive", EVEN, additive),
+            Evidence("warp", EVEN, WORKS),
+        ]
+        return judge(range(43), evidence, classes=43, accuracy=0.97, images=4380, pixels=1024)
+
+    assert judged(np.ones_like(WORKS)).verdict == "clean"
+    judgement = judged(additive)
+    assert judgement.verdict == "inconclusive"
+    assert "label 5: no trigger that works was found, of any size" in judgement.reasons
