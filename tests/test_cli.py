@@ -896,3 +896,57 @@ def test_ctrl_c_is_said_in_one_line(signs_victim: Path, signs: Path, tmp_path: P
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert not (tmp_path / "s" / "scan.json").exists()
+
+
+@pytest.mark.parametrize("command", ["prune", "repair"])
+@pytest.mark.parametrize(
+    ("of_target_alone", "said"),
+    [(False, "right and got"), (True, "attack success would mean nothing")],
+)
+def test_nothing_is_hardened_by_images_that_prove_nothing(
+    small: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    of_target_alone: bool,
+    said: str,
+) -> None:
+    model, scan, data = small
+    with np.load(data) as archive:
+        images, labels = archive["images"], archive["labels"]
+    target = json.loads((scan / "scan.json").read_text())["targets"][0]
+    wrong = (labels + 1) % (labels.max() + 1)
+    other, output = tmp_path / "other.npz", tmp_path / "h.onnx"
+    np.savez(
+        other, images=images, labels=np.full_like(labels, target) if of_target_alone else wrong
+    )
+    arguments = [command, str(model), "--scan", str(scan), "--data", str(other), "-o", str(output)]
+    assert run([*arguments, "--quiet"]) == 3
+    assert said in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("command", ["prune", "repair"])
+def test_a_scan_that_suspects_what_it_did_not_invert_is_refused(
+    small: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    model, scan, data = small
+    document = json.loads((scan / "scan.json").read_text())
+    (tmp_path / "scan").mkdir()
+    (tmp_path / "scan" / "scan.json").write_text(json.dumps(document | {"targets": [999]}))
+    output = tmp_path / "h.onnx"
+    arguments = [command, str(model), "--scan", str(tmp_path / "scan"), "--data", str(data)]
+    assert run([*arguments, "-o", str(output)]) == 2
+    assert "suspects label 999 and has no evidence of it" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_sent_to_export(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], signs: Path
+) -> None:
+    checkpoint = tmp_path / "model.safetensors"
+    checkpoint.write_bytes(b"\x10" + bytes(200))
+    assert run(["scan", str(checkpoint), "--data", str(signs), "-o", str(tmp_path / "s")]) == 2
+    assert "harden export first" in capsys.readouterr().err
