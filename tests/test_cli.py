@@ -705,6 +705,8 @@ def test_a_guard_may_be_guarded_again_but_has_one_alarm(
     [
         (["--max-accuracy-drop", "0"], 1, "over-budget"),
         (["--max-accuracy-drop", "1", "--max-attack-success", "0"], 1, "attack-left"),
+        # A small trigger still works after this one round.
+        (["--max-accuracy-drop", "1", "--max-attack-success", "1"], 1, "attack-left"),
         (["--max-accuracy-drop", "0", "--force"], 0, "written"),
     ],
 )

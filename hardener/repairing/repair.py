@@ -44,7 +44,7 @@ DEFAULT_ROUNDS = 4
 _LEAST_IMAGES = 100
 _LARGEST_FITTED_BYTES = 1 << 30
 _SEARCHED_IMAGES = 512
-"""Of more, every second, third and so on is searched on, so that twice as many are never reached."""
+"""Of more, every second, third and so on is searched on: fewer than twice as many."""
 
 _ROUNDING = 1e-9
 
