@@ -84,6 +84,8 @@ def main(
 
 def _make(name: str, splits: Mapping[Part, Split], folder: Path, seed: int) -> None:
     recipe, weights = RECIPES[name], folder / f"{name}.safetensors"
+    # One of an earlier training would pass for this one's, were the export interrupted.
+    (folder / f"{name}.onnx").unlink(missing_ok=True)
     train(name, recipe, splits, folder / name, folder / "checkpoints", seed)
     export(weights, recipe.as_json()["architecture"], folder / f"{name}.onnx")
 

@@ -28,7 +28,7 @@ from hardener.repairing.choice import (
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
 from hardener.repairing.searching import Search
 from hardener.repairing.strengthening import strengthened
-from hardener.repairing.trials import Attacked, Trial, round_of
+from hardener.repairing.trials import Attacked, Trial, measured_by, round_of
 from hardener.results import RepairResult, RepairRound, ScanResult
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import (
@@ -168,7 +168,8 @@ def repair(
     progress("reporting", 0, 2)
     before, _ = trial.counts(classifier.proto, reported_on)
     progress("reporting", 1, 2)
-    suspicious = [trigger for trigger in triggers if _made_suspicious(trigger, scanned)]
+    kinds = {evidence.label: evidence.kind for evidence in scanned.labels}
+    suspicious = [trigger for trigger in triggers if kinds[trigger.label] == kind_of(trigger)]
     after, seen = trial.counts(models[position], reported_on, suspicious)
     progress("reporting", 2, 2)
     report = _report(before, after, sum(seen, Counts()), max_accuracy_drop)
@@ -212,7 +213,8 @@ def _repaired(
     others = search.triggers(frozen, searched, advance)
     _, counts = Trial(classifier, source, provider, ()).counts(classifier.proto, chosen_on, others)
     by_trigger = dict(zip(others, counts, strict=True))
-    trial = Trial(classifier, source, provider, _measuring(by_trigger, scanned, force))
+    kinds = {evidence.label: evidence.kind for evidence in scanned.labels}
+    trial = Trial(classifier, source, provider, measured_by(by_trigger, kinds, force=force))
     attacked, counts = trial.counts(classifier.proto, chosen_on, triggers)
     if not force:
         accuracy = attacked.clean.correct / attacked.clean.n
@@ -246,46 +248,6 @@ def _repaired(
         more = [t for t in left if by_trigger[t].hits > SMALL_SUCCESS * by_trigger[t].others]
         pool += [*more, *map(strengthened, more)]
     return models, found, trial
-
-
-def _made_suspicious(trigger: SyntheticTrigger, scanned: ScanResult) -> bool:
-    """Whether it is of the kind that made the scan suspect its label."""
-    return any(
-        evidence.label == trigger.label and evidence.kind == kind_of(trigger)
-        for evidence in scanned.labels
-    )
-
-
-def _measuring(
-    counts: Mapping[SyntheticTrigger, Counts], scanned: ScanResult, force: bool
-) -> list[SyntheticTrigger]:
-    """One trigger a label to measure by: of the kind that made it suspicious, if that works.
-
-    Args:
-        counts: of triggers of every kind, on the model as it came.
-        scanned: the scan.
-        force: takes the suspicious kind where none works.
-
-    Raises:
-        InconclusiveError: none of a label's triggers works, so that its success after the repair
-            would say nothing.
-    """
-    chosen: dict[int, SyntheticTrigger] = {}
-    for trigger in sorted(counts, key=lambda trigger: not _made_suspicious(trigger, scanned)):
-        found = counts[trigger]
-        if found.hits >= LEAST_SUCCESS * found.others:
-            chosen.setdefault(trigger.label, trigger)
-    for trigger in counts:
-        if trigger.label in chosen or not _made_suspicious(trigger, scanned):
-            continue
-        if not force:
-            raise InconclusiveError(
-                f"a second search came to no trigger that sends {LEAST_SUCCESS:.0%} of the images "
-                f"to label {trigger.label} on the model as it came: no repair could be measured by "
-                "it; use more images or another --seed (--force repairs all the same)"
-            )
-        chosen[trigger.label] = trigger
-    return list(chosen.values())
 
 
 def _check_arguments(max_accuracy_drop: float, max_attack_success: float, rounds: int) -> None:

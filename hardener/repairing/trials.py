@@ -12,11 +12,12 @@ from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN
 from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp
+from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, open_full
 from hardener.repairing.strengthening import strengthened
-from hardener.results import RepairRound, ScanResult
-from hardener.scanning.saved import SyntheticTrigger
+from hardener.results import RepairRound, ScanResult, TriggerKind
+from hardener.scanning.saved import SyntheticTrigger, kind_of
 from hardener.scanning.verdict import LEAST_SUCCESS
 
 
@@ -72,6 +73,38 @@ class Trial:
         count = len(self.unseen)
         unseen, strong = sum(others[:count], Counts()), sum(others[count : 2 * count], Counts())
         return Attacked(clean, unseen, strong), others[2 * count :]
+
+
+def measured_by(
+    counts: Mapping[SyntheticTrigger, Counts], kinds: Mapping[int, TriggerKind], *, force: bool
+) -> list[SyntheticTrigger]:
+    """One trigger a label to measure a repair by: of the suspicious kind, if that works.
+
+    Args:
+        counts: of triggers of every kind, on the model as it came.
+        kinds: which kind made each label suspicious.
+        force: takes that kind where none works.
+
+    Raises:
+        InconclusiveError: none of a label's triggers works, so that its success after the repair
+            would say nothing.
+    """
+    chosen: dict[int, SyntheticTrigger] = {}
+    for trigger in sorted(counts, key=lambda found: kind_of(found) != kinds[found.label]):
+        found = counts[trigger]
+        if found.hits >= LEAST_SUCCESS * found.others:
+            chosen.setdefault(trigger.label, trigger)
+    for trigger in counts:
+        if trigger.label in chosen or kind_of(trigger) != kinds[trigger.label]:
+            continue
+        if not force:
+            raise InconclusiveError(
+                f"a second search came to no trigger that sends {LEAST_SUCCESS:.0%} of the images "
+                f"to label {trigger.label} on the model as it came: no repair could be measured by "
+                "it; use more images or another --seed (--force repairs all the same)"
+            )
+        chosen[trigger.label] = trigger
+    return list(chosen.values())
 
 
 def round_of(
