@@ -11,6 +11,9 @@ SMALL_RELATIVE_SIZE = 0.5
 SMALL_SUCCESS = 0.01
 """More success of triggers that were not trained on, made stronger, means another round."""
 
+LARGE_SUCCESS = 0.1
+"""As much success of those means another round even where the last one did little."""
+
 _ROUNDING = 1e-9
 
 
@@ -23,13 +26,13 @@ def another_round_helps(rounds: Sequence[RepairRound]) -> bool:
     """Whether the last round's model still answers, and not only as it will after any round.
 
     A trigger that shows what its label really looks like keeps some success for ever: where no
-    small trigger is left, the last round must have halved the success.
+    small trigger is left and the success is low, the last round must have halved it.
 
     Args:
         rounds: in order, at least two; the first is the model as it came.
     """
     before, last = rounds[-2:]
-    if small_trigger_left(last):
+    if small_trigger_left(last) or last.strengthened_success_rate > LARGE_SUCCESS:
         return True
     return answers_still(last) and _halved(before, last)
 

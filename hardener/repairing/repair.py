@@ -40,7 +40,7 @@ from hardener.scanning.saved import (
 from hardener.scanning.verdict import LEAST_SUCCESS
 from hardener.writing import check_outputs, write_hardened
 
-DEFAULT_ROUNDS = 4
+DEFAULT_ROUNDS = 6
 _LEAST_IMAGES = 100
 _LARGEST_FITTED_BYTES = 1 << 30
 _SEARCHED_IMAGES = 512

@@ -45,6 +45,7 @@ def test_another_round_follows_while_it_helps() -> None:
     fell = _round(0.97, 0.1, 0.8)
     assert another_round_helps([BEFORE, fell])
     assert not another_round_helps([BEFORE, fell, _round(0.97, 0.09, 0.8)])
+    assert another_round_helps([BEFORE, _round(0.97, 0.2, 0.8), _round(0.97, 0.11, 0.8)])
     assert another_round_helps([BEFORE, fell, _round(0.97, 0.09, 0.8, patch=0.2)])
 
 
