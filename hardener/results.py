@@ -262,6 +262,11 @@ class ScanResult(Run):
     channels: tuple[ChannelEvidence, ...]
     reasons: tuple[str, ...]
 
+    @property
+    def kinds(self) -> dict[int, TriggerKind]:
+        """Of each inverted label the most suspicious kind of trigger."""
+        return {evidence.label: evidence.kind for evidence in self.labels}
+
 
 class SweepRow(_Frozen):
     """What one threshold gives; rates are fractions. No threshold: the model as it came.

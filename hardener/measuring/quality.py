@@ -44,6 +44,11 @@ class Counts:
     hits: int = 0
     robust: int = 0
 
+    @property
+    def success_rate(self) -> float:
+        """Of the attack; 0 where there were no images to try it on."""
+        return self.hits / max(1, self.others)
+
     def __add__(self, more: "Counts") -> "Counts":
         return Counts(
             self.n + more.n,

@@ -168,7 +168,7 @@ def repair(
     progress("reporting", 0, 2)
     before, _ = trial.counts(classifier.proto, reported_on)
     progress("reporting", 1, 2)
-    kinds = {evidence.label: evidence.kind for evidence in scanned.labels}
+    kinds = scanned.kinds
     suspicious = [trigger for trigger in triggers if kinds[trigger.label] == kind_of(trigger)]
     after, seen = trial.counts(models[position], reported_on, suspicious)
     progress("reporting", 2, 2)
@@ -213,8 +213,8 @@ def _repaired(
     others = search.triggers(frozen, searched, advance)
     _, counts = Trial(classifier, source, provider, ()).counts(classifier.proto, chosen_on, others)
     by_trigger = dict(zip(others, counts, strict=True))
-    kinds = {evidence.label: evidence.kind for evidence in scanned.labels}
-    trial = Trial(classifier, source, provider, measured_by(by_trigger, kinds, force=force))
+    measuring = measured_by(by_trigger, scanned.kinds, force=force)
+    trial = Trial(classifier, source, provider, measuring)
     attacked, counts = trial.counts(classifier.proto, chosen_on, triggers)
     if not force:
         accuracy = attacked.clean.correct / attacked.clean.n
@@ -295,14 +295,10 @@ def _report(
     for word, attacked in (("before", before), ("after", after)):
         clean, unseen = attacked.clean, attacked.unseen
         fields[f"accuracy_{word}"] = clean.correct / clean.n
-        fields[f"attack_success_rate_{word}"] = _success(unseen)
+        fields[f"attack_success_rate_{word}"] = unseen.success_rate
         fields[f"robust_accuracy_{word}"] = unseen.robust / max(1, unseen.others)
-    fields["strengthened_success_rate_after"] = _success(after.strengthened)
-    fields["scan_success_rate_after"] = _success(seen)
+    fields["strengthened_success_rate_after"] = after.strengthened.success_rate
+    fields["scan_success_rate_after"] = seen.success_rate
     lost = fields["accuracy_before"] - fields["accuracy_after"]
     fields["within_budget"] = lost <= max_accuracy_drop + _ROUNDING
     return fields
-
-
-def _success(counts: Counts) -> float:
-    return counts.hits / max(1, counts.others)

@@ -132,9 +132,9 @@ def round_of(
     return RepairRound(
         triggers=triggers,
         accuracy=clean.correct / clean.n,
-        attack_success_rate=unseen.hits / max(1, unseen.others),
+        attack_success_rate=unseen.success_rate,
         robust_accuracy=unseen.robust / max(1, unseen.others),
-        strengthened_success_rate=strong.hits / max(1, strong.others),
+        strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
         patch_relative_size=min(masks) / median_l1 if masks else None,
         additive_relative_size=min(norms) / median_l2 if norms else None,
