@@ -66,7 +66,9 @@ def _row(model: Path, name: str, data: Path, work: Path) -> dict[str, Any]:
         "seconds": round(seconds, 1),
     }
     for word, written in (("before", model), ("after", output)):
-        accuracy, attacked, robust = rates(written if written.is_file() else model, attack)
+        accuracy, attacked, robust = rates(
+            written if written.is_file() else model, gtsrb() / "gtsrb32-test.zip", attack
+        )
         row[word] = {
             "accuracy": accuracy.model_dump(),
             "attack_success_rate": attacked.model_dump() if attacked else None,

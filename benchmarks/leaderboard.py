@@ -227,7 +227,9 @@ def _row(
         nothing = None if before.attack_success_rate is None else 0.5
         return replace(before, method=method, outcome=outcome, rating=nothing, seconds=seconds)
     accuracy, attacked, robust = rates(
-        model if before is None else output, attack_of(name, model.parent)
+        model if before is None else output,
+        gtsrb() / "gtsrb32-test.zip",
+        attack_of(name, model.parent),
     )
     found = None
     if before is not None and attacked is not None:
@@ -245,14 +247,14 @@ def _row(
     )
 
 
-def rates(model: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:
-    """Accuracy, attack success rate and robust accuracy on the test images.
+def rates(model: Path, data: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:
+    """Accuracy, attack success rate and robust accuracy on a set of images.
 
     The attack counts on images whose true label is not the one that it wants.
     """
     classifier = open_classifier(model)
     runner = open_full(classifier.proto, classifier.signature, "cpu")
-    source = classifier.open_data(gtsrb() / "gtsrb32-test.zip")
+    source = classifier.open_data(data)
 
     def predicted(images: FloatArray) -> IntArray:
         labels: IntArray = runner.run(classifier.feeds(images))[0].argmax(axis=1)
@@ -271,15 +273,9 @@ def rates(model: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:
         hits += int((said == wanted)[counted].sum())
         kept += int((said == batch.labels)[counted].sum())
     accuracy = wilson(right, len(source))
-    return (
-        (accuracy, wilson(hits, others), wilson(kept, others))
-        if others
-        else (
-            accuracy,
-            None,
-            None,
-        )
-    )
+    if not others:
+        return accuracy, None, None
+    return accuracy, wilson(hits, others), wilson(kept, others)
 
 
 def _ceiling(folder: Path, name: str) -> dict[str, float] | None:
@@ -288,7 +284,7 @@ def _ceiling(folder: Path, name: str) -> dict[str, float] | None:
     clean = folder / f"{name.split('-', maxsplit=1)[0]}-gtsrb-vanilla.onnx"
     if not isinstance(attack, Attack) or not clean.is_file():
         return None
-    _, _, robust = rates(clean, attack)
+    _, _, robust = rates(clean, gtsrb() / "gtsrb32-test.zip", attack)
     return robust.model_dump() if robust else None
 
 

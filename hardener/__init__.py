@@ -1,10 +1,10 @@
 """hardener: takes backdoors out of ONNX image classifiers before they ship.
 
     >>> import hardener
-    >>> found = hardener.scan(Path("model.onnx"), Path("clean.zip"), Path("scan"))
+    >>> found = hardener.scan("model.onnx", "clean.zip", "scan")
     >>> found.verdict, found.targets
     ('backdoored', (8,))
-    >>> hardener.prune(Path("model.onnx"), Path("scan"), Path("clean.zip"), Path("hard.onnx"))
+    >>> hardener.repair("model.onnx", "scan", "clean.zip", "hardened.onnx")
 
 Everything the commands do is one call here: `export`, `scan`, `prune`, `prune_channels`,
 `repair`, `bench`, `inspect` and `demo` write the same files and return the frozen documents of

@@ -345,7 +345,7 @@ def repair(
     ] = 0.1,
     rounds: Annotated[
         int, typer.Option(help="At most so many rounds of distilling and inverting again.")
-    ] = 4,
+    ] = 6,
     force: Annotated[
         bool,
         typer.Option(

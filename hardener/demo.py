@@ -6,6 +6,7 @@ from pathlib import Path
 from hardener.benching.bench import bench
 from hardener.data.signs import CLASS_NAMES, write_signs
 from hardener.errors import InconclusiveError, UsageError
+from hardener.files import FileName
 from hardener.model.exporting import export
 from hardener.progress import Progress, silent
 from hardener.repairing.repair import repair
@@ -19,7 +20,7 @@ _VICTIM = "alexnet-signs-badnets"
 
 
 def demo(
-    output: Path,
+    output: FileName,
     *,
     provider: str = "auto",
     seed: int = 0,
@@ -38,6 +39,7 @@ def demo(
     Raises:
         HardenError: the bundled files are missing or the folder cannot be written.
     """
+    output = Path(output)
     architecture, weights = _victim_files()
     clean, test = output / "clean.npz", output / "test.npz"
     model, scanned, hardened = output / "model.onnx", output / "scan", output / "hardened.onnx"

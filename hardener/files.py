@@ -8,10 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from hardener.errors import DataError, UsageError
 
 _CHUNK_BYTES = 1 << 20
+
+FileName: TypeAlias = str | os.PathLike[str]
+"""What callers may name a file or folder by."""
 
 
 def check_writable(target: Path) -> None:
@@ -26,10 +30,14 @@ def check_writable(target: Path) -> None:
         if target.exists() and not target.is_file():
             raise UsageError(f"{target} is no regular file: name another one")
         folder = next(parent for parent in target.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            raise UsageError(f"cannot write {target}: {folder} is no folder")
+        # Permissions alone do not tell: a file system may be read-only, a name too long.
+        handle, name = _new_beside(target, folder)
+        os.close(handle)
+        Path(name).unlink()
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {target}: {reason(error)}") from error
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write {target}: {folder} is not a folder that can be written")
 
 
 def check_output(output: Path, suffix: str, *inputs: Path | None) -> None:
@@ -69,9 +77,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     check_writable(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{target.name}.", suffix=f".partial{target.suffix}", dir=target.parent
-        )
+        handle, name = _new_beside(target, target.parent)
     except OSError as error:
         raise UsageError(f"cannot write {target}: {reason(error)}") from error
     os.close(handle)
@@ -174,6 +180,13 @@ def digest_when_unchanged(path: Path) -> Callable[[], str]:
         return found
 
     return digest
+
+
+def _new_beside(target: Path, folder: Path) -> tuple[int, str]:
+    """Opens a temporary file in `folder` that can become `target`."""
+    return tempfile.mkstemp(
+        prefix=f".{target.name}.", suffix=f".partial{target.suffix}", dir=folder
+    )
 
 
 def _to_disk(path: Path) -> None:

@@ -107,3 +107,22 @@ def test_a_file_for_a_folder_is_refused(tmp_path: Path) -> None:
 def test_digests_are_those_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+def test_a_name_that_leaves_no_room_for_a_temporary_one_is_refused_before_long_work(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError, match=r"cannot write .* too long"):
+        check_writable(tmp_path / f"{'n' * 245}.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that even root cannot write")
+def test_a_folder_that_cannot_be_written_is_refused_before_long_work() -> None:
+    with pytest.raises(UsageError, match=r"cannot write /proc/result\.json"):
+        check_writable(Path("/proc/result.json"))
+
+
+def test_looking_whether_a_file_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new folder" / "file.txt")
+    assert not list(tmp_path.iterdir())

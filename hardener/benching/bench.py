@@ -9,11 +9,12 @@ from hardener.benching.latency import bound_call, interleaved_times, latency_row
 from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting, input_settings
-from hardener.data.triggers import Trigger, load_trigger
+from hardener.data.triggers import Trigger
 from hardener.errors import DataError, UsageError
-from hardener.files import check_output
+from hardener.files import FileName, check_output
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Counts, Probe, measure
+from hardener.measuring.suitability import trigger_for
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.files import SOURCE_KEY
 from hardener.model.runtime import Runner, choose_provider
@@ -30,13 +31,13 @@ _SECONDS_PER_BATCH_SIZE = 10.0
 
 
 def bench(
-    models: Sequence[Path],
-    data: Path,
-    output: Path,
+    models: Sequence[FileName],
+    data: FileName,
+    output: FileName,
     *,
-    trigger: Path | None = None,
+    trigger: FileName | None = None,
     target: int | None = None,
-    scan: Path | None = None,
+    scan: FileName | None = None,
     preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
     provider: str = "auto",
     seed: int = 0,
@@ -62,12 +63,15 @@ def bench(
     """
     if not models:
         raise UsageError("no model is named")
-    check_output(
-        output, ".json", *models, data, trigger, None if scan is None else scan / SCAN_FILE
-    )
-    classifiers = [open_classifier(path, preprocessing) for path in models]
+    paths, data, output = [Path(model) for model in models], Path(data), Path(output)
+    trigger = None if trigger is None else Path(trigger)
+    scan = None if scan is None else Path(scan)
+    check_output(output, ".json", *paths, data, trigger, None if scan is None else scan / SCAN_FILE)
+    classifiers = [open_classifier(path, preprocessing) for path in paths]
     _require_one_batch_size(classifiers)
-    original = None if trigger is None else load_trigger(trigger)
+    original = None
+    if trigger is not None:
+        (original, *_) = [trigger_for(classifier, trigger) for classifier in classifiers]
     synthetic = None if scan is None else _synthetic(scan, classifiers, original, target)
     wanted = _target(target, original, synthetic, classifiers)
     settings = input_settings(original, synthetic)

@@ -8,7 +8,7 @@ import numpy as np
 from hardener.arrays import FloatArray
 from hardener.data.trigger_files import LARGEST_TRIGGER_BYTES, arrays_of, npz_of, png_of
 from hardener.errors import DataError
-from hardener.files import read_regular, reason, write_bytes
+from hardener.files import FileName, read_regular, reason, write_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,9 @@ class Trigger:
         return stamped
 
 
-def save_trigger(trigger: Trigger, path: Path) -> None:
+def save_trigger(trigger: Trigger, path: FileName) -> None:
     """Writes the trigger as `.npz` (`mask`, `pattern`, `label`) and, beside it, a PNG."""
+    path = Path(path)
     write_bytes(path, trigger_npz(trigger))
     write_bytes(path.with_suffix(".png"), trigger_png(trigger))
 
@@ -87,12 +88,13 @@ def trigger_npz(trigger: Trigger) -> bytes:
     return npz_of({"mask": trigger.mask, "pattern": trigger.pattern}, trigger.label)
 
 
-def load_trigger(path: Path) -> Trigger:
+def load_trigger(path: FileName) -> Trigger:
     """Reads a trigger saved by `save_trigger`, or any `.npz` in that format.
 
     Raises:
         DataError: the file is missing, is not such an `.npz`, or holds pickled objects.
     """
+    path = Path(path)
     try:
         content = read_regular(path, LARGEST_TRIGGER_BYTES)
     except FileNotFoundError as error:

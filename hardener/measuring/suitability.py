@@ -1,12 +1,32 @@
-"""Whether images suit a model and its scan, so that rates measured on them mean something."""
+"""Whether images and triggers suit a model, so that rates measured with them mean something."""
+
+from pathlib import Path
 
 import numpy as np
 
 from hardener.arrays import IntArray
-from hardener.errors import InconclusiveError
+from hardener.data.triggers import Trigger, load_trigger
+from hardener.errors import DataError, InconclusiveError
+from hardener.model.classifier import Classifier
 
 _LEAST_OTHERS = 10
 _LEAST_OF_SCANNED = 0.5
+
+
+def trigger_for(classifier: Classifier, path: Path) -> Trigger:
+    """Reads a trigger that is to be stamped on a model's images.
+
+    Raises:
+        DataError: it is none, or it is for images of another size.
+    """
+    trigger = load_trigger(path)
+    expected = (classifier.signature.channels, *classifier.preprocessing.size)
+    if trigger.pattern.shape != expected:
+        raise DataError(
+            f"{path} is a trigger for (C, H, W) {trigger.pattern.shape}, "
+            f"{classifier.model.path} takes {expected}"
+        )
+    return trigger
 
 
 def check_others(labels: IntArray, targets: tuple[int, ...], what: str) -> None:

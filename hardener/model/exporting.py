@@ -24,7 +24,7 @@ from hardener.data.images import ImageSource, open_images
 from hardener.data.preprocessing import LARGEST_SIDE, Preprocessing
 from hardener.data.signs import render_signs
 from hardener.errors import DataError, ModelError, UsageError
-from hardener.files import check_output
+from hardener.files import FileName, check_output
 from hardener.model.checkpoints import load_weights
 from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY
 from hardener.model.runtime import open_runner
@@ -37,16 +37,16 @@ _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def export(
-    checkpoint: Path,
+    checkpoint: FileName,
     arch: str,
-    output: Path,
+    output: FileName,
     *,
     input_size: tuple[int, int, int] | None = None,
     opset: int | None = None,
     class_names: Sequence[str] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    data: Path | None = None,
+    data: FileName | None = None,
     arch_arguments: Mapping[str, object] | None = None,
 ) -> ExportResult:
     """Writes a PyTorch classifier as ONNX with a dynamic batch.
@@ -72,6 +72,7 @@ def export(
             from PyTorch's by more than 1e-4.
         DataError: the comparison images cannot be read.
     """
+    checkpoint, output = Path(checkpoint), Path(output)
     check_output(output, ".onnx", checkpoint)
     # The architecture is the user's code and may print; standard output is for the result.
     with contextlib.redirect_stdout(sys.stderr):
@@ -93,7 +94,7 @@ def export(
         properties[CLASS_NAMES_KEY] = json.dumps(list(class_names), ensure_ascii=False)
     if preprocessing is not None:
         properties[PREPROCESSING_KEY] = preprocessing.to_json()
-    source = None if data is None else open_images(data, class_names)
+    source = None if data is None else open_images(Path(data), class_names)
     pixels = _parity_images(source, (height, width), channels)
     images = pixels if preprocessing is None else preprocessing.apply(pixels)
 

@@ -10,6 +10,7 @@ from torch import nn
 from hardener.arrays import FloatArray
 from hardener.cores import available_cores
 from hardener.errors import InconclusiveError, ModelError
+from hardener.model.blind_spots import blind_spots
 from hardener.model.differentiation.building import Plan, read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
@@ -64,7 +65,11 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
     if not np.isfinite(expected).all():
         raise InconclusiveError("the model gives values that are not finite: nothing can be said")
     if logits.shape != expected.shape or not _agree(logits, expected, proto, plan):
-        raise ModelError("torch and onnxruntime disagree on this model's logits: it is not scanned")
+        steps = blind_spots(proto, signature)
+        why = f" ({steps[0]}; around it rounding alone changes the logits)" if steps else ""
+        raise ModelError(
+            f"torch and onnxruntime disagree on this model's logits: it is not scanned{why}"
+        )
     return network
 
 

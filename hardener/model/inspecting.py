@@ -7,6 +7,7 @@ import onnx
 
 from hardener.arrays import FloatArray
 from hardener.errors import HardenError
+from hardener.files import FileName
 from hardener.model.files import PLAN_KEY, OnnxModel
 from hardener.model.gradients import differentiable
 from hardener.model.operators import operator
@@ -21,13 +22,13 @@ from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.results import Inspection, Layer, ModelIdentity
 
 
-def inspect(model: Path) -> Inspection:
+def inspect(model: FileName) -> Inspection:
     """Reads a model and tries each rewrite and the way to gradients; nothing is written.
 
     Raises:
         ModelError: the file is no image classifier in ONNX.
     """
-    loaded = load_untrusted(model)
+    loaded = load_untrusted(Path(model))
     signature = read_signature(loaded.proto)
     notes = list(signature.notes)
     refusals: dict[str, str] = {}

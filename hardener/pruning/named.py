@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hardener.errors import UsageError
+from hardener.files import FileName
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import (
     LIMITING,
@@ -22,9 +23,9 @@ from hardener.writing import check_outputs, write_hardened
 
 
 def prune_channels(
-    model: Path,
+    model: FileName,
     channels: Sequence[int],
-    output: Path,
+    output: FileName,
     *,
     layer: str | None = None,
     rewrite: str | None = None,
@@ -47,6 +48,7 @@ def prune_channels(
     Raises:
         HardenError: the model or an argument cannot be used.
     """
+    model, output = Path(model), Path(output)
     check_outputs(output, model)
     if rewrite is not None:
         check_rewrite(rewrite)

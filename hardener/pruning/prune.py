@@ -10,6 +10,7 @@ from hardener.cores import available_cores
 from hardener.data.settings import CLEAN
 from hardener.data.splits import stratified_halves
 from hardener.errors import InconclusiveError, UsageError
+from hardener.files import FileName
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.measuring.suitability import check_accuracy, check_others
 from hardener.model.classifier import Classifier, data_identity, open_full
@@ -36,10 +37,10 @@ _ROUNDING = 1e-9
 
 
 def prune(
-    model: Path,
-    scan: Path,
-    data: Path,
-    output: Path,
+    model: FileName,
+    scan: FileName,
+    data: FileName,
+    output: FileName,
     *,
     criterion: str | None = None,
     threshold: float | None = None,
@@ -99,6 +100,7 @@ def prune(
 
     Source: Cheng et al. 2020, section 5; the criteria of convolutions name their own.
     """
+    model, scan, data, output = Path(model), Path(scan), Path(data), Path(output)
     check_outputs(output, model, data, scan)
     _check_arguments(rewrite, threshold, max_accuracy_drop, max_attack_success, alarm=alarm)
     criterion = _checked_criterion(criterion, rewrite, threshold, layer)

@@ -11,6 +11,7 @@ from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.splits import stratified_parts, stratified_sample
 from hardener.errors import InconclusiveError, UsageError
+from hardener.files import FileName
 from hardener.measuring.quality import Counts
 from hardener.measuring.suitability import check_accuracy, check_others
 from hardener.model.classifier import Classifier, data_identity
@@ -50,10 +51,10 @@ _ROUNDING = 1e-9
 
 
 def repair(
-    model: Path,
-    scan: Path,
-    data: Path,
-    output: Path,
+    model: FileName,
+    scan: FileName,
+    data: FileName,
+    output: FileName,
     *,
     max_accuracy_drop: float = 0.01,
     max_attack_success: float = 0.1,
@@ -102,6 +103,7 @@ def repair(
             of other classes than a target, or the second search came to no trigger that
             works on the model as it came, by which the repair could be measured.
     """
+    model, scan, data, output = Path(model), Path(scan), Path(data), Path(output)
     check_outputs(output, model, data, scan)
     _check_arguments(max_accuracy_drop, max_attack_success, rounds)
     scanned, classifier = open_as_scanned(model, scan, preprocessing, hardened_too=True)

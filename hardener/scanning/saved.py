@@ -21,7 +21,7 @@ from hardener.data.trigger_files import LARGEST_TRIGGER_BYTES
 from hardener.data.triggers import Trigger, trigger_from_npz, trigger_npz, trigger_png
 from hardener.data.warps import Warp, warp_from_npz, warp_npz, warp_png
 from hardener.errors import DataError, UsageError
-from hardener.files import is_regular, read_regular, write_bytes
+from hardener.files import FileName, is_regular, read_regular, write_bytes
 from hardener.results import (
     AdditiveEvidence,
     LabelEvidence,
@@ -80,14 +80,14 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrig
             leftover.unlink()
 
 
-def load_scan(folder: Path) -> ScanResult:
+def load_scan(folder: FileName) -> ScanResult:
     """Reads a finished scan.
 
     Raises:
         DataError: the folder holds no scan of this schema, or one that suspects labels that it
             did not invert.
     """
-    path = folder / SCAN_FILE
+    path = Path(folder) / SCAN_FILE
     if not is_regular(path):
         raise DataError(f"{path} does not exist: run harden scan first")
     scanned = ScanResult.read(path)

@@ -12,11 +12,12 @@ from hardener.data.additive import AdditiveTrigger
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Stamp, input_settings
 from hardener.data.splits import stratified_sample
-from hardener.data.triggers import Trigger, load_trigger
+from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp
 from hardener.errors import DataError, UsageError
-from hardener.files import check_output
+from hardener.files import FileName, check_output
 from hardener.measuring.quality import Probe, measure
+from hardener.measuring.suitability import trigger_for
 from hardener.model.blind_spots import blind_spots
 from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
 from hardener.model.gradients import differentiable, torch_device
@@ -61,13 +62,13 @@ _LARGEST_FITTED_BYTES = 1 << 30
 
 
 def scan(
-    model: Path,
-    data: Path,
-    output: Path,
+    model: FileName,
+    data: FileName,
+    output: FileName,
     *,
     labels: Sequence[int] | None = None,
     layer: str | None = None,
-    known_trigger: Path | None = None,
+    known_trigger: FileName | None = None,
     preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
     provider: str = "auto",
     seed: int = 0,
@@ -102,13 +103,15 @@ def scan(
     Raises:
         HardenError: the model, the images or an argument cannot be used.
     """
+    model, data, output = Path(model), Path(data), Path(output)
+    known_trigger = None if known_trigger is None else Path(known_trigger)
     check_output(output / SCAN_FILE, ".json", model, data, known_trigger)
     classifier = open_classifier(model, preprocessing)
     wanted = _wanted_labels(labels, classifier.signature.classes)
     feature = find_feature_layer(
         classifier.proto, classifier.signature, classifier.model.shapes, layer
     )
-    original = None if known_trigger is None else _fitting_trigger(known_trigger, classifier)
+    original = None if known_trigger is None else trigger_for(classifier, known_trigger)
     inputs = (model, data, known_trigger, *classifier.model.external)
     for path in (trigger_path(output, label, kind) for label in wanted for kind in _KINDS):
         check_output(path, ".npz", *inputs)
@@ -219,16 +222,6 @@ def _wanted_labels(labels: Sequence[int] | None, classes: int) -> list[int]:
     if not wanted or wanted[0] < 0 or wanted[-1] >= classes:
         raise UsageError(f"labels {wanted} are not all among the model's 0 to {classes - 1}")
     return wanted
-
-
-def _fitting_trigger(path: Path, classifier: Classifier) -> Trigger:
-    trigger = load_trigger(path)
-    expected = (classifier.signature.channels, *classifier.preprocessing.size)
-    if trigger.pattern.shape != expected:
-        raise DataError(
-            f"{path} is a trigger for (C, H, W) {trigger.pattern.shape}, the model takes {expected}"
-        )
-    return trigger
 
 
 def _two_samples(

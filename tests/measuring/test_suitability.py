@@ -1,8 +1,26 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 
-from hardener.errors import InconclusiveError
-from hardener.measuring.suitability import check_accuracy, check_others
+from hardener.data.triggers import Trigger, save_trigger
+from hardener.errors import DataError, InconclusiveError
+from hardener.measuring.suitability import check_accuracy, check_others, trigger_for
+from hardener.model.classifier import open_classifier
+
+SIDE = 8
+
+
+def test_a_trigger_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
+    model = saved(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path / "model.onnx")
+    opened = open_classifier(model)
+    for side, name in ((SIDE, "fits.npz"), (SIDE + 1, "larger.npz")):
+        pattern = np.ones((3, side, side), np.float32)
+        save_trigger(Trigger(pattern[:1], pattern, 1), tmp_path / name)
+    assert trigger_for(opened, tmp_path / "fits.npz").label == 1
+    with pytest.raises(DataError, match=r"larger\.npz is a trigger .*, .*model\.onnx takes"):
+        trigger_for(opened, tmp_path / "larger.npz")
 
 
 def test_images_of_the_target_alone_prove_nothing() -> None:

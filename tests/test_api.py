@@ -1,0 +1,53 @@
+"""The Python calls: what they share with the commands, and how files are named to them."""
+
+import enum
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import hardener
+from hardener import cli
+from hardener.model.exporting import export
+from hardener.pruning.prune import prune
+
+MISSING = "no such file"
+
+
+@pytest.mark.parametrize("name", ["export", "scan", "prune", "repair", "bench", "demo"])
+def test_a_command_and_its_call_have_the_same_defaults(name: str) -> None:
+    command = inspect.signature(getattr(cli, name)).parameters
+    call = inspect.signature(getattr(hardener, name)).parameters
+    shared = [n for n in command if n in call and command[n].default is not inspect.Parameter.empty]
+    assert shared
+    for parameter in shared:
+        default = command[parameter].default
+        plain = default.value if isinstance(default, enum.Enum) else default
+        if call[parameter].default is not inspect.Parameter.empty:
+            assert plain == call[parameter].default, parameter
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: export(MISSING, "models/alexnet.py:AlexNetSmall", "out.onnx"),
+        lambda: hardener.scan(MISSING, MISSING, "scan"),
+        lambda: prune(MISSING, MISSING, MISSING, "out.onnx"),
+        lambda: hardener.prune_channels(MISSING, [1], "out.onnx"),
+        lambda: hardener.repair(MISSING, MISSING, MISSING, "out.onnx"),
+        lambda: hardener.bench([MISSING], MISSING, "bench.json", trigger=MISSING, scan=MISSING),
+        lambda: hardener.inspect(MISSING),
+        lambda: hardener.load_scan(MISSING),
+        lambda: hardener.load_trigger(MISSING),
+    ],
+)
+def test_files_may_be_named_by_text(call: Callable[[], object]) -> None:
+    with pytest.raises(hardener.HardenError, match=MISSING):
+        call()
+
+
+def test_a_trigger_is_saved_and_read_by_text(tmp_path: Path, signs_trigger: Path) -> None:
+    trigger = hardener.load_trigger(str(signs_trigger))
+    hardener.save_trigger(trigger, str(tmp_path / "trigger.npz"))
+    assert hardener.load_trigger(tmp_path / "trigger.npz").label == trigger.label
