@@ -17,6 +17,7 @@ from hardener.scanning.inversion import (
     invert_warps,
 )
 from hardener.scanning.saved import SyntheticTrigger
+from hardener.scanning.screening import reaching_squares
 from hardener.scanning.searching import InversionSettings
 
 
@@ -55,27 +56,19 @@ class Search:
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         for parameter in trained:
             parameter.requires_grad_(False)
-        found: list[SyntheticTrigger] = []
-        for invert, settings in (
-            (invert_patches, self.patches),
-            (invert_additive, self.additive),
-            (invert_warps, self.warps),
-        ):
-            found += invert(
-                network,
-                self.images,
-                self.preprocessing,
-                self.labels,
-                settings,
-                seed,
-                on_step,
-                self.device,
-            )
+        shared = network, self.images, self.preprocessing, self.labels
+        squares = reaching_squares(*shared, lambda _: None, self.device)
+        found: list[SyntheticTrigger] = [
+            *invert_patches(*shared, self.patches, seed, on_step, self.device, squares),
+            *invert_additive(*shared, self.additive, seed, on_step, self.device),
+            *invert_warps(*shared, self.warps, seed, on_step, self.device),
+        ]
         for parameter in trained:
             parameter.requires_grad_(True)
         return found
 
     @property
     def steps(self) -> int:
-        """Label-steps of one search."""
-        return len(self.labels) * (self.patches.steps + self.additive.steps + self.warps.steps)
+        """Label-steps of one search, at most: patches may be searched twice."""
+        one = 2 * self.patches.steps + self.additive.steps + self.warps.steps
+        return len(self.labels) * one

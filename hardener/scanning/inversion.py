@@ -17,8 +17,8 @@ as in Nguyen and Tran 2021 (WaNet), section 3.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,10 @@ ADDITIVE = InversionSettings(
     steps=60, learning_rate=0.02, initial_cost=0.05, cost_factor=1.15, memory=0.5
 )
 
+_TRIED_IMAGES = 128
+_LEAST_SUCCESS = 0.9
+"""Of a second search's patch, on images of the search: a first one's works on about as many."""
+
 WARPS = InversionSettings(steps=60, initial_cost=0.05, cost_factor=1.15, memory=0.5)
 
 
@@ -43,11 +47,12 @@ class _Patches:
     initial_mask: float = 0.1
     """Where every mask value starts, in (0, 1)."""
 
-    def start(self, count: int, shape: torch.Size, generator: torch.Generator) -> list[Tensor]:
-        start = math.log(self.initial_mask / (1 - self.initial_mask))
-        mask = torch.full((count, 1, *shape[1:]), start)
+    def start(
+        self, labels: Sequence[int], shape: torch.Size, generator: torch.Generator
+    ) -> list[Tensor]:
+        mask = torch.full((len(labels), 1, *shape[1:]), _logit(self.initial_mask))
         mask += 0.1 * torch.randn(mask.shape, generator=generator)
-        return [mask, 0.1 * torch.randn((count, *shape), generator=generator)]
+        return [mask, 0.1 * torch.randn((len(labels), *shape), generator=generator)]
 
     def values(self, parameters: Sequence[Tensor]) -> Values:
         mask, pattern = parameters
@@ -62,12 +67,42 @@ class _Patches:
 
 
 @dataclass(frozen=True)
+class _PatchesFrom(_Patches):
+    """Patches that start near given ones, one for each label."""
+
+    given: Mapping[int, Trigger] = field(default_factory=dict)
+    nearness: float = 0.95
+    """What a given mask of ones starts as."""
+
+    def start(
+        self, labels: Sequence[int], shape: torch.Size, generator: torch.Generator
+    ) -> list[Tensor]:
+        mask, pattern = super().start(labels, shape, generator)
+        for row, label in enumerate(labels):
+            given = torch.from_numpy(self.given[label].mask) > 0.5
+            # All the rest of the image weighs half as much as what is given.
+            rest = 0.5 * float(given.float().mean())
+            mask[row] += torch.where(given, _logit(self.nearness), _logit(rest)) - _logit(
+                self.initial_mask
+            )
+            bright = torch.from_numpy(self.given[label].pattern) > 0.5
+            pattern[row] += given * torch.where(bright, 1, -1) * _logit(self.nearness)
+        return [mask, pattern]
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))
+
+
+@dataclass(frozen=True)
 class _Additive:
     initial_deviation: float = 0.005
     """Of every value at the start."""
 
-    def start(self, count: int, shape: torch.Size, generator: torch.Generator) -> list[Tensor]:
-        return [self.initial_deviation * torch.randn((count, *shape), generator=generator)]
+    def start(
+        self, labels: Sequence[int], shape: torch.Size, generator: torch.Generator
+    ) -> list[Tensor]:
+        return [self.initial_deviation * torch.randn((len(labels), *shape), generator=generator)]
 
     def values(self, parameters: Sequence[Tensor]) -> Values:
         return (parameters[0].clamp(-1, 1),)
@@ -87,8 +122,10 @@ class _Warps:
     """Of the image's side, that the free parameters count in."""
     initial_deviation: float = 0.1
 
-    def start(self, count: int, shape: torch.Size, generator: torch.Generator) -> list[Tensor]:
-        start = torch.randn((count, 2, self.grid, self.grid), generator=generator)
+    def start(
+        self, labels: Sequence[int], shape: torch.Size, generator: torch.Generator
+    ) -> list[Tensor]:
+        start = torch.randn((len(labels), 2, self.grid, self.grid), generator=generator)
         return [self.initial_deviation * start]
 
     def values(self, parameters: Sequence[Tensor]) -> Values:
@@ -135,15 +172,48 @@ def invert_patches(
     seed: int,
     on_step: Callable[[int], None] = lambda _: None,
     device: torch.device = CPU,
+    squares: Sequence[Trigger] = (),
 ) -> list[Trigger]:
-    """Searches the smallest patch for each label; arguments and errors as for `search`."""
-    found = search(
-        _Patches(), network, images, preprocessing, labels, settings, seed, on_step, device
-    )
-    return [
-        Trigger(mask, pattern, int(label))
-        for (mask, pattern), label in zip(found, labels, strict=True)
-    ]
+    """Searches the smallest patch for each label; arguments and errors as for `search`.
+
+    A label that has one of `squares` is searched once more, from there, and gets the smallest
+    that works of both searches' patches and the square itself.
+    """
+
+    def searched(kind: _Patches, some: Sequence[int]) -> dict[int, Trigger]:
+        found = search(kind, network, images, preprocessing, some, settings, seed, on_step, device)
+        return {
+            label: Trigger(mask, pattern, int(label))
+            for (mask, pattern), label in zip(found, some, strict=True)
+        }
+
+    best = searched(_Patches(), labels)
+    given = {square.label: square for square in squares}
+    for others in (searched(_PatchesFrom(given=given), list(given)), given):
+        for label, other in others.items():
+            if other.mask_l1 < best[label].mask_l1 and _works(
+                network, other, images, preprocessing, device
+            ):
+                best[label] = other
+    return [best[label] for label in labels]
+
+
+def _works(
+    network: nn.Module,
+    trigger: Trigger,
+    images: FloatArray,
+    preprocessing: Preprocessing,
+    device: torch.device,
+) -> bool:
+    """Whether a patch sends to its label nearly all images that would not go there anyway."""
+    some = images[:: max(1, len(images) // _TRIED_IMAGES)]
+    with torch.no_grad():
+        clean, stamped = (
+            network(torch.from_numpy(preprocessing.apply(shown)).to(device)).argmax(1)
+            for shown in (some, trigger.stamp(some))
+        )
+    hits = (stamped == trigger.label)[clean != trigger.label]
+    return bool(hits.float().mean() >= _LEAST_SUCCESS)
 
 
 def invert_additive(

@@ -52,6 +52,7 @@ from hardener.scanning.saved import (
     trigger_digest,
     trigger_path,
 )
+from hardener.scanning.screening import places, reaching_squares
 from hardener.scanning.searching import InversionSettings
 from hardener.scanning.verdict import Evidence, anomaly_indices, judge, relative_sizes
 
@@ -125,6 +126,14 @@ def scan(
     network = differentiable(
         classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
     )
+    squares = reaching_squares(
+        network,
+        images,
+        classifier.preprocessing,
+        wanted,
+        counting(progress, "trying squares", places(*classifier.preprocessing.size)),
+        torch_device(chosen_provider),
+    )
     patches = invert_patches(
         network,
         images,
@@ -132,8 +141,11 @@ def scan(
         wanted,
         patch_inversion,
         seed,
-        counting(progress, "inverting patches", patch_inversion.steps * len(wanted)),
+        counting(
+            progress, "inverting patches", patch_inversion.steps * (len(wanted) + len(squares))
+        ),
         torch_device(chosen_provider),
+        squares,
     )
     additive = invert_additive(
         network,

@@ -39,8 +39,10 @@ CPU = torch.device("cpu")
 class TriggerKind(Protocol):
     """One kind of trigger: how it is parametrised, applied and measured."""
 
-    def start(self, count: int, shape: torch.Size, generator: torch.Generator) -> list[Tensor]:
-        """Free parameters of `count` triggers for images (C, H, W), on the processor."""
+    def start(
+        self, labels: Sequence[int], shape: torch.Size, generator: torch.Generator
+    ) -> list[Tensor]:
+        """Free parameters of one trigger a label for images (C, H, W), on the processor."""
 
     def values(self, parameters: Sequence[Tensor]) -> Values:
         """The triggers that parameters stand for."""
@@ -134,7 +136,7 @@ def _search_group(
     )
     count = len(labels)
     parameters = [
-        start.to(device).requires_grad_() for start in kind.start(count, pool.shape[1:], generator)
+        start.to(device).requires_grad_() for start in kind.start(labels, pool.shape[1:], generator)
     ]
     optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.5, 0.9))
     wanted = torch.tensor(labels, device=device)
