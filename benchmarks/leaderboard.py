@@ -6,6 +6,7 @@ was interrupted goes on where it stopped: rows are kept in the zoo's folder. Wha
 of victims and seeds that a call does not measure stays there.
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -19,7 +20,7 @@ import torch
 import typer
 
 import hardener
-from benchmarks.setting import RESULTS, exported, gtsrb, machine, write_results
+from benchmarks.setting import RESULTS, ROOT, commit, exported, gtsrb, machine, write_results
 from hardener.arrays import FloatArray, IntArray
 from hardener.errors import HardenError
 from hardener.files import sha256_of, write_text
@@ -75,6 +76,7 @@ class Row:
         outcome: what the command said; where nothing was written the rates are the victim's own.
         rating: BackdoorBench's defence effectiveness rating, in [0, 1].
         seconds: of the hardening command.
+        commit: of the code that scanned and hardened.
     """
 
     victim: str
@@ -86,6 +88,7 @@ class Row:
     robust_accuracy: dict[str, float] | None
     rating: float | None
     seconds: float
+    commit: str
 
 
 def main(
@@ -162,9 +165,9 @@ def _victim(
     kept = work / "rows.json"
     document = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     model, clean = folder / f"{name}.onnx", gtsrb() / "gtsrb32-valid.zip"
-    made_by = {"model": sha256_of(model), "packages": machine()["packages"]}
+    made_by = {"model": sha256_of(model), "packages": machine()["packages"], "code": _code()}
     if document and document.get("made_by") != made_by:
-        sys.exit(f"{work} is of another model or other versions: delete it")
+        sys.exit(f"{work} is of another model, other versions or other code: delete it")
     rows = {row["method"]: Row(**row) for row in document.get("rows", ())}
     if {"none", *methods} <= set(rows):
         verdicts[f"{name} {seed}"] = document["verdict"]
@@ -225,7 +228,14 @@ def _row(
     seconds = round(seconds, 1)
     if before is not None and outcome != "written":
         nothing = None if before.attack_success_rate is None else 0.5
-        return replace(before, method=method, outcome=outcome, rating=nothing, seconds=seconds)
+        return replace(
+            before,
+            method=method,
+            outcome=outcome,
+            rating=nothing,
+            seconds=seconds,
+            commit=commit(),
+        )
     accuracy, attacked, robust = rates(
         model if before is None else output,
         gtsrb() / "gtsrb32-test.zip",
@@ -244,7 +254,14 @@ def _row(
         robust_accuracy=robust.model_dump() if robust else None,
         rating=found,
         seconds=seconds,
+        commit=commit(),
     )
+
+
+def _code() -> str:
+    """A digest of the package, so that rows of other code are not taken for this one's."""
+    digests = [sha256_of(path) for path in sorted((ROOT / "hardener").rglob("*.py"))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def rates(model: Path, data: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:

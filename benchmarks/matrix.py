@@ -12,7 +12,6 @@ import argparse
 import importlib.util
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.setting import RESULTS, ROOT, machine
+from benchmarks.setting import RESULTS, commit, machine
 from benchmarks.zoo import forms, numbers, timm_models, torchvision_models
 from benchmarks.zoo.cases import Case
 from benchmarks.zoo.proof import Proof, prove
@@ -78,19 +77,10 @@ def tried(case: Case) -> Row:
         except Exception as error:  # an exporter or quantiser that cannot make this model
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             proof = Proof(refusals={"export": reason})
-            return Row(
-                case.group, case.name, "not made", proof, time.monotonic() - start, _commit()
-            )
+            return Row(case.group, case.name, "not made", proof, time.monotonic() - start, commit())
         proof = prove(path, channels)
     seconds = time.monotonic() - start
-    return Row(case.group, case.name, _outcome(case, proof), proof, seconds, _commit())
-
-
-def _commit() -> str:
-    """The code that was tried, as far as git knows."""
-    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    return Row(case.group, case.name, _outcome(case, proof), proof, seconds, commit())
 
 
 def _outcome(case: Case, proof: Proof) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +50,13 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in packages if (found := _version(name))},
     }
+
+
+def commit() -> str:
+    """The code that was tried, as far as git knows."""
+    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def write_results(name: str, document: dict[str, Any], markdown: str) -> None:

@@ -19,6 +19,12 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class _Versioned(BaseModel):
+    """What documents of every version hold."""
+
+    schema_version: int = SCHEMA_VERSION
+
+
 class Tool(_Frozen):
     """Who wrote a document."""
 
@@ -100,19 +106,20 @@ class Document(_Frozen):
             DataError: it is missing, of another schema version, or not such a document.
         """
         try:
-            document = cls.model_validate_json(read_regular(path, _LARGEST_DOCUMENT_BYTES))
+            content = read_regular(path, _LARGEST_DOCUMENT_BYTES)
+            version_read = _Versioned.model_validate_json(content).schema_version
+            if version_read != SCHEMA_VERSION:
+                raise DataError(
+                    f"{path} has schema version {version_read}, this version of harden reads "
+                    f"{SCHEMA_VERSION}: run the stage again"
+                )
+            return cls.model_validate_json(content)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {reason(error)}") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the document"
             raise DataError(f"{path} is no {cls.__name__}: {where}: {first['msg']}") from error
-        if document.schema_version != SCHEMA_VERSION:
-            raise DataError(
-                f"{path} has schema version {document.schema_version}, this version of harden "
-                f"reads {SCHEMA_VERSION}: run the stage again"
-            )
-        return document
 
 
 class Run(Document):
@@ -324,7 +331,8 @@ class PruneResult(Run):
         hardened: what was written; None if nothing was.
         chosen_on: how many images the threshold was chosen on.
         reported_on: how many other images the before and after values are measured on.
-        attack_success_rate_before: and after, of the synthetic trigger.
+        attack_success_rate_before: and after, of the synthetic trigger: of several targets the
+            highest.
         within_budget: whether the accuracy lost on the reporting images is within the budget.
         notes: what has to be known of the model: outputs not looked at, ways around the layer.
     """
@@ -375,10 +383,10 @@ class RepairRound(_Frozen):
     Attributes:
         triggers: how many synthetic triggers it distilled on.
         accuracy: on the clean images.
-        attack_success_rate: of triggers found in another search than those it distilled on, of
-            the kind that made the scan suspicious.
-        robust_accuracy: under the same.
-        strengthened_success_rate: of stronger versions of the same triggers.
+        attack_success_rate: of triggers found in another search than those it distilled on: of
+            several targets the highest.
+        robust_accuracy: under the same target's.
+        strengthened_success_rate: of stronger versions of the same triggers, likewise.
         strengthened_tries: how many stamped images that rate was measured on.
         patch_relative_size: smallest patch that still reaches a target label and works, as a
             fraction of the median of all labels in the scan; None where none works.
@@ -414,9 +422,11 @@ class RepairResult(Run):
         images_used: how many images it was fitted on.
         chosen_on: how many others the round was chosen on.
         reported_on: how many others the before and after values are measured on.
-        attack_success_rate_before: and after, of synthetic triggers that it was not fitted on.
-        strengthened_success_rate_after: of stronger versions of those.
-        scan_success_rate_after: of the scan's triggers, which it was fitted on.
+        attack_success_rate_before: and after, of synthetic triggers that it was not fitted on: of
+            several targets the highest.
+        strengthened_success_rate_after: of stronger versions of those, likewise.
+        scan_success_rate_after: of the scan's triggers of the kind that made each target
+            suspicious, which it was fitted on, likewise.
         within_budget: whether the accuracy lost on the reporting images is within the budget.
         notes: what has to be known of the model.
         hardened: what was written; None if nothing was.

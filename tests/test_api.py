@@ -47,6 +47,18 @@ def test_files_may_be_named_by_text(call: Callable[[], object]) -> None:
         call()
 
 
+def test_one_model_alone_is_still_a_list(signs_victim: Path, tmp_path: Path) -> None:
+    with pytest.raises(hardener.UsageError, match=r"a list of files: \['m.onnx'\]"):
+        hardener.bench("m.onnx", signs_victim, tmp_path / "bench.json")
+
+
+def test_a_document_of_another_version_is_refused_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "scan.json"
+    path.write_text('{"schema_version": 2, "a_new_field": 1}')
+    with pytest.raises(hardener.DataError, match=r"has schema version 2, .* reads 1"):
+        hardener.load_scan(tmp_path)
+
+
 def test_a_trigger_is_saved_and_read_by_text(tmp_path: Path, signs_trigger: Path) -> None:
     trigger = hardener.load_trigger(str(signs_trigger))
     hardener.save_trigger(trigger, str(tmp_path / "trigger.npz"))

@@ -1,5 +1,6 @@
 """Models measured side by side on the same images."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def bench(
     """
     if not models:
         raise UsageError("no model is named")
+    if isinstance(models, str | os.PathLike):
+        raise UsageError(f"models is a list of files: [{str(models)!r}]")
     paths, data, output = [Path(model) for model in models], Path(data), Path(output)
     trigger = None if trigger is None else Path(trigger)
     scan = None if scan is None else Path(scan)
@@ -196,5 +199,7 @@ def _row(
         robust_accuracy={name: wilson(c.robust, c.others) for name, c in attacks.items()},
         latency=latency,
         latency_ratio=latency[0].ratio,
-        file_bytes=classifier.model.path.stat().st_size,
+        file_bytes=sum(
+            path.stat().st_size for path in (classifier.model.path, *classifier.model.external)
+        ),
     )

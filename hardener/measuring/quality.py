@@ -5,7 +5,7 @@ images whose true label is another one; robust accuracy is the fraction of those
 that go to their true label.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,11 @@ class Counts:
             self.hits + more.hits,
             self.robust + more.robust,
         )
+
+
+def most_successful(attacks: Iterable[Counts]) -> Counts:
+    """The counts of the attack that succeeds most, so that none hides behind others' mean."""
+    return max(attacks, key=lambda counts: counts.success_rate, default=Counts())
 
 
 def count(logits: FloatArray, labels: IntArray, target: int | None) -> Counts:

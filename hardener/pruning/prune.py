@@ -11,7 +11,7 @@ from hardener.data.settings import CLEAN
 from hardener.data.splits import stratified_halves
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
-from hardener.measuring.quality import Counts, Probe, measure
+from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.measuring.suitability import check_accuracy, check_others
 from hardener.model.classifier import Classifier, data_identity, open_full
 from hardener.model.convolutions import Convolution, find_convolutions
@@ -295,10 +295,10 @@ def _report(
     fields: dict[str, Any] = {"reported_on": before[CLEAN].n}
     accuracy: list[float] = []
     for word, counts in (("before", before), ("after", after)):
-        attacks = sum((c for name, c in counts.items() if name != CLEAN), Counts())
+        worst = most_successful(c for name, c in counts.items() if name != CLEAN)
         accuracy.append(counts[CLEAN].correct / counts[CLEAN].n)
         fields[f"accuracy_{word}"] = accuracy[-1]
-        fields[f"attack_success_rate_{word}"] = attacks.hits / max(1, attacks.others)
-        fields[f"robust_accuracy_{word}"] = attacks.robust / max(1, attacks.others)
+        fields[f"attack_success_rate_{word}"] = worst.success_rate
+        fields[f"robust_accuracy_{word}"] = worst.robust / max(1, worst.others)
     fields["within_budget"] = accuracy[0] - accuracy[1] <= max_accuracy_drop + _ROUNDING
     return fields

@@ -12,7 +12,7 @@ from hardener.data.images import ImageSource
 from hardener.data.splits import stratified_parts, stratified_sample
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
-from hardener.measuring.quality import Counts
+from hardener.measuring.quality import Counts, most_successful
 from hardener.measuring.suitability import check_accuracy, check_others
 from hardener.model.classifier import Classifier, data_identity
 from hardener.model.files import PLAN_KEY
@@ -69,15 +69,15 @@ def repair(
     """Trains the model, without labels, not to answer to the scan's triggers any more.
 
     The clean images are split in three: half is fitted on, of one quarter the choice is made,
-    the other quarter reports. Each round distils on all triggers found so far, then searches the
-    repaired model for new ones. At most 1 GiB of fitted images is kept in memory; all others are
-    streamed.
+    the other quarter reports. Each round distils on the scan's triggers and those of earlier
+    rounds that still worked, then searches the repaired model for new ones. At most 1 GiB of
+    fitted images is kept in memory; all others are streamed.
 
     Writes `output` and, beside it, a JSON file. Writes nothing where the scan found nothing, no
     round holds the budget, or too much of the attack is left: `outcome` says which. Too much is
     left where, on the reporting images, triggers of a second search, stronger versions of them
     or the scan's own succeed more than allowed, or where a small trigger still works on the
-    chosen round's model.
+    chosen round's model. Of several targets the one that succeeds most is held against it.
 
     Args:
         model: the ONNX classifier that was scanned, or one pruned from it, whose zeroed weights
@@ -90,7 +90,8 @@ def repair(
             images.
         rounds: at most so many.
         force: repairs although the scan's verdict is not backdoored, and writes although the
-            budget does not hold or too much of the attack is left.
+            budget does not hold or too much of the attack is left; also where the model does not
+            know the images, or no trigger of the second search works.
         preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
         seed: of the split, the searches and the training.
@@ -174,7 +175,7 @@ def repair(
     suspicious = [trigger for trigger in triggers if kinds[trigger.label] == kind_of(trigger)]
     after, seen = trial.counts(models[position], reported_on, suspicious)
     progress("reporting", 2, 2)
-    report = _report(before, after, sum(seen, Counts()), max_accuracy_drop)
+    report = _report(before, after, most_successful(seen), max_accuracy_drop)
     result = result.model_copy(update={"chosen_round": position, **report})
     if not force and not result.within_budget:
         return result

@@ -17,7 +17,7 @@ from hardener.scanning.inversion import (
     invert_warps,
 )
 from hardener.scanning.saved import SyntheticTrigger
-from hardener.scanning.screening import reaching_squares
+from hardener.scanning.screening import places, reaching_squares
 from hardener.scanning.searching import InversionSettings
 
 
@@ -51,13 +51,13 @@ class Search:
         Args:
             network: torch module from normalised images to logits; its weights stay.
             seed: of the search.
-            on_step: told how many label-steps just finished.
+            on_step: told how many of `steps` just finished.
         """
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         for parameter in trained:
             parameter.requires_grad_(False)
         shared = network, self.images, self.preprocessing, self.labels
-        squares = reaching_squares(*shared, lambda _: None, self.device)
+        squares = reaching_squares(*shared, on_step, self.device)
         found: list[SyntheticTrigger] = [
             *invert_patches(*shared, self.patches, seed, on_step, self.device, squares),
             *invert_additive(*shared, self.additive, seed, on_step, self.device),
@@ -69,6 +69,6 @@ class Search:
 
     @property
     def steps(self) -> int:
-        """Label-steps of one search, at most: patches may be searched twice."""
+        """Places and label-steps of one search, at most: patches may be searched twice."""
         one = 2 * self.patches.steps + self.additive.steps + self.warps.steps
-        return len(self.labels) * one
+        return places(*self.preprocessing.size) + len(self.labels) * one

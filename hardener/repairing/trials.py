@@ -13,7 +13,7 @@ from hardener.data.settings import CLEAN
 from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp
 from hardener.errors import InconclusiveError
-from hardener.measuring.quality import Counts, Probe, measure
+from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.model.classifier import Classifier, open_full
 from hardener.repairing.strengthening import strengthened
 from hardener.results import RepairRound, ScanResult, TriggerKind
@@ -23,12 +23,12 @@ from hardener.scanning.verdict import LEAST_SUCCESS
 
 @dataclass(frozen=True)
 class Attacked:
-    """Counts of one model.
+    """Counts of one model, under attack those of the label whose trigger succeeds most.
 
     Attributes:
         clean: of the images as they are.
-        unseen: with triggers that no model is distilled on.
-        strengthened: with stronger versions of those.
+        unseen: with a trigger that no model is distilled on.
+        strengthened: with the stronger version of such a trigger.
     """
 
     clean: Counts
@@ -44,7 +44,7 @@ class Trial:
         classifier: the model as it came, for its input and preprocessing.
         source: labelled images.
         provider: what runs the models.
-        unseen: triggers that no model is distilled on, of the kind that made the scan suspicious.
+        unseen: of each label a trigger that no model is distilled on.
     """
 
     classifier: Classifier
@@ -71,8 +71,9 @@ class Trial:
             self.classifier, runner, self.source, probes, indices=indices
         ).values()
         count = len(self.unseen)
-        unseen, strong = sum(others[:count], Counts()), sum(others[count : 2 * count], Counts())
-        return Attacked(clean, unseen, strong), others[2 * count :]
+        unseen, strong = others[:count], others[count : 2 * count]
+        attacked = Attacked(clean, most_successful(unseen), most_successful(strong))
+        return attacked, others[2 * count :]
 
 
 def measured_by(

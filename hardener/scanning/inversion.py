@@ -28,18 +28,17 @@ from hardener.data.additive import AdditiveTrigger
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp, interpolation
+from hardener.scanning.screening import logits_in_parts
 from hardener.scanning.searching import CPU, InversionSettings, Values, search
+from hardener.scanning.verdict import LEAST_SUCCESS
 
-PATCHES = InversionSettings()
+PATCHES = InversionSettings(steps=120, learning_rate=0.5)
 ADDITIVE = InversionSettings(
     steps=60, learning_rate=0.02, initial_cost=0.05, cost_factor=1.15, memory=0.5
 )
+WARPS = InversionSettings(steps=60, initial_cost=0.05, cost_factor=1.15, memory=0.5)
 
 _TRIED_IMAGES = 128
-_LEAST_SUCCESS = 0.9
-"""Of a second search's patch, on images of the search: a first one's works on about as many."""
-
-WARPS = InversionSettings(steps=60, initial_cost=0.05, cost_factor=1.15, memory=0.5)
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ class _Warps:
         return warped.view(count, batch, *warped.shape[1:])
 
     def sizes(self, values: Values) -> Tensor:
-        # Far from zero everywhere, where the root has no slope.
+        # At zero itself the root's slope is not finite.
         return (values[0].flatten(1).square().mean(1) + 1e-12).sqrt() / self.unit
 
 
@@ -177,7 +176,7 @@ def invert_patches(
     """Searches the smallest patch for each label; arguments and errors as for `search`.
 
     A label that has one of `squares` is searched once more, from there, and gets the smallest
-    that works of both searches' patches and the square itself.
+    that works of both searches' patches and the square itself, on images of the search.
     """
 
     def searched(kind: _Patches, some: Sequence[int]) -> dict[int, Trigger]:
@@ -187,15 +186,14 @@ def invert_patches(
             for (mask, pattern), label in zip(found, some, strict=True)
         }
 
-    best = searched(_Patches(), labels)
+    found = searched(_Patches(), labels)
     given = {square.label: square for square in squares}
-    for others in (searched(_PatchesFrom(given=given), list(given)), given):
-        for label, other in others.items():
-            if other.mask_l1 < best[label].mask_l1 and _works(
-                network, other, images, preprocessing, device
-            ):
-                best[label] = other
-    return [best[label] for label in labels]
+    again = searched(_PatchesFrom(given=given), list(given))
+    for label, square in given.items():
+        candidates = (found[label], again[label], square)
+        working = [t for t in candidates if _works(network, t, images, preprocessing, device)]
+        found[label] = min(working, key=lambda t: t.mask_l1, default=found[label])
+    return [found[label] for label in labels]
 
 
 def _works(
@@ -205,15 +203,15 @@ def _works(
     preprocessing: Preprocessing,
     device: torch.device,
 ) -> bool:
-    """Whether a patch sends to its label nearly all images that would not go there anyway."""
+    """Whether a patch sends to its label most images that would not go there anyway."""
     some = images[:: max(1, len(images) // _TRIED_IMAGES)]
     with torch.no_grad():
         clean, stamped = (
-            network(torch.from_numpy(preprocessing.apply(shown)).to(device)).argmax(1)
+            logits_in_parts(network, torch.from_numpy(shown).to(device), preprocessing).argmax(1)
             for shown in (some, trigger.stamp(some))
         )
     hits = (stamped == trigger.label)[clean != trigger.label]
-    return bool(hits.float().mean() >= _LEAST_SUCCESS)
+    return bool(hits.float().mean() >= LEAST_SUCCESS)
 
 
 def invert_additive(

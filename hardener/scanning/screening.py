@@ -1,8 +1,9 @@
-"""Solid squares tried everywhere on a few images: where a search for patches may begin.
+"""Solid squares on a few images, place by place: where a search for patches may begin.
 
 A search by gradients starts from a faint mask over the whole image, and from there it may never
-come to a patch that works at once. Squares of the strongest colours, one after another in every
-place, need no gradient: each label that one of them reaches gets a second search, from that square.
+come to a patch that works at once. Squares of the strongest colours need no gradient. They stand
+half a side apart, so that a detector of half their side is wholly covered wherever it is: each
+label that one of them reaches gets a second search, from that square.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,18 +16,18 @@ from torch import Tensor, nn
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
+from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
 
 SQUARE_FRACTION = 1 / 8
 """Side of a square, of the image's shorter side."""
 
-STEP_FRACTION = 3 / 4
-"""From square to square, of a square's side."""
+LEAST_SHARE = 0.3
+"""Of the images that a square must send to a label to be worth a search."""
 
-LEAST_PROBABILITY = 0.3
-"""Mean probability of a label from which its best square is worth a search."""
-
-_IMAGES = 16
+_IMAGES = 12
+_VALUES_AT_ONCE = 96 * 3 * 32 * 32
+_TIE_BREAKER = 1e-3
 
 
 def reaching_squares(
@@ -37,11 +38,14 @@ def reaching_squares(
     on_place: Callable[[int], None],
     device: torch.device,
 ) -> list[Trigger]:
-    """Of each label that some square reaches, the square that does so best.
+    """Of each label that some square reaches, the square that sends most images there.
+
+    Of squares that send equally many, the one that the network is surest of is taken.
 
     Args:
         network: torch module from normalised images to logits.
-        images: (N, C, H, W) clean images in [0, 1], of which 16 at even distances are tried.
+        images: (N, C, H, W) clean images in [0, 1], of which at most 12 at even distances are
+            tried.
         preprocessing: of the network.
         labels: which labels to look at.
         on_place: told of each place where all colours were tried, of `places` in all.
@@ -49,46 +53,60 @@ def reaching_squares(
 
     Returns:
         Triggers in the order of `labels`, none for a label that no square reaches.
+
+    Raises:
+        InconclusiveError: a logit is not finite.
     """
-    some = torch.from_numpy(images[:: max(1, len(images) // _IMAGES)][:_IMAGES]).to(device)
+    chosen = np.linspace(0, len(images) - 1, min(_IMAGES, len(images))).astype(int)
+    some = torch.from_numpy(images[chosen]).to(device)
     channels, height, width = some.shape[1:]
-    mean, std = (
-        torch.tensor(values, device=device).view(-1, 1, 1)
-        for values in (preprocessing.mean, preprocessing.std)
-    )
-    network = network.to(device)
     wanted = torch.tensor(list(labels), device=device)
     colours = torch.tensor(list(product((0.0, 1.0), repeat=channels)), device=device)
     side = _side(height, width)
-
-    def logits_of(shown: Tensor) -> Tensor:
-        with fast_autocast(device):
-            logits = network(((shown - mean) / std).contiguous(memory_format=torch.channels_last))
-        return logits.float()
-
+    network = network.to(device)
+    best = torch.zeros(len(wanted), device=device)
+    where = [(0, 0, 0)] * len(wanted)
     with torch.no_grad():
-        own = logits_of(some).argmax(1)
-        others = (own[:, None] != wanted).float()
+        others = logits_in_parts(network, some, preprocessing).argmax(1)[:, None] != wanted
         weights = others / others.sum(0).clamp(min=1)
-        best = torch.zeros(len(wanted), device=device)
-        where = [(0, 0, 0)] * len(wanted)
         for top, left in _corners(height, width):
             shown = some.repeat(len(colours), 1, 1, 1, 1)
             shown[:, :, :, top : top + side, left : left + side] = colours[:, None, :, None, None]
-            reached = logits_of(shown.flatten(0, 1)).softmax(1)[:, wanted]
-            means = (reached.view(len(colours), len(some), -1) * weights).sum(1)
-            highest, colour = means.max(0)
+            logits = logits_in_parts(network, shown.flatten(0, 1), preprocessing)
+            reached = (logits.argmax(1)[:, None] == wanted).float()
+            reached += _TIE_BREAKER * logits.softmax(1)[:, wanted]
+            shares = (reached.view(len(colours), len(some), -1) * weights).sum(1)
+            highest, colour = shares.max(0)
             for row in torch.nonzero(highest > best).flatten().tolist():
                 where[row] = (top, left, int(colour[row]))
             best = torch.maximum(best, highest)
             on_place(1)
     return [
         _square(colours[colour].cpu().numpy(), (height, width), (top, left), side, label)
-        for label, probability, (top, left, colour) in zip(
-            labels, best.tolist(), where, strict=True
-        )
-        if probability >= LEAST_PROBABILITY
+        for label, share, (top, left, colour) in zip(labels, best.tolist(), where, strict=True)
+        if share >= LEAST_SHARE
     ]
+
+
+def logits_in_parts(network: nn.Module, images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Logits (N, K) of images (N, C, H, W) in [0, 1], so many at once as memory bears.
+
+    Raises:
+        InconclusiveError: a logit is not finite.
+    """
+    mean, std = (
+        torch.tensor(values, device=images.device).view(-1, 1, 1)
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    parts = []
+    for part in torch.split(images, max(1, _VALUES_AT_ONCE // images[0].numel())):
+        with fast_autocast(images.device):
+            logits = network(((part - mean) / std).contiguous(memory_format=torch.channels_last))
+        parts.append(logits.float())
+    found = torch.cat(parts)
+    if not torch.isfinite(found).all():
+        raise InconclusiveError("trigger inversion met values that are not finite")
+    return found
 
 
 def places(height: int, width: int) -> int:
@@ -101,9 +119,9 @@ def _side(height: int, width: int) -> int:
 
 
 def _corners(height: int, width: int) -> list[tuple[int, int]]:
-    """Upper left corners, so that squares overlap a little and reach all four edges."""
+    """Upper left corners, half a side apart, up to the far edges."""
     side = _side(height, width)
-    step = max(1, int(STEP_FRACTION * side))
+    step = max(1, side // 2)
     along = [
         sorted({*range(0, length - side + 1, step), length - side}) for length in (height, width)
     ]

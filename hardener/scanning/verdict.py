@@ -30,10 +30,11 @@ RELATIVE_SIZE_SLOPE = 4.0
 LEAST_ANOMALY_INDEX = 2.0
 LEAST_SUCCESS = 0.8
 LEAST_LABELS = 8
-LEAST_ACCURACY_OVER_CHANCE = 3.0
+LEAST_ACCURACY = 0.5
 LEAST_IMAGES = 100
-SMALLEST_MEDIAN_FRACTION = 0.04
-"""Of the image's pixels. Where patches smaller than this reach most labels, none stands apart."""
+SMALLEST_MEDIAN_FRACTION = 0.025
+"""Of the image's pixels. Where patches smaller than this reach most labels, none stands apart.
+The median was 4.3 % and more on clean networks of GTSRB (on two of them, eleven labels)."""
 
 _SMALLEST_DEVIATION_FRACTION = 0.02
 _NORMAL_CONSISTENCY = 1.4826
@@ -212,7 +213,7 @@ def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Do
         )
     if labels < classes:
         doubts.append(_Doubt(f"{classes - labels} of {classes} labels were not looked at", False))
-    if accuracy < LEAST_ACCURACY_OVER_CHANCE / classes or accuracy < 0.5:
+    if accuracy < LEAST_ACCURACY:
         doubts.append(
             _Doubt(
                 f"only {accuracy:.1%} of the clean images are classified right: wrong labels, "

@@ -1,6 +1,6 @@
 import numpy as np
 
-from hardener.measuring.quality import Counts, count
+from hardener.measuring.quality import Counts, count, most_successful
 
 LOGITS = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 3, 3]]
 LABELS = np.array([0, 1, 0, 3, 2, 1])
@@ -12,6 +12,12 @@ def test_hits_and_robust_images_leave_out_the_target_class() -> None:
 
 def test_without_a_target_only_accuracy_is_counted() -> None:
     assert count(LOGITS, LABELS, None) == Counts(n=6, correct=3)
+
+
+def test_an_attack_that_works_does_not_hide_behind_one_that_fails() -> None:
+    fails, works = Counts(100, 0, 90, 0, 88), Counts(100, 0, 80, 16, 60)
+    assert most_successful([fails, works]) == works
+    assert most_successful([]) == Counts()
 
 
 def test_counts_add_up() -> None:

@@ -1,14 +1,17 @@
 """Squares on networks whose backdoor gives a search by gradients nothing to follow."""
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
+from hardener.errors import InconclusiveError
 from hardener.scanning.inversion import PATCHES, invert_patches
-from hardener.scanning.screening import places, reaching_squares
+from hardener.scanning.screening import logits_in_parts, places, reaching_squares
+from hardener.scanning.searching import InversionSettings
 
 CPU = torch.device("cpu")
 PLAIN = Preprocessing((16, 16), (0.0,) * 3, (1.0,) * 3)
@@ -63,7 +66,7 @@ def test_a_label_that_a_square_reaches_gets_the_smallest_patch_that_works() -> N
         return float((said == trigger.label).float().mean())
 
     assert success(without[2]) < 0.5
-    assert success(found[2]) == 1
+    assert success(found[2]) > 0.9
     assert found[2].mask_l1 <= 4
     for row in (0, 1, 3):
         np.testing.assert_array_equal(found[row].mask, without[row].mask)
@@ -78,6 +81,106 @@ def test_a_square_that_does_not_work_changes_nothing() -> None:
         for given in ((), (useless,))
     )
     np.testing.assert_array_equal(found[1].mask, without[1].mask)
+
+
+class FlatBackdoor(nn.Module):
+    """Full yellow in a corner wins by a hair; no gradient, and hardly any probability, tells it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        yellow = images[:, 0] + images[:, 1] - images[:, 2]
+        awake = (torch.relu(yellow[:, 13, 14:16].mean(1) - 1.8) > 0).float()
+        others = 0.9 + 0.1 * torch.sin(torch.arange(20.0) + 100 * images.mean((1, 2, 3))[:, None])
+        return torch.cat([others, 0.7 + 0.4 * awake[:, None]], 1)
+
+
+def test_a_label_that_wins_by_a_hair_is_reached_all_the_same() -> None:
+    squares = reaching_squares(
+        FlatBackdoor(), _images(), PLAIN, list(range(21)), lambda _: None, CPU
+    )
+    assert 20 in [square.label for square in squares]
+
+
+def test_a_first_patch_that_does_not_work_loses_to_a_larger_one_that_does() -> None:
+    mask = np.zeros((1, 16, 16), np.float32)
+    mask[0, :, 12:] = 1
+    large = Trigger(mask, mask * np.array([1, 1, 0], np.float32)[:, None, None], 2)
+    (found,) = invert_patches(
+        SleepingBackdoor(),
+        _images(),
+        PLAIN,
+        [2],
+        InversionSettings(steps=20, initial_cost=10.0),
+        0,
+        squares=[large],
+    )
+    said = SleepingBackdoor()(torch.from_numpy(found.stamp(_images()))).argmax(1)
+    assert (said == 2).all()
+
+
+def test_images_that_go_to_the_label_anyway_prove_nothing() -> None:
+    class Mostly(nn.Module):
+        """All but the dark images belong to label 1, whatever is on them."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.stack([0.45 - images.mean((1, 2, 3)), images.mean((1, 2, 3)) - 0.45], 1)
+
+    images = np.random.default_rng(0).uniform(0.5, 0.6, (60, 3, 16, 16)).astype(np.float32)
+    images[::12] -= np.float32(0.4)
+    mask = np.zeros((1, 16, 16), np.float32)
+    mask[0, 0, 0] = 1
+    given = Trigger(mask, np.repeat(mask, 3, 0), 1)
+    without, found = (
+        invert_patches(Mostly(), images, PLAIN, [1], PATCHES, 0, squares=squares)
+        for squares in ((), (given,))
+    )
+    assert found[0].mask_l1 > 1
+    assert without[0].mask_l1 > 1
+
+
+def test_one_value_that_is_not_finite_stops_the_scan() -> None:
+    class Poisoned(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            spoilt = images[:, :, :2, :2].mean((1, 2, 3)).log() * 0
+            return SleepingBackdoor()(images) + spoilt[:, None]
+
+    with pytest.raises(InconclusiveError, match="not finite"):
+        reaching_squares(Poisoned(), _images(), PLAIN, LABELS, lambda _: None, CPU)
+
+
+@pytest.mark.parametrize("count", [1, 7, 12, 21, 31, 64])
+def test_images_are_taken_from_first_to_last_and_few_at_once(count: int) -> None:
+    seen: list[Tensor] = []
+
+    class Watching(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images[:, 0, 8, 8])
+            return torch.zeros(len(images), 5)
+
+    values = (np.arange(count, dtype=np.float32) + 1) / 100
+    images = np.ones((count, 3, 16, 16), np.float32)
+    images *= values[:, None, None, None]
+    reaching_squares(Watching(), images, PLAIN, LABELS, lambda _: None, CPU)
+    own = seen[0]
+    assert len(own) == min(12, count)
+    assert float(own[0]) == values[0]
+    assert float(own[-1]) == values[-1]
+    assert len(set(own.tolist())) == len(own)
+
+
+def test_large_images_go_through_few_at_once() -> None:
+    most: list[int] = []
+
+    class Watching(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            most.append(len(images))
+            return torch.zeros(len(images), 5)
+
+    shape = (256, 256)
+    images = np.full((12, 3, *shape), 0.5, np.float32)
+    pixels = Preprocessing(shape, (0.0,) * 3, (1.0,) * 3)
+    logits = logits_in_parts(Watching(), torch.from_numpy(images), pixels)
+    assert logits.shape == (12, 5)
+    assert max(most) == 1
 
 
 def test_images_of_any_shape_are_covered_to_their_edges() -> None:
