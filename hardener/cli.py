@@ -419,6 +419,7 @@ def bench(
     """Measure accuracy, attack success rate, robust accuracy and latency side by side."""
     from hardener.benching.bench import bench as run
     from hardener.console import note, progress_bars
+    from hardener.scanning.saved import load_scan
 
     del verbose
     with progress_bars(quiet=quiet) as progress:
@@ -437,6 +438,14 @@ def bench(
     note(_how_it_ran(result), quiet=quiet)
     if trigger is None and scan is None:
         note("no --trigger and no --scan: attack success is not measured", quiet=quiet)
+    if scan is not None:
+        others = [str(label) for label in load_scan(scan).targets if label != result.target]
+        if others:
+            note(
+                f"target {result.target} alone is tried; the scan also names {', '.join(others)}: "
+                "--target tries another one",
+                quiet=quiet,
+            )
     _note_unreadable(result.data.unreadable, quiet=quiet)
     _print(result, output_format, f"wrote {output}")
     return DONE

@@ -42,9 +42,9 @@ class DistillationSettings:
         temperature: that softens both networks' outputs.
     """
 
-    steps: int = 200
+    steps: int = 400
     images_per_step: int = 64
-    stamped_fraction: float = 0.15
+    stamped_fraction: float = 0.3
     peak_learning_rate: float = 5e-4
     fastest: float = 2e-3
     temperature: float = 4.0

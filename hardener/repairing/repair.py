@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.splits import stratified_parts, stratified_sample
+from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.measuring.quality import Counts, most_successful
@@ -223,7 +225,9 @@ def _repaired(
         accuracy = attacked.clean.correct / attacked.clean.n
         check_accuracy(accuracy, scanned.accuracy, "these images")
     found = [round_of(attacked, dict(zip(triggers, counts, strict=True)), scanned, 0)]
-    models, pool = [classifier.proto], [*triggers, *map(strengthened, triggers)]
+    models = [classifier.proto]
+    # What was planted is often solid, and stands where one of these squares covers it.
+    pool = [*triggers, *map(strengthened, triggers), *_solid(by_trigger)]
 
     graph = trainable(classifier.proto, classifier.signature)
     network = of_any_number(graph, classifier.signature)
@@ -251,6 +255,17 @@ def _repaired(
         more = [t for t in left if by_trigger[t].hits > SMALL_SUCCESS * by_trigger[t].others]
         pool += [*more, *map(strengthened, more)]
     return models, found, trial
+
+
+def _solid(found: Mapping[SyntheticTrigger, Counts]) -> list[SyntheticTrigger]:
+    """Of a search's triggers the opaque patches that work: squares."""
+    return [
+        trigger
+        for trigger, counts in found.items()
+        if isinstance(trigger, Trigger)
+        and np.isin(trigger.mask, (0, 1)).all()
+        and counts.hits >= LEAST_SUCCESS * counts.others
+    ]
 
 
 def _check_arguments(max_accuracy_drop: float, max_attack_success: float, rounds: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import nn
@@ -46,7 +47,7 @@ class Search:
     def triggers(
         self, network: nn.Module, seed: int, on_step: Callable[[int], None]
     ) -> list[SyntheticTrigger]:
-        """A patch, an additive trigger and a warp for each label.
+        """A patch, an additive trigger and a warp for each label, then squares that reach one.
 
         Args:
             network: torch module from normalised images to logits; its weights stay.
@@ -58,10 +59,12 @@ class Search:
             parameter.requires_grad_(False)
         shared = network, self.images, self.preprocessing, self.labels
         squares = reaching_squares(*shared, on_step, self.device)
+        best = [first for first, *_ in squares.values()]
         found: list[SyntheticTrigger] = [
-            *invert_patches(*shared, self.patches, seed, on_step, self.device, squares),
+            *invert_patches(*shared, self.patches, seed, on_step, self.device, best),
             *invert_additive(*shared, self.additive, seed, on_step, self.device),
             *invert_warps(*shared, self.warps, seed, on_step, self.device),
+            *chain.from_iterable(squares.values()),
         ]
         for parameter in trained:
             parameter.requires_grad_(True)

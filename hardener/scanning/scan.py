@@ -145,7 +145,7 @@ def scan(
             progress, "inverting patches", patch_inversion.steps * (len(wanted) + len(squares))
         ),
         torch_device(chosen_provider),
-        squares,
+        [best for best, *_ in squares.values()],
     )
     additive = invert_additive(
         network,

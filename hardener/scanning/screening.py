@@ -25,6 +25,9 @@ SQUARE_FRACTION = 1 / 8
 LEAST_SHARE = 0.3
 """Of the images that a square must send to a label to be worth a search."""
 
+MOST_SQUARES = 8
+"""Of one label: those that send most images to it."""
+
 _IMAGES = 12
 _VALUES_AT_ONCE = 96 * 3 * 32 * 32
 _TIE_BREAKER = 1e-3
@@ -37,10 +40,10 @@ def reaching_squares(
     labels: Sequence[int],
     on_place: Callable[[int], None],
     device: torch.device,
-) -> list[Trigger]:
-    """Of each label that some square reaches, the square that sends most images there.
+) -> dict[int, list[Trigger]]:
+    """Of each label that squares reach, the squares that send most images there, best first.
 
-    Of squares that send equally many, the one that the network is surest of is taken.
+    Of squares that send equally many, the one that the network is surest of comes first.
 
     Args:
         network: torch module from normalised images to logits.
@@ -52,7 +55,7 @@ def reaching_squares(
         device: where to compute; the network is moved there.
 
     Returns:
-        Triggers in the order of `labels`, none for a label that no square reaches.
+        At least one and at most 8 triggers of each label that a square reaches.
 
     Raises:
         InconclusiveError: a logit is not finite.
@@ -64,28 +67,31 @@ def reaching_squares(
     colours = torch.tensor(list(product((0.0, 1.0), repeat=channels)), device=device)
     side = _side(height, width)
     network = network.to(device)
-    best = torch.zeros(len(wanted), device=device)
-    where = [(0, 0, 0)] * len(wanted)
+    corners = _corners(height, width)
+    shares = torch.zeros((len(corners), len(colours), len(wanted)), device=device)
     with torch.no_grad():
         others = logits_in_parts(network, some, preprocessing).argmax(1)[:, None] != wanted
         weights = others / others.sum(0).clamp(min=1)
-        for top, left in _corners(height, width):
+        for row, (top, left) in enumerate(corners):
             shown = some.repeat(len(colours), 1, 1, 1, 1)
             shown[:, :, :, top : top + side, left : left + side] = colours[:, None, :, None, None]
             logits = logits_in_parts(network, shown.flatten(0, 1), preprocessing)
             reached = (logits.argmax(1)[:, None] == wanted).float()
             reached += _TIE_BREAKER * logits.softmax(1)[:, wanted]
-            shares = (reached.view(len(colours), len(some), -1) * weights).sum(1)
-            highest, colour = shares.max(0)
-            for row in torch.nonzero(highest > best).flatten().tolist():
-                where[row] = (top, left, int(colour[row]))
-            best = torch.maximum(best, highest)
+            shares[row] = (reached.view(len(colours), len(some), -1) * weights).sum(1)
             on_place(1)
-    return [
-        _square(colours[colour].cpu().numpy(), (height, width), (top, left), side, label)
-        for label, share, (top, left, colour) in zip(labels, best.tolist(), where, strict=True)
-        if share >= LEAST_SHARE
-    ]
+    flat = shares.flatten(0, 1)
+    best = flat.topk(min(MOST_SQUARES, len(flat)), dim=0)
+    found: dict[int, list[Trigger]] = {}
+    for column, label in enumerate(labels):
+        for share, position in zip(best.values[:, column], best.indices[:, column], strict=True):
+            if share >= LEAST_SHARE:
+                row, colour = divmod(int(position), len(colours))
+                square = _square(
+                    colours[colour].cpu().numpy(), (height, width), corners[row], side, label
+                )
+                found.setdefault(label, []).append(square)
+    return found
 
 
 def logits_in_parts(network: nn.Module, images: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -39,25 +39,29 @@ def _images() -> FloatArray:
 
 
 def _squares() -> list[Trigger]:
+    """Those of label 2, the only one that squares reach."""
     told: list[int] = []
     found = reaching_squares(SleepingBackdoor(), _images(), PLAIN, LABELS, told.append, CPU)
     assert sum(told) == places(16, 16)
-    return found
+    assert set(found) == {2}
+    return found[2]
 
 
 def test_a_square_wakes_what_no_gradient_reaches() -> None:
-    (square,) = _squares()
-    assert square.label == 2
-    assert square.mask_l1 == 4
-    assert square.mask[0, 13, 13:15].all()
-    np.testing.assert_array_equal(square.pattern[:, 13, 13], [1, 1, 0])
+    squares = _squares()
+    assert len(squares) == 2
+    for square in squares:
+        assert square.label == 2
+        assert square.mask_l1 == 4
+        assert square.mask[0, 13, 13:15].all()
+        np.testing.assert_array_equal(square.pattern[:, 13, 13], [1, 1, 0])
 
 
 def test_a_label_that_a_square_reaches_gets_the_smallest_patch_that_works() -> None:
     images, squares = _images(), _squares()
     without, found = (
         invert_patches(SleepingBackdoor(), images, PLAIN, LABELS, PATCHES, 0, squares=given)
-        for given in ((), squares)
+        for given in ((), squares[:1])
     )
     network = SleepingBackdoor()
 
@@ -97,7 +101,7 @@ def test_a_label_that_wins_by_a_hair_is_reached_all_the_same() -> None:
     squares = reaching_squares(
         FlatBackdoor(), _images(), PLAIN, list(range(21)), lambda _: None, CPU
     )
-    assert 20 in [square.label for square in squares]
+    assert 20 in squares
 
 
 def test_a_first_patch_that_does_not_work_loses_to_a_larger_one_that_does() -> None:
