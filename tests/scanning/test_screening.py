@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from support.sleeping import SleepingBackdoor, clean_images
 from torch import Tensor, nn
 
-from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError
@@ -18,30 +18,10 @@ PLAIN = Preprocessing((16, 16), (0.0,) * 3, (1.0,) * 3)
 LABELS = [0, 1, 2, 3]
 
 
-class SleepingBackdoor(nn.Module):
-    """Label 2 answers where two pixels of the corner are full yellow, else with no slope at all.
-
-    Labels 0 and 1 need the whole image darker or brighter, label 3 stripes all over it.
-    """
-
-    def forward(self, images: Tensor) -> Tensor:
-        mean = images.mean((1, 2, 3))
-        yellow = images[:, 0] + images[:, 1] - images[:, 2]
-        asleep = torch.relu(yellow[:, 13, 13:15].mean(1) - 1.8) * 1000
-        stripes = (images[:, :, ::2].mean((1, 2, 3)) - images[:, :, 1::2].mean((1, 2, 3))) * 60
-        return torch.stack([(0.5 - mean) * 60, (mean - 0.5) * 60, asleep - 5, stripes], 1)
-
-
-def _images() -> FloatArray:
-    images = np.random.default_rng(0).uniform(0.2, 0.6, (64, 3, 16, 16)).astype(np.float32)
-    images[::2] += 0.2
-    return images
-
-
 def _squares() -> list[Trigger]:
     """Those of label 2, the only one that squares reach."""
     told: list[int] = []
-    found = reaching_squares(SleepingBackdoor(), _images(), PLAIN, LABELS, told.append, CPU)
+    found = reaching_squares(SleepingBackdoor(), clean_images(), PLAIN, LABELS, told.append, CPU)
     assert sum(told) == places(16, 16)
     assert set(found) == {2}
     return found[2]
@@ -58,7 +38,7 @@ def test_a_square_wakes_what_no_gradient_reaches() -> None:
 
 
 def test_a_label_that_a_square_reaches_gets_the_smallest_patch_that_works() -> None:
-    images, squares = _images(), _squares()
+    images, squares = clean_images(), _squares()
     without, found = (
         invert_patches(SleepingBackdoor(), images, PLAIN, LABELS, PATCHES, 0, squares=given)
         for given in ((), squares[:1])
@@ -81,7 +61,7 @@ def test_a_square_that_does_not_work_changes_nothing() -> None:
     mask[0, 2:4, 2:4] = 1
     useless = Trigger(mask, mask.repeat(3, 0), 2)
     without, found = (
-        invert_patches(SleepingBackdoor(), _images(), PLAIN, [0, 2], PATCHES, 0, squares=given)
+        invert_patches(SleepingBackdoor(), clean_images(), PLAIN, [0, 2], PATCHES, 0, squares=given)
         for given in ((), (useless,))
     )
     np.testing.assert_array_equal(found[1].mask, without[1].mask)
@@ -99,7 +79,7 @@ class FlatBackdoor(nn.Module):
 
 def test_a_label_that_wins_by_a_hair_is_reached_all_the_same() -> None:
     squares = reaching_squares(
-        FlatBackdoor(), _images(), PLAIN, list(range(21)), lambda _: None, CPU
+        FlatBackdoor(), clean_images(), PLAIN, list(range(21)), lambda _: None, CPU
     )
     assert 20 in squares
 
@@ -110,14 +90,14 @@ def test_a_first_patch_that_does_not_work_loses_to_a_larger_one_that_does() -> N
     large = Trigger(mask, mask * np.array([1, 1, 0], np.float32)[:, None, None], 2)
     (found,) = invert_patches(
         SleepingBackdoor(),
-        _images(),
+        clean_images(),
         PLAIN,
         [2],
         InversionSettings(steps=20, initial_cost=10.0),
         0,
         squares=[large],
     )
-    said = SleepingBackdoor()(torch.from_numpy(found.stamp(_images()))).argmax(1)
+    said = SleepingBackdoor()(torch.from_numpy(found.stamp(clean_images()))).argmax(1)
     assert (said == 2).all()
 
 
@@ -148,7 +128,7 @@ def test_one_value_that_is_not_finite_stops_the_scan() -> None:
             return SleepingBackdoor()(images) + spoilt[:, None]
 
     with pytest.raises(InconclusiveError, match="not finite"):
-        reaching_squares(Poisoned(), _images(), PLAIN, LABELS, lambda _: None, CPU)
+        reaching_squares(Poisoned(), clean_images(), PLAIN, LABELS, lambda _: None, CPU)
 
 
 @pytest.mark.parametrize("count", [1, 7, 12, 21, 31, 64])

@@ -1,0 +1,53 @@
+import numpy as np
+import torch
+from support.sleeping import SleepingBackdoor, clean_images
+from torch import Tensor, nn
+
+from hardener.data.additive import AdditiveTrigger
+from hardener.data.preprocessing import Preprocessing
+from hardener.data.triggers import Trigger
+from hardener.data.warps import Warp
+from hardener.repairing.searching import Search
+from hardener.scanning.searching import InversionSettings
+
+CPU = torch.device("cpu")
+BRIEF = InversionSettings(steps=3)
+
+
+class Trained(SleepingBackdoor):
+    """The same with two parameters, one of them frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(()))
+        self.fixed = nn.Parameter(torch.zeros(()), requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + self.shift + self.fixed
+
+
+def test_a_search_gives_every_kind_and_the_squares_that_reach_a_label() -> None:
+    network = Trained()
+    search = Search(
+        clean_images(),
+        Preprocessing((16, 16), (0.0,) * 3, (1.0,) * 3),
+        (2, 3),
+        CPU,
+        patches=BRIEF,
+        additive=BRIEF,
+        warps=BRIEF,
+    )
+    told: list[int] = []
+    found = search.triggers(network, 0, told.append)
+    kinds = (Trigger, Trigger, AdditiveTrigger, AdditiveTrigger, Warp, Warp)
+    assert [type(trigger) for trigger in found[:6]] == list(kinds)
+    assert [trigger.label for trigger in found[:6]] == [2, 3] * 3
+    squares = found[6:]
+    assert len(squares) == 2
+    for square in squares:
+        assert isinstance(square, Trigger)
+        assert square.label == 2
+        assert np.isin(square.mask, (0, 1)).all()
+    assert 0 < sum(told) <= search.steps
+    assert network.shift.requires_grad
+    assert not network.fixed.requires_grad
