@@ -49,6 +49,11 @@ class Counts:
         """Of the attack; 0 where there were no images to try it on."""
         return self.hits / max(1, self.others)
 
+    @property
+    def robust_accuracy(self) -> float:
+        """Under attack; 0 where there were no images to try it on."""
+        return self.robust / max(1, self.others)
+
     def __add__(self, more: "Counts") -> "Counts":
         return Counts(
             self.n + more.n,

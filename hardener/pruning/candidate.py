@@ -84,8 +84,8 @@ def sweep_row(threshold: float | None, channels_pruned: int, trial: Trial) -> Sw
         threshold=threshold,
         channels_pruned=channels_pruned,
         accuracy=clean.correct / clean.n,
-        attack_success_rate=attack.hits / max(1, attack.others),
-        robust_accuracy=attack.robust / max(1, attack.others),
+        attack_success_rate=attack.success_rate,
+        robust_accuracy=attack.robust_accuracy,
     )
 
 

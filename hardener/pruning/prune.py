@@ -11,6 +11,7 @@ from hardener.data.settings import CLEAN
 from hardener.data.splits import stratified_halves
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
+from hardener.measuring.budget import check_budgets, within_budget
 from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.measuring.suitability import check_accuracy, check_others
 from hardener.model.classifier import Classifier, data_identity, open_full
@@ -33,7 +34,6 @@ from hardener.writing import check_outputs, write_hardened
 DEFAULT_CRITERION = "linf-gap"
 _DEFAULT_LIMITS = {"guard": "linf", "clip": "linf-ratio"}
 _LARGEST_THRESHOLD = float(np.finfo(np.float32).max)
-_ROUNDING = 1e-9
 
 
 def prune(
@@ -238,12 +238,7 @@ def _check_arguments(
         check_rewrite(rewrite)
     if alarm and rewrite != "guard":
         raise UsageError("--alarm is an output of a guard: it goes with --rewrite guard")
-    if not 0 <= max_accuracy_drop <= 1:
-        raise UsageError(f"--max-accuracy-drop is a fraction from 0 to 1, not {max_accuracy_drop}")
-    if not 0 <= max_attack_success <= 1:
-        raise UsageError(
-            f"--max-attack-success is a fraction from 0 to 1, not {max_attack_success}"
-        )
+    check_budgets(max_accuracy_drop, max_attack_success)
     if threshold is not None and not abs(threshold) < _LARGEST_THRESHOLD:
         raise UsageError(f"--threshold is a finite number, not {threshold}")
 
@@ -293,12 +288,12 @@ def _report(
 ) -> dict[str, Any]:
     """The result's fields that come from the reporting half."""
     fields: dict[str, Any] = {"reported_on": before[CLEAN].n}
-    accuracy: list[float] = []
     for word, counts in (("before", before), ("after", after)):
         worst = most_successful(c for name, c in counts.items() if name != CLEAN)
-        accuracy.append(counts[CLEAN].correct / counts[CLEAN].n)
-        fields[f"accuracy_{word}"] = accuracy[-1]
+        fields[f"accuracy_{word}"] = counts[CLEAN].correct / counts[CLEAN].n
         fields[f"attack_success_rate_{word}"] = worst.success_rate
-        fields[f"robust_accuracy_{word}"] = worst.robust / max(1, worst.others)
-    fields["within_budget"] = accuracy[0] - accuracy[1] <= max_accuracy_drop + _ROUNDING
+        fields[f"robust_accuracy_{word}"] = worst.robust_accuracy
+    fields["within_budget"] = within_budget(
+        fields["accuracy_before"], fields["accuracy_after"], max_accuracy_drop
+    )
     return fields

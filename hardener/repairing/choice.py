@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hardener.measuring.budget import within_budget
 from hardener.measuring.intervals import wilson
 from hardener.results import RepairRound
 
@@ -13,8 +14,6 @@ SMALL_SUCCESS = 0.01
 
 LARGE_SUCCESS = 0.1
 """As much success of those means another round even where the last one did little."""
-
-_ROUNDING = 1e-9
 
 
 def answers_still(found: RepairRound) -> bool:
@@ -68,7 +67,7 @@ def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int
     allowed = [
         position
         for position, found in enumerate(rounds)
-        if position and rounds[0].accuracy - found.accuracy <= max_accuracy_drop + _ROUNDING
+        if position and within_budget(rounds[0].accuracy, found.accuracy, max_accuracy_drop)
     ]
     ended = [position for position in allowed if not answers_still(rounds[position])]
     if not allowed:

@@ -14,6 +14,7 @@ from hardener.data.splits import stratified_parts, stratified_sample
 from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
+from hardener.measuring.budget import check_budgets, within_budget
 from hardener.measuring.quality import Counts, most_successful
 from hardener.measuring.suitability import check_accuracy, check_others
 from hardener.model.classifier import Classifier, data_identity
@@ -48,8 +49,6 @@ _LEAST_IMAGES = 100
 _LARGEST_FITTED_BYTES = 1 << 30
 _SEARCHED_IMAGES = 512
 """Of more, every second, third and so on is searched on: fewer than twice as many."""
-
-_ROUNDING = 1e-9
 
 
 def repair(
@@ -108,7 +107,9 @@ def repair(
     """
     model, scan, data, output = Path(model), Path(scan), Path(data), Path(output)
     check_outputs(output, model, data, scan)
-    _check_arguments(max_accuracy_drop, max_attack_success, rounds)
+    check_budgets(max_accuracy_drop, max_attack_success)
+    if rounds < 1:
+        raise UsageError(f"--rounds is 1 or more, not {rounds}")
     scanned, classifier = open_as_scanned(model, scan, preprocessing, hardened_too=True)
     check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
     source = classifier.open_data(data)
@@ -268,17 +269,6 @@ def _solid(found: Mapping[SyntheticTrigger, Counts]) -> list[SyntheticTrigger]:
     ]
 
 
-def _check_arguments(max_accuracy_drop: float, max_attack_success: float, rounds: int) -> None:
-    for name, value in (
-        ("--max-accuracy-drop", max_accuracy_drop),
-        ("--max-attack-success", max_attack_success),
-    ):
-        if not 0 <= value <= 1:
-            raise UsageError(f"{name} is a fraction from 0 to 1, not {value}")
-    if rounds < 1:
-        raise UsageError(f"--rounds is 1 or more, not {rounds}")
-
-
 def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, seed: int) -> IntArray:
     """Those of `indices`, evenly from every class, that fit the memory for them."""
     height, width = classifier.preprocessing.size
@@ -314,9 +304,10 @@ def _report(
         clean, unseen = attacked.clean, attacked.unseen
         fields[f"accuracy_{word}"] = clean.correct / clean.n
         fields[f"attack_success_rate_{word}"] = unseen.success_rate
-        fields[f"robust_accuracy_{word}"] = unseen.robust / max(1, unseen.others)
+        fields[f"robust_accuracy_{word}"] = unseen.robust_accuracy
     fields["strengthened_success_rate_after"] = after.strengthened.success_rate
     fields["scan_success_rate_after"] = seen.success_rate
-    lost = fields["accuracy_before"] - fields["accuracy_after"]
-    fields["within_budget"] = lost <= max_accuracy_drop + _ROUNDING
+    fields["within_budget"] = within_budget(
+        fields["accuracy_before"], fields["accuracy_after"], max_accuracy_drop
+    )
     return fields

@@ -134,7 +134,7 @@ def round_of(
         triggers=triggers,
         accuracy=clean.correct / clean.n,
         attack_success_rate=unseen.success_rate,
-        robust_accuracy=unseen.robust / max(1, unseen.others),
+        robust_accuracy=unseen.robust_accuracy,
         strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
         patch_relative_size=min(masks) / median_l1 if masks else None,

@@ -268,8 +268,7 @@ def _success_rates(
         indices=unseen,
         on_batch=counting(progress, "trying triggers", len(unseen)),
     )
-    rates = [c.hits / c.others if c.others else 0.0 for c in counts.values()]
-    return np.array(rates, np.float32)
+    return np.array([count.success_rate for count in counts.values()], np.float32)
 
 
 def _sizes(

@@ -59,10 +59,6 @@ def test_no_round_over_budget_is_chosen() -> None:
     assert choose_round(rounds, 0.02) == 1
 
 
-def test_the_budget_is_not_lost_to_rounding() -> None:
-    assert choose_round([_round(0.97, 1, 0), _round(0.96, 0, 0.9)], 0.01) == 1
-
-
 def test_a_model_that_no_longer_answers_comes_first() -> None:
     rounds = [BEFORE, _round(0.97, 0.0, 0.95, patch=0.2), _round(0.965, 0.01, 0.9, patch=0.9)]
     assert choose_round(rounds, 0.01) == 2
