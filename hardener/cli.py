@@ -537,7 +537,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explained(error: Exception) -> str:
     if isinstance(error, TyperException):
-        return f"{error.format_message().rstrip('.')}; harden --help tells more"
+        context = getattr(error, "ctx", None)
+        command = "" if context is None or context.parent is None else f"{context.info_name} "
+        return f"{error.format_message().rstrip('.')}; harden {command}--help tells more"
     if isinstance(error, HardenError):
         return str(error)
     if isinstance(error, OSError) and error.filename is not None:

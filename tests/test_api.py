@@ -52,6 +52,20 @@ def test_one_model_alone_is_still_a_list(signs_victim: Path, tmp_path: Path) -> 
         hardener.bench("m.onnx", signs_victim, tmp_path / "bench.json")
 
 
+def test_a_target_that_is_not_the_triggers_is_refused(
+    signs_victim: Path, signs: Path, signs_trigger: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(hardener.UsageError, match=r"--target 3 contradicts --trigger.* label 8"):
+        hardener.bench([signs_victim], signs, tmp_path / "b.json", trigger=signs_trigger, target=3)
+
+
+def test_usage_errors_point_to_the_commands_own_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["scan"]) == 2
+    assert "harden scan --help tells more" in capsys.readouterr().err
+    assert cli.run(["scann"]) == 2
+    assert "harden --help tells more" in capsys.readouterr().err
+
+
 def test_a_document_of_another_version_is_refused_as_such(tmp_path: Path) -> None:
     path = tmp_path / "scan.json"
     path.write_text('{"schema_version": 2, "a_new_field": 1}')

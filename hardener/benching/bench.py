@@ -54,7 +54,8 @@ def bench(
         target: the label that counts as a hit; by default the trigger's, else the scan's.
         scan: folder of a scan of one of the models (or of the model it was hardened from),
             whose synthetic trigger is tried.
-        preprocessing: fields that win over each model's metadata, later over earlier.
+        preprocessing: fields that win over each model's metadata, later over earlier. Where the
+            metadata lack some, the scan's are taken.
         provider: auto, cpu, cuda or tensorrt.
         seed: of the intervals' resampling.
         progress: told how far it is.
@@ -70,7 +71,8 @@ def bench(
     trigger = None if trigger is None else Path(trigger)
     scan = None if scan is None else Path(scan)
     check_output(output, ".json", *paths, data, trigger, None if scan is None else scan / SCAN_FILE)
-    classifiers = [open_classifier(path, preprocessing) for path in paths]
+    scanned = [] if scan is None else [load_scan(scan).preprocessing.fields]
+    classifiers = [_opened(path, scanned, preprocessing) for path in paths]
     _require_one_batch_size(classifiers)
     original = None
     if trigger is not None:
@@ -111,6 +113,20 @@ def bench(
     return result
 
 
+def _opened(
+    path: Path,
+    scanned: Sequence[Mapping[str, tuple[float, ...]]],
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]],
+) -> Classifier:
+    """Opens a model; the scan says what the model itself does not."""
+    try:
+        return open_classifier(path, preprocessing)
+    except DataError:
+        if not scanned:
+            raise
+        return open_classifier(path, [*scanned, *preprocessing])
+
+
 def _synthetic(
     scan: Path, classifiers: Sequence[Classifier], original: Trigger | None, target: int | None
 ) -> SyntheticTrigger:
@@ -137,6 +153,11 @@ def _target(
     if target is None:
         known = original or synthetic
         target = None if known is None else known.label
+    if target is not None and original is not None and target != original.label:
+        raise UsageError(
+            f"--target {target} contradicts --trigger, which is made for label {original.label}: "
+            "give one of them"
+        )
     smallest = min(c.signature.classes for c in classifiers)
     if target is not None and not 0 <= target < smallest:
         raise UsageError(f"target {target} is no label of the models: 0 to {smallest - 1}")

@@ -68,6 +68,8 @@ class ImageSource:
         names: one name an image, to point at it in messages.
         unreadable: names of pictures that could not be decoded so far and why; it fills while
             batches are read.
+        named_classes: how many class folders were numbered by the order of their names, for want
+            of anything better; None where numbers or class names told the labels.
     """
 
     path: Path
@@ -76,6 +78,7 @@ class ImageSource:
     _decode: Decoder = field(repr=False)
     _digest: Callable[[], str] = field(repr=False)
     unreadable: dict[str, str] = field(default_factory=dict)
+    named_classes: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -84,12 +87,19 @@ class ImageSource:
         """Digest of the file, or of all names and contents of a folder or manifest."""
         return self._digest()
 
-    def require_labels_below(self, classes: int) -> None:
+    def require_labels_of(self, classes: int) -> None:
         """Checks that a model with this many classes can be measured on these images.
 
         Raises:
-            DataError: a label is beyond the model's classes; the message names the image.
+            DataError: a label is beyond the model's classes (the message names the image), or
+                class folders were numbered by their order and are not as many as the classes.
         """
+        if self.named_classes is not None and self.named_classes != classes:
+            raise DataError(
+                f"{self.path} has {self.named_classes} class folders with names, and the model has "
+                f"{classes} classes without: name the folders by label (00000, 00001, …), or "
+                "export the model with --class-names"
+            )
         beyond = np.flatnonzero(self.labels >= classes)
         if beyond.size:
             first = int(beyond[0])
@@ -190,12 +200,19 @@ def _open_folder(path: Path, class_names: Sequence[str] | None) -> ImageSource:
         for file in path.rglob("*")
         if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file()
     )
-    labels = _labels_from_folders(path, names, class_names)
+    labels, named = _labels_from_folders(path, names, class_names)
 
     def read(name: str) -> bytes:
         return read_file(path / name)
 
-    return ImageSource(path, labels, names, picture_decoder(names, read), digest_of(names, read))
+    return ImageSource(
+        path,
+        labels,
+        names,
+        picture_decoder(names, read),
+        digest_of(names, read),
+        named_classes=named,
+    )
 
 
 def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
@@ -207,7 +224,7 @@ def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
             if not member.is_dir()
             and PurePosixPath(member.filename).suffix.lower() in PICTURE_SUFFIXES
         )
-    labels = _labels_from_folders(path, names, class_names)
+    labels, named = _labels_from_folders(path, names, class_names)
 
     def decode(
         indices: IntArray, size: tuple[int, int], channels: int, batch_size: int
@@ -216,7 +233,7 @@ def _open_zip(path: Path, class_names: Sequence[str] | None) -> ImageSource:
             read = partial(_read_member, archive)
             yield from picture_decoder(names, read)(indices, size, channels, batch_size)
 
-    return ImageSource(path, labels, names, decode, digest)
+    return ImageSource(path, labels, names, decode, digest, named_classes=named)
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -303,7 +320,8 @@ def _open_npz(path: Path) -> ImageSource:
 
 def _labels_from_folders(
     path: Path, names: Sequence[str], class_names: Sequence[str] | None
-) -> IntArray:
+) -> tuple[IntArray, int | None]:
+    """Labels (N,), and how many classes were numbered by their order alone, if any were."""
     if not names:
         raise DataError(f"{path} holds no pictures: it needs one folder a class, with pictures")
     folders = [PurePosixPath(name).parent.name for name in names]
@@ -312,17 +330,17 @@ def _labels_from_folders(
             f"{path}: {names[folders.index('')]} lies in no class folder: "
             "put each picture in a folder named after its class"
         )
-    distinct = sorted(set(folders))
+    distinct, named = sorted(set(folders)), None
     if class_names is not None and set(distinct) <= set(class_names):
         order = {name: label for label, name in enumerate(class_names)}
     elif all(name.isascii() and name.isdecimal() and len(name) < 10 for name in distinct):
         order = {name: int(name) for name in distinct}
     elif class_names is None:
-        order = {name: label for label, name in enumerate(distinct)}
+        order, named = {name: label for label, name in enumerate(distinct)}, len(distinct)
     else:
         unknown = next(name for name in distinct if name not in class_names)
         raise DataError(
             f"{path}: class folder {unknown!r} is neither a number nor one of the model's "
             f"{len(class_names)} class names: name the folders so, or by label (00000, 00001, …)"
         )
-    return np.array([order[folder] for folder in folders], dtype=np.int64)
+    return np.array([order[folder] for folder in folders], dtype=np.int64), named

@@ -34,7 +34,11 @@ def npy_header(path: Path, member: str) -> tuple[tuple[int, ...], np.dtype[np.ge
             if archive.getinfo(member).file_size < declared:
                 raise DataError(f"{path}: {member} is shorter than its header says")
         except KeyError as error:
-            raise DataError(f"{path} lacks {member[:-4]}: it holds images and labels") from error
+            held = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:5])
+            raise DataError(
+                f"{path} lacks {member[:-4]} and holds {held or 'nothing'}: name the arrays images "
+                "and labels"
+            ) from error
         except DataError:
             raise
         except Exception as error:  # a damaged header makes numpy's parser raise anything

@@ -96,7 +96,7 @@ class Classifier:
             DataError: the images cannot be read or a label is beyond the model's classes.
         """
         source = open_images(path, self.model.class_names)
-        source.require_labels_below(self.signature.classes)
+        source.require_labels_of(self.signature.classes)
         return source
 
 

@@ -1,4 +1,5 @@
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -129,7 +130,18 @@ def test_numbered_folders_are_labels_even_with_gaps(tmp_path: Path) -> None:
     source = open_images(folder, ["a"] * 11)
     assert source.labels.tolist() == [3, 10]
     with pytest.raises(DataError, match=r"00010/0.png has label 10.*0 to 9"):
-        source.require_labels_below(10)
+        source.require_labels_of(10)
+
+
+def test_folders_numbered_by_their_order_must_be_all_classes(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "d", {"cat": 1, "dog": 1})
+    shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    for source in (open_images(folder), open_images(tmp_path / "packed.zip")):
+        source.require_labels_of(2)
+        with pytest.raises(DataError, match="2 class folders with names, and the model has 43"):
+            source.require_labels_of(43)
+    open_images(folder, ["cat", "dog", "bird"]).require_labels_of(3)
+    open_images(_folder(tmp_path / "n", {"0": 1, "3": 1})).require_labels_of(43)
 
 
 def test_few_unreadable_pictures_are_left_out_and_listed(tmp_path: Path) -> None:
