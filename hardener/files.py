@@ -29,6 +29,9 @@ def check_writable(target: Path) -> None:
             raise UsageError(f"{target} is a folder: name a file to write")
         if target.exists() and not target.is_file():
             raise UsageError(f"{target} is no regular file: name another one")
+        for path in (target, *target.absolute().parents):
+            if path.is_symlink() and not path.exists():
+                raise UsageError(f"cannot write {target}: {path} is a link to nothing")
         folder = next(parent for parent in target.absolute().parents if parent.exists())
         if not folder.is_dir():
             raise UsageError(f"cannot write {target}: {folder} is no folder")

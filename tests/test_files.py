@@ -126,3 +126,11 @@ def test_a_folder_that_cannot_be_written_is_refused_before_long_work() -> None:
 def test_looking_whether_a_file_can_be_written_leaves_nothing(tmp_path: Path) -> None:
     check_writable(tmp_path / "new folder" / "file.txt")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_to_nothing_is_refused_before_long_work(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for target in (tmp_path / "link", tmp_path / "link" / "scan.json"):
+        with pytest.raises(UsageError, match="link is a link to nothing"):
+            check_writable(target)

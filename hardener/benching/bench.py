@@ -140,8 +140,9 @@ def _synthetic(
             f"{scanned.model.sha256[:12]}…)"
         )
     wanted = target if target is not None else original.label if original is not None else None
-    labels = None if wanted is None else [wanted]
-    return load_synthetic_triggers(scan, scanned, labels)[0]
+    return load_synthetic_triggers(scan, scanned, [scanned.suspect if wanted is None else wanted])[
+        0
+    ]
 
 
 def _target(

@@ -11,15 +11,18 @@ from hardener.model.classifier import Classifier
 
 _LEAST_OTHERS = 10
 _LEAST_OF_SCANNED = 0.5
+_LEAST_OF_CLASSES = 0.5
 
 
 def trigger_for(classifier: Classifier, path: Path) -> Trigger:
     """Reads a trigger that is to be stamped on a model's images.
 
     Raises:
-        DataError: it is none, or it is for images of another size.
+        DataError: it is none, it changes nothing, or it is for images of another size.
     """
     trigger = load_trigger(path)
+    if not trigger.mask.any():
+        raise DataError(f"{path} is a trigger whose mask is zero everywhere: it changes no image")
     expected = (classifier.signature.channels, *classifier.preprocessing.size)
     if trigger.pattern.shape != expected:
         raise DataError(
@@ -47,6 +50,25 @@ def check_others(labels: IntArray, targets: tuple[int, ...], what: str) -> None:
                 f"only {others} images of {what} are of other classes than label {target}: "
                 "attack success would mean nothing; give images of all classes"
             )
+
+
+def check_classes(labels: IntArray, classes: int, what: str) -> None:
+    """Refuses images that leave most of a model's classes out: what those lose would not show.
+
+    Args:
+        labels: (N,) true labels of the images.
+        classes: of the model.
+        what: the images, for the message.
+
+    Raises:
+        InconclusiveError: they are of fewer than half of the classes.
+    """
+    there = len(np.unique(labels))
+    if there < _LEAST_OF_CLASSES * classes:
+        raise InconclusiveError(
+            f"{what} holds images of {there} of the model's {classes} classes: what the others "
+            "lose would not show; give images of all classes"
+        )
 
 
 def check_accuracy(accuracy: float, scanned: float, what: str) -> None:

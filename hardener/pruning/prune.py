@@ -13,7 +13,7 @@ from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
 from hardener.measuring.quality import Counts, Probe, measure, most_successful
-from hardener.measuring.suitability import check_accuracy, check_others
+from hardener.measuring.suitability import check_accuracy, check_classes, check_others
 from hardener.model.classifier import Classifier, data_identity, open_full
 from hardener.model.convolutions import Convolution, find_convolutions
 from hardener.model.rewriting import LIMITING, check_rewrite, default_rewrite
@@ -96,7 +96,7 @@ def prune(
     Raises:
         HardenError: the scan is of another model, or an argument cannot be used.
         InconclusiveError: there are too few images, or too few that the model knows or that are
-            of other classes than a target.
+            of other classes than a target, or they are of fewer than half of the classes.
 
     Source: Cheng et al. 2020, section 5; the criteria of convolutions name their own.
     """
@@ -134,6 +134,8 @@ def prune(
     if scanned.verdict != "backdoored" and not force:
         return result
 
+    if not force:
+        check_classes(source.labels, classifier.signature.classes, str(data))
     triggers = load_synthetic_triggers(scan, scanned)
     for indices in (chosen_on, reported_on):
         targets = tuple(trigger.label for trigger in triggers)

@@ -16,7 +16,7 @@ from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
 from hardener.measuring.quality import Counts, most_successful
-from hardener.measuring.suitability import check_accuracy, check_others
+from hardener.measuring.suitability import check_accuracy, check_classes, check_others
 from hardener.model.classifier import Classifier, data_identity
 from hardener.model.files import PLAN_KEY
 from hardener.model.gradients import differentiable, of_any_number, torch_device
@@ -102,8 +102,9 @@ def repair(
     Raises:
         HardenError: the scan is of another model, or an argument cannot be used.
         InconclusiveError: there are too few images, or too few that the model knows or that are
-            of other classes than a target, or the second search came to no trigger that
-            works on the model as it came, by which the repair could be measured.
+            of other classes than a target, or they are of fewer than half of the classes; or the
+            second search came to no trigger that works on the model as it came, by which the
+            repair could be measured.
     """
     model, scan, data, output = Path(model), Path(scan), Path(data), Path(output)
     check_outputs(output, model, data, scan)
@@ -137,6 +138,8 @@ def repair(
     if scanned.verdict != "backdoored" and not force:
         return result
 
+    if not force:
+        check_classes(source.labels, classifier.signature.classes, str(data))
     fitted, chosen_on, reported_on = stratified_parts(source.labels, seed)
     for indices in (chosen_on, reported_on):
         check_others(source.labels[indices], targets, str(data))

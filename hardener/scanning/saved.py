@@ -84,8 +84,7 @@ def load_scan(folder: FileName) -> ScanResult:
     """Reads a finished scan.
 
     Raises:
-        DataError: the folder holds no scan of this schema, or one that suspects labels that it
-            did not invert.
+        DataError: the folder holds no scan of this schema, or one that contradicts itself.
     """
     path = Path(folder) / SCAN_FILE
     if not is_regular(path):
@@ -97,7 +96,27 @@ def load_scan(folder: FileName) -> ScanResult:
         raise DataError(
             f"{path} suspects label {min(unknown)} and has no evidence of it: scan again"
         )
+    if _contradicts_itself(scanned):
+        raise DataError(f"{path} contradicts itself: scan again")
     return scanned
+
+
+def _contradicts_itself(scanned: ScanResult) -> bool:
+    """Whether verdict, targets, suspect, evidence and fractions do not go together."""
+    targets, inverted = scanned.targets, [evidence.label for evidence in scanned.labels]
+    named = {
+        "clean": not targets,
+        "backdoored": bool(targets),
+        "inconclusive": True,
+    }
+    return not (
+        named[scanned.verdict]
+        and (not targets or scanned.suspect in targets)
+        and len(set(targets)) == len(targets)
+        and len(set(inverted)) == len(inverted)
+        and 0 <= scanned.accuracy <= 1
+        and 0 <= scanned.score <= 1
+    )
 
 
 def load_synthetic_triggers(

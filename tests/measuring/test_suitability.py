@@ -6,7 +6,7 @@ from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 
 from hardener.data.triggers import Trigger, save_trigger
 from hardener.errors import DataError, InconclusiveError
-from hardener.measuring.suitability import check_accuracy, check_others, trigger_for
+from hardener.measuring.suitability import check_accuracy, check_classes, check_others, trigger_for
 from hardener.model.classifier import open_classifier
 
 SIDE = 8
@@ -19,6 +19,10 @@ def test_a_trigger_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
         pattern = np.ones((3, side, side), np.float32)
         save_trigger(Trigger(pattern[:1], pattern, 1), tmp_path / name)
     assert trigger_for(opened, tmp_path / "fits.npz").label == 1
+    nothing = np.zeros((3, SIDE, SIDE), np.float32)
+    save_trigger(Trigger(nothing[:1], nothing, 1), tmp_path / "idle.npz")
+    with pytest.raises(DataError, match=r"idle\.npz .* changes no image"):
+        trigger_for(opened, tmp_path / "idle.npz")
     with pytest.raises(DataError, match=r"larger\.npz is a trigger .*, .*model\.onnx takes"):
         trigger_for(opened, tmp_path / "larger.npz")
 
@@ -28,6 +32,12 @@ def test_images_of_the_target_alone_prove_nothing() -> None:
     check_others(labels, (1,), "clean.npz")
     with pytest.raises(InconclusiveError, match=r"only 9 images of clean\.npz .* than label 8"):
         check_others(labels, (1, 8), "clean.npz")
+
+
+def test_images_of_few_classes_prove_nothing_of_the_others() -> None:
+    check_classes(np.array([0, 1, 2, 2]), 6, "clean.npz")
+    with pytest.raises(InconclusiveError, match=r"clean\.npz holds images of 3 of the model's 7"):
+        check_classes(np.array([0, 1, 2, 2]), 7, "clean.npz")
 
 
 def test_images_that_the_model_does_not_know_are_refused() -> None:

@@ -82,6 +82,27 @@ def test_a_scan_killed_between_its_files_is_read_from_those_staged(tmp_path: Pat
     assert _value(tmp_path) == 0.75
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"verdict": "clean"},
+        {"targets": ()},
+        {"targets": (0, 0)},
+        {"suspect": 1},
+        {"accuracy": 1e308},
+        {"score": -0.1},
+    ],
+)
+def test_a_scan_that_contradicts_itself_is_refused(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    _save(tmp_path, 0.5)
+    scanned = load_scan(tmp_path)
+    scanned.model_copy(update=changes).write(tmp_path / SCAN_FILE)
+    with pytest.raises(DataError, match="contradicts itself: scan again"):
+        load_scan(tmp_path)
+
+
 def test_a_trigger_that_is_neither_is_refused(tmp_path: Path) -> None:
     _save(tmp_path, 0.25)
     scanned = load_scan(tmp_path)
