@@ -76,7 +76,7 @@ class Row:
         outcome: what the command said; where nothing was written the rates are the victim's own.
         rating: BackdoorBench's defence effectiveness rating, in [0, 1].
         seconds: of the hardening command.
-        commit: of the code that scanned and hardened.
+        commit: of the code that hardened.
     """
 
     victim: str

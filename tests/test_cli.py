@@ -211,7 +211,8 @@ def test_repair_ends_the_backdoor_in_the_same_graph(
     assert result.hardened is not None
     assert result.hardened.sha256 == sha256_of(output)
     assert result.images_used + result.chosen_on + result.reported_on == 12 * 43
-    assert result.rounds[1].triggers in (4, 6)  # two kinds or three, each with a stronger one
+    # Two kinds or three, each with a stronger one, and up to eight squares.
+    assert 4 <= result.rounds[1].triggers <= 14
     assert result.rounds[0].patch_relative_size is not None
     assert result.rounds[0].patch_relative_size < 0.3
     classifier = open_classifier(output)

@@ -44,8 +44,8 @@ class DistillationSettings:
 
     steps: int = 400
     images_per_step: int = 64
-    stamped_fraction: float = 0.3
-    peak_learning_rate: float = 5e-4
+    stamped_fraction: float = 0.15
+    peak_learning_rate: float = 8e-4
     fastest: float = 2e-3
     temperature: float = 4.0
 
