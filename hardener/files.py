@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from hardener.errors import DataError, UsageError
 
@@ -36,9 +36,8 @@ def check_writable(target: Path) -> None:
         if not folder.is_dir():
             raise UsageError(f"cannot write {target}: {folder} is no folder")
         # Permissions alone do not tell: a file system may be read-only, a name too long.
-        handle, name = _new_beside(target, folder)
-        os.close(handle)
-        Path(name).unlink()
+        with tempfile.NamedTemporaryFile(dir=folder, **_names_beside(target)):
+            pass
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {target}: {reason(error)}") from error
 
@@ -80,7 +79,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     check_writable(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = _new_beside(target, target.parent)
+        handle, name = tempfile.mkstemp(dir=target.parent, **_names_beside(target))
     except OSError as error:
         raise UsageError(f"cannot write {target}: {reason(error)}") from error
     os.close(handle)
@@ -185,11 +184,14 @@ def digest_when_unchanged(path: Path) -> Callable[[], str]:
     return digest
 
 
-def _new_beside(target: Path, folder: Path) -> tuple[int, str]:
-    """Opens a temporary file in `folder` that can become `target`."""
-    return tempfile.mkstemp(
-        prefix=f".{target.name}.", suffix=f".partial{target.suffix}", dir=folder
-    )
+class _Names(TypedDict):
+    prefix: str
+    suffix: str
+
+
+def _names_beside(target: Path) -> _Names:
+    """How a temporary file is called that can become `target`."""
+    return {"prefix": f".{target.name}.", "suffix": f".partial{target.suffix}"}
 
 
 def _to_disk(path: Path) -> None:
