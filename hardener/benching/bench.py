@@ -140,9 +140,8 @@ def _synthetic(
             f"{scanned.model.sha256[:12]}…)"
         )
     wanted = target if target is not None else original.label if original is not None else None
-    return load_synthetic_triggers(scan, scanned, [scanned.suspect if wanted is None else wanted])[
-        0
-    ]
+    label = scanned.suspect if wanted is None else wanted
+    return load_synthetic_triggers(scan, scanned, [label])[0]
 
 
 def _target(

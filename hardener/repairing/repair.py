@@ -231,7 +231,7 @@ def _repaired(
     found = [round_of(attacked, dict(zip(triggers, counts, strict=True)), scanned, 0)]
     models = [classifier.proto]
     # What was planted is often solid, and stands where one of these squares covers it.
-    pool = [*triggers, *map(strengthened, triggers), *_solid(by_trigger)]
+    pool = [*triggers, *map(strengthened, triggers), *_solid(by_trigger, measuring)]
 
     graph = trainable(classifier.proto, classifier.signature)
     network = of_any_number(graph, classifier.signature)
@@ -261,12 +261,15 @@ def _repaired(
     return models, found, trial
 
 
-def _solid(found: Mapping[SyntheticTrigger, Counts]) -> list[SyntheticTrigger]:
-    """Of a search's triggers the opaque patches that work: squares."""
+def _solid(
+    found: Mapping[SyntheticTrigger, Counts], measuring: Sequence[SyntheticTrigger]
+) -> list[SyntheticTrigger]:
+    """Of a search's triggers the opaque patches that work, but for those that measure: squares."""
     return [
         trigger
         for trigger, counts in found.items()
         if isinstance(trigger, Trigger)
+        and trigger not in measuring
         and np.isin(trigger.mask, (0, 1)).all()
         and counts.hits >= LEAST_SUCCESS * counts.others
     ]
