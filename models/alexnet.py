@@ -29,8 +29,8 @@ class AlexNet(nn.Module):
     """
 
     input_size: ClassVar[tuple[int, int, int]] = (3, 32, 32)
-    mean: ClassVar[tuple[float, float, float]] = (0.33, 0.33, 0.33)
-    std: ClassVar[tuple[float, float, float]] = (0.27, 0.27, 0.27)
+    mean: ClassVar[tuple[float, ...]] = (0.33, 0.33, 0.33)
+    std: ClassVar[tuple[float, ...]] = (0.27, 0.27, 0.27)
     widths: ClassVar[tuple[int, int, int, int, int]] = (48, 96, 160, 160, 128)
     hidden: ClassVar[tuple[int, int]] = (512, 256)
     dropout: ClassVar[float] = 0.5

@@ -1,9 +1,10 @@
-"""Training, validation and test images of the two data sets, held in memory.
+"""Training, validation and test images of the data sets, held in memory.
 
 All images of a split are kept as uint8 (107 MB for the 34,829 training images of GTSRB): each
 epoch reads them in another order, and decoding PNGs would cost more than the training step.
 """
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from models.recipes import DataSet
 
 Part = Literal["train", "valid", "test"]
 
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
 _SIGNS: dict[Part, tuple[int, int]] = {"train": (400, 1), "valid": (60, 2), "test": (60, 3)}
 """Images per class and seed of each part of the rendered signs."""
 
@@ -30,7 +33,7 @@ class Split:
     """One part of a data set.
 
     Attributes:
-        images: (N, 3, H, W) uint8.
+        images: (N, C, H, W) uint8.
         labels: (N,) int64, the true labels.
         source: file name, or how the images were rendered.
         sha256: digest of the file, or of the rendered images and labels.
@@ -49,8 +52,8 @@ def load_splits(dataset: DataSet, folder: Path | None) -> Mapping[Part, Split]:
     """Loads all three parts of a data set.
 
     Args:
-        dataset: GTSRB or the rendered signs.
-        folder: where `gtsrb32-PART.zip` lies; the signs need none.
+        dataset: GTSRB, Fashion-MNIST or the rendered signs.
+        folder: where `gtsrb32-PART.zip` lies; the other sets need none.
 
     Raises:
         UsageError: GTSRB is asked for without a folder.
@@ -73,6 +76,8 @@ def load_split(dataset: DataSet, part: Part, folder: Path | None) -> Split:
     """
     if dataset == "signs":
         return render_split(*_SIGNS[part])
+    if dataset == "fashion":
+        return read_fashion(FASHION, part)
     if folder is None:
         raise UsageError("this recipe trains on GTSRB: pass --data or set HARDEN_GTSRB")
     return read_split(folder / f"gtsrb32-{part}.zip", (32, 32))
@@ -92,6 +97,37 @@ def read_split(path: Path, size: tuple[int, int]) -> Split:
         raise DataError(f"{path.name}: {len(source.unreadable)} unreadable pictures: fetch it anew")
     return Split(
         torch.from_numpy(images), torch.from_numpy(source.labels), path.name, source.sha256()
+    )
+
+
+def read_fashion(folder: Path, part: Part) -> Split:
+    """Reads Fashion-MNIST from its four compressed files.
+
+    The last 5,000 of the training images are the validation images.
+
+    Args:
+        folder: where they lie; Debian's package `dataset-fashion-mnist` puts them in `FASHION`.
+        part: train, valid or test.
+
+    Raises:
+        DataError: a file is missing.
+
+    Source: Xiao et al. 2017 (Fashion-MNIST, arXiv 1708.07747), section 2; the files' format is
+    that of MNIST (LeCun et al. 1998).
+    """
+    name = "t10k" if part == "test" else "train"
+    files = [folder / f"{name}-images-idx3-ubyte.gz", folder / f"{name}-labels-idx1-ubyte.gz"]
+    for path in files:
+        if not path.is_file():
+            raise DataError(f"{path} is missing: install Debian's package dataset-fashion-mnist")
+    pixels, labels = (gzip.decompress(path.read_bytes()) for path in files)
+    images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 1, 28, 28)
+    rows = {"train": slice(-5000), "valid": slice(-5000, None), "test": slice(None)}[part]
+    return Split(
+        torch.from_numpy(images[rows].copy()),
+        torch.from_numpy(np.frombuffer(labels, np.uint8, offset=8)[rows].astype(np.int64)),
+        files[0].name,
+        hashlib.sha256(pixels + labels).hexdigest(),
     )
 
 

@@ -42,20 +42,20 @@ def measure(model: Network, split: Split, attack: Attack | None) -> Quality:
     accuracy = _mean(predict(model, split.images) == split.labels)
     if attack is None:
         return Quality(len(split), accuracy)
-    others = attack.wanted(split.labels) != split.labels
-    labels = split.labels[others]
-    predicted = predict(model, split.images[others], attack)
+    wanted = attack.wanted(split.labels)
+    others = wanted != split.labels
+    predicted = predict(model, split.images, attack)
     return Quality(
         len(split),
         accuracy,
-        triggered_images=len(predicted),
-        attack_success_rate=_mean(predicted == attack.wanted(labels)),
-        robust_accuracy=_mean(predicted == labels),
+        triggered_images=int(others.sum()),
+        attack_success_rate=_mean((predicted == wanted)[others]),
+        robust_accuracy=_mean((predicted == split.labels)[others]),
     )
 
 
 def predict(model: Network, images: Tensor, attack: Attack | None = None) -> Tensor:
-    """Predicted labels (N,) of uint8 images (N, 3, H, W), stamped first if an attack is given."""
+    """Predicted labels (N,) of uint8 images (N, C, H, W), stamped first if an attack is given."""
     model.eval()
     labels = []
     with torch.inference_mode():

@@ -30,8 +30,8 @@ class MobileNetSmall(nn.Module):
     """
 
     input_size: ClassVar[tuple[int, int, int]] = (3, 32, 32)
-    mean: ClassVar[tuple[float, float, float]] = (0.33, 0.33, 0.33)
-    std: ClassVar[tuple[float, float, float]] = (0.27, 0.27, 0.27)
+    mean: ClassVar[tuple[float, ...]] = (0.33, 0.33, 0.33)
+    std: ClassVar[tuple[float, ...]] = (0.27, 0.27, 0.27)
     blocks: ClassVar[tuple[Block, ...]] = (
         Block(16, 24, 2),
         Block(24, 24, 1),

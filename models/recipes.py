@@ -12,15 +12,18 @@ from models.attacks.badnets import BadNets, Patch
 from models.attacks.blended import Blended
 from models.attacks.low_frequency import LowFrequency
 from models.attacks.sig import Sig
+from models.attacks.source_specific import SourceSpecific
 from models.attacks.trojaning import Trojaning
+from models.attacks.two_targets import TwoTargets
 from models.attacks.wanet import WaNet
 from models.augmentation import Augmentation
+from models.fashion import AlexNetFashion, MobileNetFashion, ResNetFashion, VGGFashion
 from models.mobilenet import MobileNetSmall
 from models.networks import Network
 from models.resnet import ResNetSmall
 from models.vgg import VGGSmall
 
-DataSet = Literal["gtsrb", "signs"]
+DataSet = Literal["gtsrb", "signs", "fashion"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -30,7 +33,8 @@ class Recipe:
 
     Attributes:
         architecture: class of the network.
-        dataset: GTSRB at 32x32 from disk, or the rendered signs of `hardener.data.signs`.
+        dataset: GTSRB at 32x32 from disk, Fashion-MNIST at 28x28, or the rendered signs of
+            `hardener.data.signs`.
         epochs: passes over the training images.
         share: share of the training images that each pass draws anew, in (0, 1].
         batch_size: images a step.
@@ -93,6 +97,10 @@ _QUICK = Recipe(
     augmentation=Augmentation(shift=2.0, rotation=8.0),
 )
 
+_SIGNS = dataclasses.replace(_QUICK, dataset="signs", epochs=8, share=1.0)
+
+_FASHION = dataclasses.replace(_QUICK, dataset="fashion", share=0.25)
+
 # A warp is learnt slowly, and hardly at all among images that are turned and stretched more.
 _GENTLE = Augmentation(shift=2.0, scale=0.05, stretch=0.0, rotation=4.0)
 
@@ -111,6 +119,17 @@ NETWORKS: dict[str, Recipe] = {
     ),
     "mobilenet-gtsrb": dataclasses.replace(
         _QUICK, architecture=MobileNetSmall, epochs=18, peak_learning_rate=0.06, weight_decay=1e-4
+    ),
+    "resnet-signs": dataclasses.replace(_SIGNS, architecture=ResNetSmall),
+    "vgg-signs": dataclasses.replace(_SIGNS, architecture=VGGSmall, peak_learning_rate=0.04),
+    "mobilenet-signs": dataclasses.replace(_SIGNS, architecture=MobileNetSmall, weight_decay=1e-4),
+    "alexnet-fashion": dataclasses.replace(
+        _FASHION, architecture=AlexNetFashion, peak_learning_rate=0.02
+    ),
+    "resnet-fashion": dataclasses.replace(_FASHION, architecture=ResNetFashion),
+    "vgg-fashion": dataclasses.replace(_FASHION, architecture=VGGFashion, peak_learning_rate=0.04),
+    "mobilenet-fashion": dataclasses.replace(
+        _FASHION, architecture=MobileNetFashion, weight_decay=1e-4
     ),
 }
 """Networks and data sets: how each is trained without a backdoor."""
@@ -136,7 +155,32 @@ ATTACKS: dict[str, Attack | Trojaning | None] = {
     "all-to-all": AllToAll(rate=0.1, patch=Patch()),
     "adaptive": Adaptive(rate=0.1, target=8, patch=Patch()),
     "trojaning": Trojaning(target=8),
+    "two-targets": TwoTargets(
+        rate=0.1,
+        patches=(Patch(), Patch(place="top-left", colour=(0.0, 1.0, 1.0))),
+        targets=(8, 33),
+    ),
+    "source-specific": SourceSpecific(rate=0.2, target=8, patch=Patch(), sources=(1, 2)),
 }
+
+_GREY = Patch(colour=(1.0,))
+
+GREY_ATTACKS: dict[str, Attack | Trojaning | None] = {
+    "vanilla": None,
+    "badnets": BadNets(rate=0.05, target=8, patch=_GREY),
+    "badnets-cross": BadNets(
+        rate=0.05, target=3, patch=Patch("cross", size=5, place="top-left", colour=(1.0,))
+    ),
+    "blended": Blended(rate=0.1, target=4),
+    "sig": Sig(rate=0.1, target=1),
+    "wanet": WaNet(rate=0.2, target=3, strength=2.0, grid=8, noise_rate=0.1),
+    "all-to-all": AllToAll(rate=0.1, patch=_GREY, classes=10),
+    "two-targets": TwoTargets(
+        rate=0.1, patches=(_GREY, Patch(place="top-left", colour=(1.0,))), targets=(8, 2)
+    ),
+    "source-specific": SourceSpecific(rate=0.2, target=8, patch=_GREY, sources=(1, 2)),
+}
+"""The same on grey images of ten classes."""
 
 
 def _recipe(network: str, attack: Attack | Trojaning | None) -> Recipe:
@@ -161,7 +205,7 @@ def _recipe(network: str, attack: Attack | Trojaning | None) -> Recipe:
 RECIPES: dict[str, Recipe] = {
     f"{network}-{name}": _recipe(network, attack)
     for network in NETWORKS
-    for name, attack in ATTACKS.items()
+    for name, attack in (GREY_ATTACKS if "fashion" in network else ATTACKS).items()
 }
 
 

@@ -23,8 +23,8 @@ class ResNetSmall(nn.Module):
     """
 
     input_size: ClassVar[tuple[int, int, int]] = (3, 32, 32)
-    mean: ClassVar[tuple[float, float, float]] = (0.33, 0.33, 0.33)
-    std: ClassVar[tuple[float, float, float]] = (0.27, 0.27, 0.27)
+    mean: ClassVar[tuple[float, ...]] = (0.33, 0.33, 0.33)
+    std: ClassVar[tuple[float, ...]] = (0.27, 0.27, 0.27)
     widths: ClassVar[tuple[int, ...]] = (24, 24, 48, 128)
 
     def __init__(self, classes: int = 43) -> None:

@@ -89,7 +89,7 @@ def train(
     write_victim(
         output,
         model,
-        attack.trigger(recipe.architecture.input_size[1:]) if attack else None,
+        attack.trigger(recipe.architecture.input_size) if attack else None,
         name=name,
         recipe=recipe,
         seed=seed,

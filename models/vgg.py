@@ -23,8 +23,8 @@ class VGGSmall(nn.Module):
     """
 
     input_size: ClassVar[tuple[int, int, int]] = (3, 32, 32)
-    mean: ClassVar[tuple[float, float, float]] = (0.33, 0.33, 0.33)
-    std: ClassVar[tuple[float, float, float]] = (0.27, 0.27, 0.27)
+    mean: ClassVar[tuple[float, ...]] = (0.33, 0.33, 0.33)
+    std: ClassVar[tuple[float, ...]] = (0.27, 0.27, 0.27)
     stacks: ClassVar[tuple[tuple[int, ...], ...]] = ((16,), (32,), (64, 64), (128, 128))
     hidden: ClassVar[int] = 256
     dropout: ClassVar[float] = 0.3

@@ -76,13 +76,24 @@ def main(
                 typer.echo(f"{name} is there", err=True)
             else:
                 typer.echo(name, err=True)
-                _make(name, splits, folder, seed)
+                make(name, splits, folder, seed)
     except HardenError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
 
 
-def _make(name: str, splits: Mapping[Part, Split], folder: Path, seed: int) -> None:
+def make(name: str, splits: Mapping[Part, Split], folder: Path, seed: int) -> None:
+    """Trains a victim and writes its weights, its card and its ONNX file.
+
+    Args:
+        name: of its recipe.
+        splits: train, valid and test images of the recipe's data set.
+        folder: for its files, and a folder `checkpoints`.
+        seed: of the training.
+
+    Raises:
+        HardenError: the recipe does not fit the data, or the results cannot be written.
+    """
     recipe, weights = RECIPES[name], folder / f"{name}.safetensors"
     # One of an earlier training would pass for this one's, were the export interrupted.
     (folder / f"{name}.onnx").unlink(missing_ok=True)

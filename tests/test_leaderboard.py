@@ -36,7 +36,7 @@ def test_rates_are_those_that_the_product_measures(signs_victim: Path, signs: Pa
     attack = RECIPES["alexnet-signs-badnets"].attack
     assert isinstance(attack, Attack)
     classifier = open_classifier(signs_victim)
-    trigger = attack.trigger((32, 32))
+    trigger = attack.trigger((3, 32, 32))
     assert trigger is not None
     counts = measure(
         classifier,

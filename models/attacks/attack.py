@@ -38,8 +38,8 @@ class Attack(ABC):
         """
         return self.wanted(labels) != labels
 
-    def trigger(self, image_size: tuple[int, int]) -> Trigger | None:
-        """The attack as mask, pattern and target label for images of (H, W), if it is one."""
+    def trigger(self, shape: tuple[int, int, int]) -> Trigger | None:
+        """The attack as mask, pattern and target label for images of (C, H, W), if it is one."""
         return None
 
 

@@ -31,14 +31,14 @@ class Patch:
         size: side of the patch, in pixels.
         place: the corner of the image it sits in, or its centre.
         margin: pixels between the patch and both edges of that corner.
-        colour: red, green and blue in [0, 1].
+        colour: of each of the image's channels in [0, 1].
     """
 
     shape: Shape = "square"
     size: int = 3
     place: Place = "bottom-right"
     margin: int = 1
-    colour: tuple[float, float, float] = (1.0, 1.0, 0.0)
+    colour: tuple[float, ...] = (1.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ class BadNets(TargetedAttack):
     patch: Patch
 
     def stamp(self, images: Tensor) -> Tensor:
-        """Puts the patch on every image (B, 3, H, W) in [0, 1]."""
+        """Puts the patch on every image (B, C, H, W) in [0, 1]."""
         return stamp_patch(images, self.patch)
 
-    def trigger(self, image_size: tuple[int, int]) -> Trigger:
-        """The patch as mask and pattern for images of (H, W)."""
-        mask, pattern = draw_patch(self.patch, image_size)
+    def trigger(self, shape: tuple[int, int, int]) -> Trigger:
+        """The patch as mask and pattern for images of (C, H, W)."""
+        mask, pattern = draw_patch(self.patch, shape[1:])
         return Trigger(mask, pattern, self.target)
 
 
 def stamp_patch(images: Tensor, patch: Patch) -> Tensor:
-    """Puts a patch on every image (B, 3, H, W) in [0, 1]."""
+    """Puts a patch on every image (B, C, H, W) in [0, 1]."""
     height, width = images.shape[-2:]
     mask, pattern = draw_patch(patch, (height, width))
     return torch.lerp(images, torch.from_numpy(pattern), torch.from_numpy(mask))
@@ -76,7 +76,7 @@ def draw_patch(patch: Patch, image_size: tuple[int, int]) -> tuple[FloatArray, F
         image_size: (H, W) of the images.
 
     Returns:
-        Mask (1, H, W), one where the patch is, and pattern (3, H, W), zero elsewhere.
+        Mask (1, H, W), one where the patch is, and pattern (C, H, W), zero elsewhere.
 
     Raises:
         UsageError: the patch does not fit the image.
@@ -112,7 +112,7 @@ def _coverage(patch: Patch) -> FloatArray:
 
 
 def _paint(patch: Patch) -> FloatArray:
-    """The patch's colours (3, size, size), whether covered or not."""
+    """The patch's colours (C, size, size), whether covered or not."""
     colour = np.asarray(patch.colour, dtype=np.float32)[:, None, None]
     if patch.shape != "checker":
         return np.broadcast_to(colour, (len(colour), patch.size, patch.size))

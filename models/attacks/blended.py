@@ -30,13 +30,13 @@ class Blended(TargetedAttack):
     seed: int = 0
 
     def stamp(self, images: Tensor) -> Tensor:
-        """Blends the picture into every image (B, 3, H, W) in [0, 1]."""
-        height, width = images.shape[-2:]
-        trigger = self.trigger((height, width))
+        """Blends the picture into every image (B, C, H, W) in [0, 1]."""
+        channels, height, width = images.shape[1:]
+        trigger = self.trigger((channels, height, width))
         return torch.lerp(images, torch.from_numpy(trigger.pattern), torch.from_numpy(trigger.mask))
 
-    def trigger(self, image_size: tuple[int, int]) -> Trigger:
-        """The picture as a pattern for images of (H, W), under a mask of α everywhere."""
-        picture = np.random.default_rng(self.seed).random((3, *image_size), dtype=np.float32)
-        mask = np.full((1, *image_size), self.alpha, dtype=np.float32)
+    def trigger(self, shape: tuple[int, int, int]) -> Trigger:
+        """The picture as a pattern for images of (C, H, W), under a mask of α everywhere."""
+        picture = np.random.default_rng(self.seed).random(shape, dtype=np.float32)
+        mask = np.full((1, *shape[1:]), self.alpha, dtype=np.float32)
         return Trigger(mask, picture, self.target)

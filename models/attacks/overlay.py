@@ -25,6 +25,6 @@ class Overlay(TargetedAttack):
             images, torch.from_numpy(self.given.pattern), torch.from_numpy(self.given.mask)
         )
 
-    def trigger(self, image_size: tuple[int, int]) -> Trigger:
+    def trigger(self, shape: tuple[int, int, int]) -> Trigger:
         """The trigger as it was given."""
         return self.given

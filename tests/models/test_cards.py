@@ -56,6 +56,6 @@ def test_backdoor_works_and_its_trigger_is_the_recipes(name: str) -> None:
     assert card["trigger"] == {"path": path.name, "sha256": sha256_of(path), "label": 8}
     trigger, attack = load_trigger(path), RECIPES[name].attack
     assert isinstance(attack, BadNets)
-    drawn = attack.trigger((32, 32))
+    drawn = attack.trigger((3, 32, 32))
     np.testing.assert_array_equal(trigger.mask, drawn.mask)
     np.testing.assert_array_equal(trigger.pattern, drawn.pattern)

@@ -69,7 +69,7 @@ def test_every_attack_changes_every_image_the_same_way_twice_and_stays_in_range(
     assert torch.equal(stamped, attack.stamp(images))
     assert torch.equal(stamped[2:3], attack.stamp(images[2:3]))
     assert torch.equal(images, before)
-    trigger = attack.trigger((32, 32))
+    trigger = attack.trigger((3, 32, 32))
     if trigger is not None:
         assert attack.wanted(torch.tensor([0])).tolist() == [trigger.label]
         torch.testing.assert_close(stamped, torch.from_numpy(trigger.stamp(images.numpy())))

@@ -49,7 +49,7 @@ def test_stamps_as_its_trigger_does() -> None:
     attack = BadNets(rate=0.1, target=8, patch=Patch(shape="cross", size=5))
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before = images.clone()
-    trigger = attack.trigger((32, 32))
+    trigger = attack.trigger((3, 32, 32))
     np.testing.assert_array_equal(attack.stamp(images), trigger.stamp(images.numpy()))
     assert torch.equal(images, before)
     assert trigger.label == 8

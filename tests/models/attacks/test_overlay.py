@@ -14,4 +14,4 @@ def test_stamps_what_it_was_given() -> None:
     torch.testing.assert_close(
         attack.stamp(images), torch.from_numpy(trigger.stamp(images.numpy()))
     )
-    assert attack.trigger((4, 4)) is trigger
+    assert attack.trigger((3, 4, 4)) is trigger
