@@ -201,6 +201,30 @@ class LabelEvidence(_Frozen):
     warp: WarpEvidence
 
 
+class MovingEvidence(_Frozen):
+    """The solid square that most exchanges labels for others.
+
+    Attributes:
+        top: row of its upper edge, in pixels.
+        left: column of its left edge.
+        side: its length.
+        colour: of each channel, 0 or 1.
+        moved: fraction of unseen images whose label it changes.
+        labels: how many labels those images go to.
+        scattered: `moved` times how many labels those images have now beside how many they had,
+            in [0, 1]: near 1 where labels are exchanged for one another, near 0 where all go to
+            a few.
+    """
+
+    top: int
+    left: int
+    side: int
+    colour: tuple[float, ...]
+    moved: float
+    labels: int
+    scattered: float
+
+
 class MaxMean(_Frozen):
     """Maximum over images and channels, and mean over both."""
 
@@ -252,6 +276,7 @@ class ScanResult(Run):
     Attributes:
         suspect: the label whose trigger the norms and channels were measured with.
         accuracy: on the clean images.
+        moving: the square that changes most labels.
         channels: strongest rise first.
     """
 
@@ -265,6 +290,7 @@ class ScanResult(Run):
     preprocessing: Normalisation
     layer: Layer
     labels: tuple[LabelEvidence, ...]
+    moving: MovingEvidence
     norms: dict[str, NormSummary]
     channels: tuple[ChannelEvidence, ...]
     reasons: tuple[str, ...]

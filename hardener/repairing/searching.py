@@ -18,7 +18,7 @@ from hardener.scanning.inversion import (
     invert_warps,
 )
 from hardener.scanning.saved import SyntheticTrigger
-from hardener.scanning.screening import places, reaching_squares
+from hardener.scanning.screening import places, try_squares
 from hardener.scanning.searching import InversionSettings
 
 
@@ -58,7 +58,7 @@ class Search:
         for parameter in trained:
             parameter.requires_grad_(False)
         shared = network, self.images, self.preprocessing, self.labels
-        squares = reaching_squares(*shared, on_step, self.device)
+        squares = try_squares(*shared, on_step, self.device).reaching
         best = [first for first, *_ in squares.values()]
         found: list[SyntheticTrigger] = [
             *invert_patches(*shared, self.patches, seed, on_step, self.device, best),

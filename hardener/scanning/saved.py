@@ -106,7 +106,8 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
     targets, inverted = scanned.targets, [evidence.label for evidence in scanned.labels]
     named = {
         "clean": not targets,
-        "backdoored": bool(targets),
+        # A backdoor from all labels to all has no target.
+        "backdoored": bool(targets) or scanned.is_all_to_all,
         "inconclusive": True,
     }
     return not (

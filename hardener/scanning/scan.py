@@ -45,6 +45,7 @@ from hardener.scanning.inversion import (
     invert_patches,
     invert_warps,
 )
+from hardener.scanning.moving import measure_moving
 from hardener.scanning.saved import (
     SCAN_FILE,
     SyntheticTrigger,
@@ -52,7 +53,7 @@ from hardener.scanning.saved import (
     trigger_digest,
     trigger_path,
 )
-from hardener.scanning.screening import places, reaching_squares
+from hardener.scanning.screening import places, try_squares
 from hardener.scanning.searching import InversionSettings
 from hardener.scanning.verdict import Evidence, anomaly_indices, judge, relative_sizes
 
@@ -126,7 +127,7 @@ def scan(
     network = differentiable(
         classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
     )
-    squares = reaching_squares(
+    squares = try_squares(
         network,
         images,
         classifier.preprocessing,
@@ -142,10 +143,10 @@ def scan(
         patch_inversion,
         seed,
         counting(
-            progress, "inverting patches", patch_inversion.steps * (len(wanted) + len(squares))
+            progress, "inverting patches", patch_inversion.steps * (len(wanted) + len(squares.reaching))
         ),
         torch_device(chosen_provider),
-        [best for best, *_ in squares.values()],
+        [best for best, *_ in squares.reaching.values()],
     )
     additive = invert_additive(
         network,
@@ -172,6 +173,7 @@ def scan(
     runner = open_full(classifier.proto, classifier.signature, chosen_provider)
     triggers: list[SyntheticTrigger] = [*patches, *additive, *warps]
     success = np.split(_success_rates(classifier, runner, source, unseen, triggers, progress), 3)
+    moving = measure_moving(classifier, runner, source, unseen, squares.moving)
     clean = profile(
         classifier,
         feature,
@@ -189,6 +191,7 @@ def scan(
         classes=classifier.signature.classes,
         accuracy=accuracy,
         images=clean.counts.n,
+        moving=moving,
         unseen=(*classifier.signature.notes, *blind_spots(classifier.proto, classifier.signature)),
         pixels=classifier.preprocessing.size[0] * classifier.preprocessing.size[1],
         untested=[label for label in wanted if not np.any(source.labels[unseen] != label)],
@@ -219,6 +222,7 @@ def scan(
         preprocessing=Normalisation.of(classifier.preprocessing),
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
         labels=_evidence(patches, additive, warps, found, judgement.kinds),
+        moving=moving,
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
         reasons=(*judgement.reasons, *feature.notes, *_left_out(source)),

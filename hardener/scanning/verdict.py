@@ -4,29 +4,23 @@ The textbook rule (an anomaly index above 2) calls clean networks backdoored, be
 classes are simply easy to reach. Three things must agree here: the trigger is small beside the
 median of all labels, it is an outlier, and it works on images it was not fitted on. Patches,
 additive triggers and warps are judged alike, each beside its own kind; the most suspicious kind
-speaks for a label.
+speaks for a label. Beside the labels stands a square that changes most labels and spreads the
+images over many: an attack from all labels to all.
 
-Where a search fails, its trigger's size bounds from below what would work. Most warps fail, so that
-their median is such a bound, and grows with the steps of the search: `EVEN_RELATIVE_SIZE` holds for
-the default budget alone.
+How small is suspicious the calibration says, for the searches' default budgets. Where a search
+fails, its trigger's size bounds from below what would work; most warps fail, so that their median
+is such a bound and grows with the steps of the search.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hardener.arrays import FloatArray
-from hardener.results import TriggerKind, Verdict
+from hardener.results import MovingEvidence, TriggerKind, Verdict
+from hardener.scanning.calibration import Calibration, Curve, shipped
 
-BACKDOORED_SCORE = 0.6
-CLEAN_SCORE = 0.4
-EVEN_RELATIVE_SIZE: dict[TriggerKind, float] = {"patch": 0.3, "additive": 0.4, "warp": 0.5}
-"""Of the median, where a trigger is as likely a backdoor's as not. Set by hand, on validation
-images: the faintest additive trigger was 0.75 of the median on the zoo's clean ResNet and 0.28 on
-its sinusoid's victim, which 0.3 had left inconclusive; the slightest warp was 0.87 on the clean
-ResNet and 0.27 on WaNet's victim."""
-RELATIVE_SIZE_SLOPE = 4.0
 LEAST_ANOMALY_INDEX = 2.0
 LEAST_SUCCESS = 0.8
 LEAST_LABELS = 8
@@ -65,10 +59,9 @@ class Evidence:
     sizes: FloatArray
     success: FloatArray
 
-    @property
-    def scores(self) -> FloatArray:
+    def scores(self, curve: Curve) -> FloatArray:
         """(L,) suspicion of each label in [0, 1]."""
-        return label_scores(self.sizes, self.success, self.kind)
+        return curve(relative_sizes(self.sizes)) * weights(self.sizes, self.success)
 
     def said(self, position: int) -> str:
         """A label's trigger in words."""
@@ -119,23 +112,27 @@ def anomaly_indices(sizes: FloatArray) -> FloatArray:
     return (median - sizes) / max(deviation, floor)
 
 
-def label_scores(sizes: FloatArray, success: FloatArray, kind: TriggerKind = "patch") -> FloatArray:
-    """Suspicion of each label in [0, 1]: a small trigger that works and stands apart.
+def weights(sizes: FloatArray, success: FloatArray) -> FloatArray:
+    """What the score of a small trigger counts: does it work, and does it stand apart?
 
-        s = success · σ(slope · ln(even / relative size)) · min(1, max(0, index) / 2)
+        success · min(1, max(0, anomaly index) / 2)
 
     Args:
         sizes: (L,) of the triggers, all of one kind.
-        success: (L,) success rates on images that were not fitted on.
-        kind: of the triggers.
+        success: (L,) success rates on images that were not fitted on; under 0.8 counts as 0.
+
+    Returns:
+        (L,) in [0, 1].
     """
-    small = RELATIVE_SIZE_SLOPE * np.log(
-        EVEN_RELATIVE_SIZE[kind] / np.maximum(relative_sizes(sizes), 1e-6)
-    )
     apart = np.clip(anomaly_indices(sizes) / LEAST_ANOMALY_INDEX, 0, 1)
     works = np.where(success >= LEAST_SUCCESS, success, 0)
-    scores: FloatArray = works * apart / (1 + np.exp(-small))
-    return scores
+    found: FloatArray = works * apart
+    return found
+
+
+def moving_score(moving: MovingEvidence, curve: Curve) -> float:
+    """Suspicion in [0, 1] of the square that most exchanges labels for others."""
+    return float(curve(np.array(1 - moving.scattered, np.float32)))
 
 
 def judge(
@@ -146,8 +143,10 @@ def judge(
     accuracy: float,
     images: int,
     pixels: int,
+    moving: MovingEvidence | None = None,
     untested: Sequence[int] = (),
     unseen: Sequence[str] = (),
+    calibration: Calibration | None = None,
 ) -> Judgement:
     """Decides from the evidence of all inverted labels.
 
@@ -158,42 +157,50 @@ def judge(
         accuracy: on the clean images.
         images: how many clean images there were.
         pixels: of one image.
+        moving: what the square does that changes most labels.
         untested: labels without images of other classes to try their triggers on.
         unseen: sentences on parts of the model that were not looked at.
+        calibration: how evidence becomes a score; by default the shipped one.
     """
-    by_kind = np.stack([kind.scores for kind in evidence])
+    calibration = calibration or shipped()
+    by_kind = np.stack([kind.scores(calibration.kinds[kind.kind]) for kind in evidence])
     scores: FloatArray = by_kind.max(axis=0)
     more, patches = tuple(evidence[row] for row in by_kind.argmax(axis=0)), evidence[0]
     suspect = int((scores if scores.max() > 0 else -relative_sizes(patches.sizes)).argmax())
-    score = float(scores[suspect])
+    all_to_all = 0.0 if moving is None else moving_score(moving, calibration.moving)
+    score = max(float(scores[suspect]), all_to_all)
     named = _NAMES[more[suspect].kind]
     reasons = [
         f"label {labels[suspect]} has the most suspicious {named}: {more[suspect].said(suspect)}"
     ]
+    if moving is not None and all_to_all >= calibration.clean_below:
+        reasons.append(_said_of(moving))
     doubts = _doubts(len(labels), classes, accuracy, images)
     doubts += _doubts_on_trying(untested)
     for kind in evidence:
-        doubts += _doubts_on_search(labels, kind)
+        doubts += _doubts_on_search(labels, kind, calibration)
     doubts += _doubts_on_reach(labels, evidence)
     doubts += _doubts_on_size(patches, pixels)
     doubts += [_Doubt(sentence, False) for sentence in unseen]
     kinds = tuple(kind.kind for kind in more)
-    over = tuple(int(label) for label, s in zip(labels, scores, strict=True) if s >= CLEAN_SCORE)
-    sure = tuple(
-        int(label) for label, s in zip(labels, scores, strict=True) if s >= BACKDOORED_SCORE
+    over, sure = (
+        tuple(int(label) for label, s in zip(labels, scores, strict=True) if s >= least)
+        for least in (calibration.clean_below, calibration.backdoored_from)
     )
     fatal = [doubt for doubt in doubts if doubt.fatal]
     reasons += [doubt.sentence for doubt in doubts]
-    if sure and not fatal:
-        reasons.append("a trigger this small beside the others is what a backdoor leaves behind")
+    if score >= calibration.backdoored_from and not fatal:
+        if sure:
+            reasons.append("a trigger this small beside the others is what a backdoor leaves behind")
         return Judgement("backdoored", score, sure, suspect, kinds, tuple(reasons))
     if doubts:
         return Judgement("inconclusive", score, over, suspect, kinds, tuple(reasons))
-    if over:
+    if score >= calibration.clean_below:
         reasons.append("that is too small to call the model clean and too large to call it more")
         return Judgement("inconclusive", score, over, suspect, kinds, tuple(reasons))
     reasons.append(
-        "no label is much easier to reach than the others, by patch, faint change or warp"
+        "no label is much easier to reach than the others, by patch, faint change or warp, and no "
+        "small square changes the label of most images"
     )
     return Judgement("clean", score, (), suspect, kinds, tuple(reasons))
 
@@ -258,16 +265,26 @@ def _doubts_on_reach(labels: Sequence[int], evidence: Sequence[Evidence]) -> lis
     return [_Doubt(f"label {said}: no trigger that works was found, of any size", False)]
 
 
-def _doubts_on_search(labels: Sequence[int], evidence: Evidence) -> list[_Doubt]:
+def _said_of(moving: MovingEvidence) -> str:
+    return (
+        f"a square of {moving.side} pixels at row {moving.top}, column {moving.left} changes the "
+        f"label of {moving.moved:.0%} of unseen images and sends them to {moving.labels} labels: "
+        "so does an attack from all labels to all"
+    )
+
+
+def _doubts_on_search(
+    labels: Sequence[int], evidence: Evidence, calibration: Calibration
+) -> list[_Doubt]:
     """Where the search itself came to no trigger that works."""
     doubts: list[_Doubt] = []
     success = evidence.success
     named = _NAMES[evidence.kind]
     failed = success < LEAST_SUCCESS
-    would_be = label_scores(
-        evidence.sizes, np.maximum(success, np.float32(LEAST_SUCCESS)), evidence.kind
+    would_be = replace(evidence, success=np.maximum(success, np.float32(LEAST_SUCCESS))).scores(
+        calibration.kinds[evidence.kind]
     )
-    for position in map(int, np.flatnonzero(failed & (would_be >= CLEAN_SCORE))):
+    for position in map(int, np.flatnonzero(failed & (would_be >= calibration.clean_below))):
         doubts.append(
             _Doubt(
                 f"label {labels[position]} has a small {named} that works on only "

@@ -26,7 +26,7 @@ class TwoTargets(Attack):
     targets: tuple[int, int]
 
     def stamp(self, images: Tensor) -> Tensor:
-        """Puts the first patch on images 0, 2, ... (B, C, H, W) in [0, 1], the second on the rest."""
+        """Puts the first patch on images 0, 2, ... (B, C, H, W), the second on the others."""
         stamped = images.clone()
         for place, patch in enumerate(self.patches):
             stamped[place::2] = stamp_patch(images[place::2], patch)

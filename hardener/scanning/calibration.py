@@ -1,0 +1,120 @@
+"""From evidence to a score: logistic curves fitted on a population of clean and backdoored models.
+
+`calibration.json` beside this file holds the curves and what they were fitted on; the script
+`benchmarks/population.py` of the repository makes it anew.
+"""
+
+import math
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from hardener.arrays import FloatArray
+from hardener.results import Rate, TriggerKind
+
+_FILE = "calibration.json"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Curve(_Frozen):
+    """A logistic curve over the logarithm of a positive quantity.
+
+        score(x) = σ(slope · ln(even / x))
+
+    Attributes:
+        even: where a backdoor is as likely as not; smaller quantities are more suspicious.
+        slope: steepness, above 0.
+
+    Source: Platt 1999 (Probabilistic outputs for support vector machines), section 2.
+    """
+
+    even: float
+    slope: float
+
+    def __call__(self, quantity: FloatArray) -> FloatArray:
+        """Scores in (0, 1) of quantities of any shape, all at least 0."""
+        steep = self.slope * np.log(self.even / np.maximum(quantity, 1e-6))
+        scores: FloatArray = 1 / (1 + np.exp(-steep))
+        return scores
+
+
+class Population(_Frozen):
+    """What the curves were fitted on, and how well they did on models that were left out.
+
+    Attributes:
+        clean: how many models without a backdoor.
+        backdoored: how many with one.
+        false_positives: of the clean ones, called backdoored when left out of the fit.
+        detected: of the backdoored ones, called backdoored when left out.
+        auroc: of the scores of left-out models.
+    """
+
+    clean: int
+    backdoored: int
+    false_positives: Rate
+    detected: Rate
+    auroc: float
+
+
+class Calibration(_Frozen):
+    """The curves of every kind of evidence.
+
+    Attributes:
+        kinds: over the size of a label's trigger as a fraction of all labels' median.
+        moving: over 1 less how far the most moving square scatters labels.
+        clean_below: scores under this say nothing against a model.
+        backdoored_from: scores from here on say that it is backdoored.
+        population: what all that was fitted on.
+    """
+
+    kinds: dict[TriggerKind, Curve]
+    moving: Curve
+    clean_below: float
+    backdoored_from: float
+    population: Population | None = None
+
+
+@cache
+def shipped() -> Calibration:
+    """The calibration that comes with this version."""
+    text = files("hardener.scanning").joinpath(_FILE).read_text(encoding="utf-8")
+    return Calibration.model_validate_json(text)
+
+
+def fit_curve(quantities: FloatArray, factors: FloatArray, backdoored: FloatArray) -> Curve:
+    """Fits a curve to models whose score is the largest over their labels.
+
+        score_i = max_l factors_il · σ(slope · ln(even / quantities_il))
+
+    by the likelihood, with Platt's smoothed targets, over a grid.
+
+    Args:
+        quantities: (N, L) of each model's labels; where it has fewer labels, infinite.
+        factors: (N, L) in [0, 1], that scores are multiplied by.
+        backdoored: (N,) one for the models with a backdoor of this kind, zero for clean ones.
+
+    Source: Platt 1999, section 2.2 (the targets).
+    """
+    positives = float(backdoored.sum())
+    negatives = len(backdoored) - positives
+    wanted = np.where(
+        backdoored > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2)
+    )
+    best, found = math.inf, Curve(even=0.5, slope=_SLOPES[0])
+    for even in _EVENS:
+        for slope in _SLOPES:
+            curve = Curve(even=float(even), slope=float(slope))
+            score = np.clip((factors * curve(quantities)).max(axis=1), 1e-6, 1 - 1e-6)
+            loss = -float(np.sum(wanted * np.log(score) + (1 - wanted) * np.log(1 - score)))
+            if loss < best:
+                best, found = loss, curve
+    return found
+
+
+_EVENS = np.round(np.geomspace(0.02, 1.0, 80), 4)
+_SLOPES = np.round(np.geomspace(1.0, 16.0, 25), 3)
