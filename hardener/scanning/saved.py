@@ -90,6 +90,10 @@ def load_scan(folder: FileName) -> ScanResult:
     if not is_regular(path):
         raise DataError(f"{path} does not exist: run harden scan first")
     scanned = ScanResult.read(path)
+    if scanned.data is None:
+        if _contradicts_itself(scanned) or scanned.labels or scanned.channels:
+            raise DataError(f"{path} contradicts itself: scan again")
+        return scanned
     inverted = {evidence.label for evidence in scanned.labels}
     unknown = {scanned.suspect, *scanned.targets} - inverted
     if unknown:
@@ -99,6 +103,19 @@ def load_scan(folder: FileName) -> ScanResult:
     if _contradicts_itself(scanned):
         raise DataError(f"{path} contradicts itself: scan again")
     return scanned
+
+
+def require_images(folder: Path, scanned: ScanResult) -> None:
+    """Refuses a scan that was made without images: it has no triggers to go by.
+
+    Raises:
+        DataError: it is one.
+    """
+    if scanned.data is None:
+        raise DataError(
+            f"{folder} is a scan without images, which has no triggers and no channels: run harden "
+            "scan with --data first"
+        )
 
 
 def _contradicts_itself(scanned: ScanResult) -> bool:
@@ -114,7 +131,9 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and (not targets or scanned.suspect in targets)
         and len(set(targets)) == len(targets)
         and len(set(inverted)) == len(inverted)
-        and 0 <= scanned.accuracy <= 1
+        and (scanned.accuracy is None) == (scanned.data is None)
+        and (scanned.accuracy is None or 0 <= scanned.accuracy <= 1)
+        and (scanned.data is not None or scanned.verdict != "clean")
         and 0 <= scanned.score <= 1
     )
 
