@@ -188,7 +188,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
 
 
 def _tables_without_images(result: ScanResult) -> list[Table]:
-    """The labels that get furthest ahead, and those with the largest weights."""
+    """The labels that get furthest ahead, and those with the largest mean weights."""
     tables: list[Table] = []
     if result.margins is not None:
         largest = result.margins.largest
@@ -198,7 +198,7 @@ def _tables_without_images(result: ScanResult) -> list[Table]:
         tables.append(margins)
     if result.last_layer is not None:
         means, indices = result.last_layer.mean_weights, result.last_layer.anomaly_indices
-        rows = _table("Largest mean weights of the last layer", "label", "mean", "anomaly")
+        rows = _table("Last layer, mean weights", "label", "mean", "anomaly")
         for label in sorted(range(len(means)), key=lambda one: -indices[one])[:_LABELS_SHOWN]:
             rows.add_row(str(label), f"{means[label]:.4f}", f"{indices[label]:.1f}")
         tables.append(rows)
