@@ -166,8 +166,8 @@ def p_value(margins: FloatArray) -> float | None:
         p, one-sided, in [0, 1]; None where fewer than `LEAST_LABELS` margins are positive.
 
     Source: Wang et al. 2024 (MM-BD), Algorithm 1 and the choice of the Gamma density there. The
-    exponent counts the largest label too, as in the authors' program; the floor of the density's
-    width is ours.
+    exponent counts the largest label too, as in the authors' program, whose density has a free
+    shift besides; that ours starts at 0 and the floor of its width are ours.
     """
     positive = np.sort(margins[margins > 0].astype(np.float64))
     if len(positive) < LEAST_LABELS:

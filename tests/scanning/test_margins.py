@@ -68,7 +68,8 @@ def test_one_seed_gives_one_answer_and_every_label_step_is_told() -> None:
     torch.manual_seed(3)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 8))
     network.requires_grad_(False)
-    few, told = AscentSettings(starts=2, steps=3), []
+    few = AscentSettings(starts=2, steps=3)
+    told: list[int] = []
     first = _searched(network, settings=few, on_step=told.append)
     assert sum(told) == 3 * 8
     assert np.array_equal(first, _searched(network, settings=few))
