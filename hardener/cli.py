@@ -26,6 +26,7 @@ from hardener.options import (
     LayerOption,
     MeanOption,
     ModelArgument,
+    OptionalDataOption,
     OutputFormat,
     PolicyOption,
     ProviderName,
@@ -136,10 +137,10 @@ def export(
 @app.command()
 def scan(
     model: ModelArgument,
-    data: DataOption,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for scan.json and the triggers.")
     ],
+    data: OptionalDataOption = None,
     labels: Annotated[
         str | None,
         typer.Option(metavar="K[,K...]", help="Labels to look at; by default all of them."),
@@ -179,9 +180,13 @@ def scan(
             progress=progress,
         )
     note(_how_it_ran(result), quiet=quiet)
-    _note_unreadable(result.data.unreadable, quiet=quiet)
-    lines = [f"wrote {output / SCAN_FILE}; the triggers as pictures lie in {output / 'triggers'}"]
-    if result.verdict == "backdoored":
+    lines = [f"wrote {output / SCAN_FILE}"]
+    if result.data is None:
+        lines.append(f"next: harden scan {model} --data CLEAN -o {output}")
+    else:
+        _note_unreadable(result.data.unreadable, quiet=quiet)
+        lines[0] += f"; the triggers as pictures lie in {output / 'triggers'}"
+    if result.data is not None and result.verdict == "backdoored":
         lines.append(f"next: harden repair {model} --scan {output} --data {data} -o HARDENED.onnx")
     _print(result, output_format, *lines)
     return {"clean": DONE, "backdoored": BAD_NEWS, "inconclusive": INCONCLUSIVE}[result.verdict]
@@ -586,10 +591,8 @@ def _print(result: "Document", output_format: OutputFormat, *more: str) -> None:
 
 
 def _how_it_ran(result: "Run") -> str:
-    return (
-        f"provider: {result.provider}, {result.threads} threads, batches of {result.batch_size} "
-        "images"
-    )
+    batches = "" if result.batch_size is None else f", batches of {result.batch_size} images"
+    return f"provider: {result.provider}, {result.threads} threads{batches}"
 
 
 def _note_unreadable(names: Sequence[str], *, quiet: bool) -> None:

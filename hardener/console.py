@@ -131,6 +131,11 @@ def _export_summary(result: ExportResult) -> list[Table | str]:
 @summary.register
 def _scan_summary(result: ScanResult) -> list[Table | str]:
     """Verdict, reasons, the most suspicious labels and channels."""
+    targets = f", target label {', '.join(map(str, result.targets))}" if result.targets else ""
+    verdict = f"verdict: {result.verdict}{targets} (score {result.score:.2f}, "
+    reasons = [f"- {reason}" for reason in result.reasons]
+    if result.data is None:
+        return [*_tables_without_images(result), *reasons, f"{verdict}no images)"]
     patches = _table("Smallest patches", "label", "mask ℓ1", "of median", "anomaly", "success")
     for row in sorted(result.labels, key=lambda row: row.mask_l1)[:_LABELS_SHOWN]:
         patches.add_row(
@@ -172,16 +177,32 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
             f"{channel.linf_triggered:.2f}",
             f"{channel.gap:+.2f}",
         )
-    targets = f", target label {', '.join(map(str, result.targets))}" if result.targets else ""
     return [
         patches,
         additive,
         warps,
         channels,
-        *(f"- {reason}" for reason in result.reasons),
-        f"verdict: {result.verdict}{targets} (score {result.score:.2f}, "
-        f"accuracy {_percent(result.accuracy)} on {result.data.count} images)",
+        *reasons,
+        f"{verdict}accuracy {_percent(result.accuracy)} on {result.data.count} images)",
     ]
+
+
+def _tables_without_images(result: ScanResult) -> list[Table]:
+    """The labels that get furthest ahead, and those with the largest mean weights."""
+    tables: list[Table] = []
+    if result.margins is not None:
+        largest = result.margins.largest
+        margins = _table("Largest margins", "label", "margin")
+        for label in sorted(range(len(largest)), key=lambda one: -largest[one])[:_LABELS_SHOWN]:
+            margins.add_row(str(label), f"{largest[label]:.1f}")
+        tables.append(margins)
+    if result.last_layer is not None:
+        means, indices = result.last_layer.mean_weights, result.last_layer.anomaly_indices
+        rows = _table("Last layer, mean weights", "label", "mean", "anomaly")
+        for label in sorted(range(len(means)), key=lambda one: -indices[one])[:_LABELS_SHOWN]:
+            rows.add_row(str(label), f"{means[label]:.4f}", f"{indices[label]:.1f}")
+        tables.append(rows)
+    return tables
 
 
 @summary.register

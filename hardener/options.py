@@ -39,6 +39,14 @@ DataOption = Annotated[
         "with images (N, H, W, C) uint8 and labels.",
     ),
 ]
+OptionalDataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Labelled images, as for the other commands. Without them only what needs none is "
+        "looked at, and the verdict is never clean.",
+    ),
+]
 LayerOption = Annotated[
     str | None, typer.Option(help="Tensor to use as feature layer instead of the graph's own.")
 ]

@@ -225,6 +225,36 @@ class MovingEvidence(_Frozen):
     scattered: float
 
 
+class MarginEvidence(_Frozen):
+    """How far each label can get ahead of all others, searched without images.
+
+    Attributes:
+        largest: largest margin of each label that was met, in units of the logits, in order.
+        suspect: the label with the largest.
+        p_value: how likely a margin as large as the suspect's is among labels like the others;
+            None where too few labels have a positive margin to tell.
+    """
+
+    largest: tuple[float, ...]
+    suspect: int
+    p_value: float | None
+
+
+class LastLayerEvidence(_Frozen):
+    """The weights that make the logits, one row a label.
+
+    Attributes:
+        mean_weights: mean of each label's row, in order.
+        anomaly_indices: deviations of each mean from the median of all labels, in MADs scaled to a
+            normal distribution; positive above the median.
+        suspect: the label with the largest.
+    """
+
+    mean_weights: tuple[float, ...]
+    anomaly_indices: tuple[float, ...]
+    suspect: int
+
+
 class MaxMean(_Frozen):
     """Maximum over images and channels, and mean over both."""
 
@@ -273,26 +303,34 @@ Verdict = Literal["clean", "backdoored", "inconclusive"]
 class ScanResult(Run):
     """What `harden scan` writes to scan.json.
 
+    A scan without images has neither `data` nor `accuracy`, and `labels`, `norms` and `channels`
+    are empty.
+
     Attributes:
-        suspect: the label whose trigger the norms and channels were measured with.
+        suspect: the label whose trigger the norms and channels were measured with; without images
+            the one with the largest margin.
         accuracy: on the clean images.
-        moving: the square that changes most labels.
         channels: strongest rise first.
+        moving: the square that most exchanges labels; None without images.
+        margins: evidence without images; None where the search met values that are not finite.
+        last_layer: likewise, of the weights; None where no fully connected layer makes the logits.
     """
 
     model: ModelIdentity
-    data: DataIdentity
+    data: DataIdentity | None
     verdict: Verdict
     score: float
     targets: tuple[int, ...]
     suspect: int
-    accuracy: float
+    accuracy: float | None
     preprocessing: Normalisation
     layer: Layer
     labels: tuple[LabelEvidence, ...]
-    moving: MovingEvidence
     norms: dict[str, NormSummary]
     channels: tuple[ChannelEvidence, ...]
+    moving: MovingEvidence | None = None
+    margins: MarginEvidence | None = None
+    last_layer: LastLayerEvidence | None = None
     reasons: tuple[str, ...]
 
     @property

@@ -87,6 +87,11 @@ def test_scan_finds_the_backdoor_and_keeps_the_contract(scanned: Path, signs_vic
         *("score", "targets", "layer", "labels", "norms", "channels", "reasons"),
     }
     assert (document["batch_size"], document["threads"]) == (256, available_cores())
+    # What needs no images stands beside the verdict, of every label.
+    assert document["margins"]["suspect"] == 8
+    assert len(document["margins"]["largest"]) == 43
+    assert len(document["last_layer"]["mean_weights"]) == 43
+    assert sum("without data" in reason for reason in document["reasons"]) == 1
     assert document["model"]["path"] == str(signs_victim)
     assert document["data"]["count"] == 12 * 43
     assert [row["label"] for row in document["labels"]] == list(range(43))

@@ -20,12 +20,13 @@ from hardener.model.classifier import Classifier, data_identity, open_classifier
 from hardener.model.files import SOURCE_KEY
 from hardener.model.runtime import Runner, choose_provider
 from hardener.progress import Progress, counting, silent
-from hardener.results import BenchResult, LatencyRow, ModelBench
+from hardener.results import BenchResult, LatencyRow, ModelBench, ScanResult
 from hardener.scanning.saved import (
     SCAN_FILE,
     SyntheticTrigger,
     load_scan,
     load_synthetic_triggers,
+    require_images,
 )
 
 _SECONDS_PER_BATCH_SIZE = 10.0
@@ -71,7 +72,7 @@ def bench(
     trigger = None if trigger is None else Path(trigger)
     scan = None if scan is None else Path(scan)
     check_output(output, ".json", *paths, data, trigger, None if scan is None else scan / SCAN_FILE)
-    scanned = [] if scan is None else [load_scan(scan).preprocessing.fields]
+    scanned = [] if scan is None else [_scan_with_images(scan).preprocessing.fields]
     classifiers = [_opened(path, scanned, preprocessing) for path in paths]
     _require_one_batch_size(classifiers)
     original = None
@@ -111,6 +112,12 @@ def bench(
     )
     result.write(output)
     return result
+
+
+def _scan_with_images(scan: Path) -> ScanResult:
+    scanned = load_scan(scan)
+    require_images(scan, scanned)
+    return scanned
 
 
 def _opened(

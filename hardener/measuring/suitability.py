@@ -71,18 +71,18 @@ def check_classes(labels: IntArray, classes: int, what: str) -> None:
         )
 
 
-def check_accuracy(accuracy: float, scanned: float, what: str) -> None:
+def check_accuracy(accuracy: float, scanned: float | None, what: str) -> None:
     """Refuses images that the model, as it came, does not know.
 
     Args:
         accuracy: on these images.
-        scanned: on the scan's.
+        scanned: on the scan's; None where it had none, so that nothing can be compared.
         what: the images, for the message.
 
     Raises:
         InconclusiveError: accuracy is less than half of the scan's.
     """
-    if accuracy < _LEAST_OF_SCANNED * scanned:
+    if scanned is not None and accuracy < _LEAST_OF_SCANNED * scanned:
         raise InconclusiveError(
             f"the model gets {accuracy:.1%} of {what} right and got {scanned:.1%} at the scan: "
             "check the labels, or --size, --mean and --std"

@@ -66,6 +66,9 @@ class Calibration(_Frozen):
 
     Attributes:
         kinds: over the size of a label's trigger as a fraction of all labels' median.
+        margin: over the margins' p-value, as `margin_quantity` counts it.
+        last_layer: over the anomaly indices of the last layer's rows, as `row_quantities` counts
+            them.
         moving: over 1 less how far the most moving square scatters labels.
         clean_below: scores under this say nothing against a model.
         backdoored_from: scores from here on say that it is backdoored.
@@ -73,6 +76,8 @@ class Calibration(_Frozen):
     """
 
     kinds: dict[TriggerKind, Curve]
+    margin: Curve
+    last_layer: Curve
     moving: Curve
     clean_below: float
     backdoored_from: float
@@ -102,9 +107,7 @@ def fit_curve(quantities: FloatArray, factors: FloatArray, backdoored: FloatArra
     """
     positives = float(backdoored.sum())
     negatives = len(backdoored) - positives
-    wanted = np.where(
-        backdoored > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2)
-    )
+    wanted = np.where(backdoored > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     best, found = math.inf, Curve(even=0.5, slope=_SLOPES[0])
     for even in _EVENS:
         for slope in _SLOPES:

@@ -7,7 +7,7 @@ from hardener.errors import DataError
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.files import SOURCE_KEY
 from hardener.results import Normalisation, ScanResult
-from hardener.scanning.saved import load_scan
+from hardener.scanning.saved import load_scan, require_images
 
 
 def open_as_scanned(
@@ -27,10 +27,12 @@ def open_as_scanned(
             say.
 
     Raises:
-        DataError: there is no scan, or it is one of another model or another preprocessing.
+        DataError: there is no scan, or it is one without images, of another model or of another
+            preprocessing.
         ModelError: the model cannot be used.
     """
     scanned = load_scan(scan)
+    require_images(scan, scanned)
     try:
         classifier = open_classifier(model, [scanned.preprocessing.fields, *preprocessing])
     except DataError:  # of another model, as is told next

@@ -90,6 +90,10 @@ def load_scan(folder: FileName) -> ScanResult:
     if not is_regular(path):
         raise DataError(f"{path} does not exist: run harden scan first")
     scanned = ScanResult.read(path)
+    if scanned.data is None:
+        if _contradicts_itself(scanned) or scanned.labels or scanned.channels:
+            raise DataError(f"{path} contradicts itself: scan again")
+        return scanned
     inverted = {evidence.label for evidence in scanned.labels}
     unknown = {scanned.suspect, *scanned.targets} - inverted
     if unknown:
@@ -101,13 +105,26 @@ def load_scan(folder: FileName) -> ScanResult:
     return scanned
 
 
+def require_images(folder: Path, scanned: ScanResult) -> None:
+    """Refuses a scan that was made without images: it has no triggers to go by.
+
+    Raises:
+        DataError: it is one.
+    """
+    if scanned.data is None:
+        raise DataError(
+            f"{folder} is a scan without images, which has no triggers and no channels: run harden "
+            "scan with --data first"
+        )
+
+
 def _contradicts_itself(scanned: ScanResult) -> bool:
     """Whether verdict, targets, suspect, evidence and fractions do not go together."""
     targets, inverted = scanned.targets, [evidence.label for evidence in scanned.labels]
     named = {
         "clean": not targets,
         # A backdoor from all labels to all has no target.
-        "backdoored": bool(targets) or scanned.is_all_to_all,
+        "backdoored": bool(targets) or scanned.moving is not None,
         "inconclusive": True,
     }
     return not (
@@ -115,7 +132,9 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and (not targets or scanned.suspect in targets)
         and len(set(targets)) == len(targets)
         and len(set(inverted)) == len(inverted)
-        and 0 <= scanned.accuracy <= 1
+        and (scanned.accuracy is None) == (scanned.data is None)
+        and (scanned.accuracy is None or 0 <= scanned.accuracy <= 1)
+        and (scanned.data is not None or scanned.verdict != "clean")
         and 0 <= scanned.score <= 1
     )
 

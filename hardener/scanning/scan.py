@@ -56,6 +56,13 @@ from hardener.scanning.saved import (
 from hardener.scanning.screening import places, try_squares
 from hardener.scanning.searching import InversionSettings
 from hardener.scanning.verdict import Evidence, anomaly_indices, judge, relative_sizes
+from hardener.scanning.without_images import (
+    differentiable_on_noise,
+    judge_without_images,
+    label_scores,
+    left_out_without_images,
+    look_without_images,
+)
 
 _KINDS: tuple[TriggerKind, ...] = ("patch", "additive", "warp")
 _FITTED_IMAGES = 512
@@ -65,7 +72,7 @@ _LARGEST_FITTED_BYTES = 1 << 30
 
 def scan(
     model: FileName,
-    data: FileName,
+    data: FileName | None,
     output: FileName,
     *,
     labels: Sequence[int] | None = None,
@@ -87,7 +94,9 @@ def scan(
 
     Args:
         model: an ONNX classifier.
-        data: clean labelled images, as for `open_images`.
+        data: clean labelled images, as for `open_images`. Without them only what needs none is
+            looked at (margins, the last layer's weights), and the verdict is never clean; `labels`
+            and `known_trigger` are refused then.
         output: folder for the results.
         labels: which labels to invert; all if None. With some left out the verdict is never
             clean.
@@ -105,6 +114,15 @@ def scan(
     Raises:
         HardenError: the model, the images or an argument cannot be used.
     """
+    if data is None:
+        if labels is not None or known_trigger is not None:
+            raise UsageError(
+                "--labels and --known-trigger say what to do with images: give --data too, or "
+                "leave them out"
+            )
+        return _without_images(
+            Path(model), Path(output), layer, preprocessing, provider, seed, progress
+        )
     model, data, output = Path(model), Path(data), Path(output)
     known_trigger = None if known_trigger is None else Path(known_trigger)
     check_output(output / SCAN_FILE, ".json", model, data, known_trigger)
@@ -143,7 +161,9 @@ def scan(
         patch_inversion,
         seed,
         counting(
-            progress, "inverting patches", patch_inversion.steps * (len(wanted) + len(squares.reaching))
+            progress,
+            "inverting patches",
+            patch_inversion.steps * (len(wanted) + len(squares.reaching)),
         ),
         torch_device(chosen_provider),
         [best for best, *_ in squares.reaching.values()],
@@ -168,6 +188,7 @@ def scan(
         counting(progress, "inverting warps", warp_inversion.steps * len(wanted)),
         torch_device(chosen_provider),
     )
+    beside = look_without_images(classifier, network, seed, progress, torch_device(chosen_provider))
     del network, images
 
     runner = open_full(classifier.proto, classifier.signature, chosen_provider)
@@ -192,6 +213,7 @@ def scan(
         accuracy=accuracy,
         images=clean.counts.n,
         moving=moving,
+        beside=label_scores(beside, classifier.signature.classes)[wanted],
         unseen=(*classifier.signature.notes, *blind_spots(classifier.proto, classifier.signature)),
         pixels=classifier.preprocessing.size[0] * classifier.preprocessing.size[1],
         untested=[label for label in wanted if not np.any(source.labels[unseen] != label)],
@@ -222,12 +244,59 @@ def scan(
         preprocessing=Normalisation.of(classifier.preprocessing),
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
         labels=_evidence(patches, additive, warps, found, judgement.kinds),
-        moving=moving,
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
-        reasons=(*judgement.reasons, *feature.notes, *_left_out(source)),
+        reasons=(*judgement.reasons, *beside.reasons, *feature.notes, *_left_out(source)),
+        moving=moving,
+        margins=beside.margins,
+        last_layer=beside.last_layer,
     )
     save_scan(output, result, triggers)
+    return result
+
+
+def _without_images(
+    model: Path,
+    output: Path,
+    layer: str | None,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]],
+    provider: str,
+    seed: int,
+    progress: Progress,
+) -> ScanResult:
+    """The scan of a model alone."""
+    check_output(output / SCAN_FILE, ".json", model)
+    classifier = open_classifier(model, preprocessing)
+    check_output(output / SCAN_FILE, ".json", *classifier.model.external)
+    feature = find_feature_layer(
+        classifier.proto, classifier.signature, classifier.model.shapes, layer
+    )
+    chosen_provider = choose_provider(provider)
+    network = differentiable_on_noise(classifier, seed)
+    found = look_without_images(classifier, network, seed, progress, torch_device(chosen_provider))
+    scores = label_scores(found, classifier.signature.classes)
+    verdict, score, targets = judge_without_images(found, scores)
+    result = ScanResult(
+        seed=seed,
+        provider=chosen_provider,
+        threads=available_cores(),
+        model=classifier.identity,
+        data=None,
+        verdict=verdict,
+        score=score,
+        targets=targets,
+        suspect=int(scores.argmax()),
+        accuracy=None,
+        preprocessing=Normalisation.of(classifier.preprocessing),
+        layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
+        labels=(),
+        norms={},
+        channels=(),
+        reasons=(*found.reasons, *left_out_without_images(classifier, verdict), *feature.notes),
+        margins=found.margins,
+        last_layer=found.last_layer,
+    )
+    save_scan(output, result, ())
     return result
 
 

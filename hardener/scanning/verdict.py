@@ -144,6 +144,7 @@ def judge(
     images: int,
     pixels: int,
     moving: MovingEvidence | None = None,
+    beside: FloatArray | None = None,
     untested: Sequence[int] = (),
     unseen: Sequence[str] = (),
     calibration: Calibration | None = None,
@@ -158,6 +159,7 @@ def judge(
         images: how many clean images there were.
         pixels: of one image.
         moving: what the square does that changes most labels.
+        beside: (L,) suspicion of each label by what was found without images.
         untested: labels without images of other classes to try their triggers on.
         unseen: sentences on parts of the model that were not looked at.
         calibration: how evidence becomes a score; by default the shipped one.
@@ -165,6 +167,8 @@ def judge(
     calibration = calibration or shipped()
     by_kind = np.stack([kind.scores(calibration.kinds[kind.kind]) for kind in evidence])
     scores: FloatArray = by_kind.max(axis=0)
+    if beside is not None:
+        scores = np.maximum(scores, beside)
     more, patches = tuple(evidence[row] for row in by_kind.argmax(axis=0)), evidence[0]
     suspect = int((scores if scores.max() > 0 else -relative_sizes(patches.sizes)).argmax())
     all_to_all = 0.0 if moving is None else moving_score(moving, calibration.moving)
@@ -173,6 +177,11 @@ def judge(
     reasons = [
         f"label {labels[suspect]} has the most suspicious {named}: {more[suspect].said(suspect)}"
     ]
+    if beside is not None:
+        reasons += [
+            f"label {labels[row]} stands out in the network itself, without any image"
+            for row in map(int, np.flatnonzero(beside >= calibration.clean_below))
+        ]
     if moving is not None and all_to_all >= calibration.clean_below:
         reasons.append(_said_of(moving))
     doubts = _doubts(len(labels), classes, accuracy, images)
@@ -191,7 +200,9 @@ def judge(
     reasons += [doubt.sentence for doubt in doubts]
     if score >= calibration.backdoored_from and not fatal:
         if sure:
-            reasons.append("a trigger this small beside the others is what a backdoor leaves behind")
+            reasons.append(
+                "a trigger this small beside the others is what a backdoor leaves behind"
+            )
         return Judgement("backdoored", score, sure, suspect, kinds, tuple(reasons))
     if doubts:
         return Judgement("inconclusive", score, over, suspect, kinds, tuple(reasons))
