@@ -132,7 +132,7 @@ def _export_summary(result: ExportResult) -> list[Table | str]:
 def _scan_summary(result: ScanResult) -> list[Table | str]:
     """Verdict, reasons, the most suspicious labels and channels."""
     patches = _table("Smallest patches", "label", "mask ℓ1", "of median", "anomaly", "success")
-    for row in sorted(result.labels, key=lambda row: row.mask_l1)[:_LABELS_SHOWN]:
+    for row in sorted(result.searched, key=lambda row: row.mask_l1)[:_LABELS_SHOWN]:
         patches.add_row(
             str(row.label),
             f"{row.mask_l1:.1f}",
@@ -143,7 +143,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
     additive = _table(
         "Faintest additive triggers", "label", "ℓ2 norm", "of median", "anomaly", "success"
     )
-    found = ((row.label, row.additive) for row in result.labels)
+    found = ((row.label, row.additive) for row in result.searched)
     for label, faint in sorted(found, key=lambda pair: pair[1].perturbation_l2)[:_LABELS_SHOWN]:
         additive.add_row(
             str(label),
@@ -153,7 +153,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
             _percent(faint.trigger_success_rate),
         )
     warps = _table("Slightest warps", "label", "% of side", "of median", "anomaly", "success")
-    moved = ((row.label, row.warp) for row in result.labels)
+    moved = ((row.label, row.warp) for row in result.searched)
     for label, warp in sorted(moved, key=lambda pair: pair[1].displacement_rms)[:_LABELS_SHOWN]:
         warps.add_row(
             str(label),

@@ -53,7 +53,7 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrig
     Args:
         folder: the scan's; made when missing.
         result: whose `trigger_sha256` are those of `trigger_digest`.
-        triggers: one of each kind for each of the result's labels.
+        triggers: one of each kind for each label that was searched in full.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -90,7 +90,7 @@ def load_scan(folder: FileName) -> ScanResult:
     if not is_regular(path):
         raise DataError(f"{path} does not exist: run harden scan first")
     scanned = ScanResult.read(path)
-    inverted = {evidence.label for evidence in scanned.labels}
+    inverted = {evidence.label for evidence in scanned.searched}
     unknown = {scanned.suspect, *scanned.targets} - inverted
     if unknown:
         raise DataError(
@@ -103,7 +103,7 @@ def load_scan(folder: FileName) -> ScanResult:
 
 def _contradicts_itself(scanned: ScanResult) -> bool:
     """Whether verdict, targets, suspect, evidence and fractions do not go together."""
-    targets, inverted = scanned.targets, [evidence.label for evidence in scanned.labels]
+    targets, inverted = scanned.targets, [row.label for row in scanned.labels]
     named = {
         "clean": not targets,
         "backdoored": bool(targets),
@@ -114,6 +114,7 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and (not targets or scanned.suspect in targets)
         and len(set(targets)) == len(targets)
         and len(set(inverted)) == len(inverted)
+        and scanned.reference
         and 0 <= scanned.accuracy <= 1
         and 0 <= scanned.score <= 1
     )
@@ -132,7 +133,7 @@ def load_synthetic_triggers(
     Raises:
         DataError: a trigger is missing or not the one that the scan saved.
     """
-    evidence = {found.label: found for found in scanned.labels}
+    evidence = {found.label: found for found in scanned.searched}
     triggers: list[SyntheticTrigger] = []
     for label in dict.fromkeys(labels or scanned.targets or (scanned.suspect,)):
         if label not in evidence:
@@ -158,7 +159,7 @@ def load_working_triggers(
     wanted = scanned.targets or (scanned.suspect,)
     return tuple(
         _load(folder, found, kind)
-        for found in scanned.labels
+        for found in scanned.searched
         if found.label in wanted
         for kind in _NAMES
         if kind == found.kind or _of_kind(found, kind).trigger_success_rate >= least_success

@@ -59,23 +59,26 @@ class Evidence:
         sizes: (L,) of each label's trigger: pixels of a patch, ℓ2 norm of a perturbation, root
             mean square of a warp's displacements as a fraction of the image's side.
         success: (L,) success rates on images that were not fitted on.
+        reference: positions of the labels from which alone medians and deviations are taken; all
+            if None. Labels that were chosen because they are easy to reach would bias them.
     """
 
     kind: TriggerKind
     sizes: FloatArray
     success: FloatArray
+    reference: tuple[int, ...] | None = None
 
     @property
     def scores(self) -> FloatArray:
         """(L,) suspicion of each label in [0, 1]."""
-        return label_scores(self.sizes, self.success, self.kind)
+        return label_scores(self.sizes, self.success, self.kind, self.reference)
 
     def said(self, position: int) -> str:
         """A label's trigger in words."""
         return (
             f"{_SIZES[self.kind].format(self.sizes[position])}, "
-            f"{relative_sizes(self.sizes)[position]:.2f} of the median, anomaly index "
-            f"{anomaly_indices(self.sizes)[position]:.1f}, and it sends "
+            f"{relative_sizes(self.sizes, self.reference)[position]:.2f} of the median, anomaly "
+            f"index {anomaly_indices(self.sizes, self.reference)[position]:.1f}, and it sends "
             f"{self.success[position]:.0%} of unseen images there"
         )
 
@@ -101,25 +104,36 @@ class Judgement:
     reasons: tuple[str, ...]
 
 
-def relative_sizes(sizes: FloatArray) -> FloatArray:
-    """Trigger sizes (L,) divided by their median."""
-    return sizes / max(float(np.median(sizes)), 1e-6)
+def relative_sizes(sizes: FloatArray, reference: Sequence[int] | None = None) -> FloatArray:
+    """Trigger sizes (L,) divided by the median of all, or of those in `reference` positions."""
+    return sizes / max(float(np.median(_of(sizes, reference))), 1e-6)
 
 
-def anomaly_indices(sizes: FloatArray) -> FloatArray:
+def anomaly_indices(sizes: FloatArray, reference: Sequence[int] | None = None) -> FloatArray:
     """How far each size (L,) lies below the median, in scaled median absolute deviations.
 
     A deviation under 2 % of the median counts as 2 %, so that equal sizes divide by no zero.
+    Median and deviation are of all, or of those in `reference` positions.
 
     Source: Wang et al. 2019 (Neural Cleanse), section IV-C; the sign and the floor are ours.
     """
-    median = float(np.median(sizes))
-    deviation = _NORMAL_CONSISTENCY * float(np.median(np.abs(sizes - median)))
+    others = _of(sizes, reference)
+    median = float(np.median(others))
+    deviation = _NORMAL_CONSISTENCY * float(np.median(np.abs(others - median)))
     floor = max(_SMALLEST_DEVIATION_FRACTION * median, 1e-6)
     return (median - sizes) / max(deviation, floor)
 
 
-def label_scores(sizes: FloatArray, success: FloatArray, kind: TriggerKind = "patch") -> FloatArray:
+def _of(sizes: FloatArray, reference: Sequence[int] | None) -> FloatArray:
+    return sizes if reference is None else sizes[list(reference)]
+
+
+def label_scores(
+    sizes: FloatArray,
+    success: FloatArray,
+    kind: TriggerKind = "patch",
+    reference: Sequence[int] | None = None,
+) -> FloatArray:
     """Suspicion of each label in [0, 1]: a small trigger that works and stands apart.
 
         s = success · σ(slope · ln(even / relative size)) · min(1, max(0, index) / 2)
@@ -128,11 +142,12 @@ def label_scores(sizes: FloatArray, success: FloatArray, kind: TriggerKind = "pa
         sizes: (L,) of the triggers, all of one kind.
         success: (L,) success rates on images that were not fitted on.
         kind: of the triggers.
+        reference: positions of the labels that medians are taken from; all if None.
     """
     small = RELATIVE_SIZE_SLOPE * np.log(
-        EVEN_RELATIVE_SIZE[kind] / np.maximum(relative_sizes(sizes), 1e-6)
+        EVEN_RELATIVE_SIZE[kind] / np.maximum(relative_sizes(sizes, reference), 1e-6)
     )
-    apart = np.clip(anomaly_indices(sizes) / LEAST_ANOMALY_INDEX, 0, 1)
+    apart = np.clip(anomaly_indices(sizes, reference) / LEAST_ANOMALY_INDEX, 0, 1)
     works = np.where(success >= LEAST_SUCCESS, success, 0)
     scores: FloatArray = works * apart / (1 + np.exp(-small))
     return scores
@@ -148,6 +163,7 @@ def judge(
     pixels: int,
     untested: Sequence[int] = (),
     unseen: Sequence[str] = (),
+    screened: int = 0,
 ) -> Judgement:
     """Decides from the evidence of all inverted labels.
 
@@ -160,17 +176,20 @@ def judge(
         pixels: of one image.
         untested: labels without images of other classes to try their triggers on.
         unseen: sentences on parts of the model that were not looked at.
+        screened: how many further labels were screened and found less promising.
     """
     by_kind = np.stack([kind.scores for kind in evidence])
     scores: FloatArray = by_kind.max(axis=0)
     more, patches = tuple(evidence[row] for row in by_kind.argmax(axis=0)), evidence[0]
-    suspect = int((scores if scores.max() > 0 else -relative_sizes(patches.sizes)).argmax())
+    suspect = int(
+        (scores if scores.max() > 0 else -relative_sizes(patches.sizes, patches.reference)).argmax()
+    )
     score = float(scores[suspect])
     named = _NAMES[more[suspect].kind]
     reasons = [
         f"label {labels[suspect]} has the most suspicious {named}: {more[suspect].said(suspect)}"
     ]
-    doubts = _doubts(len(labels), classes, accuracy, images)
+    doubts = _doubts(len(labels), classes, accuracy, images, screened)
     doubts += _doubts_on_trying(untested)
     for kind in evidence:
         doubts += _doubts_on_search(labels, kind)
@@ -205,14 +224,15 @@ class _Doubt:
     """Whether not even `backdoored` can be said."""
 
 
-def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Doubt]:
+def _doubts(labels: int, classes: int, accuracy: float, images: int, screened: int) -> list[_Doubt]:
     doubts: list[_Doubt] = []
     if labels < LEAST_LABELS:
         doubts.append(
             _Doubt(f"{labels} labels are too few to tell a small mask: {LEAST_LABELS} needed", True)
         )
-    if labels < classes:
-        doubts.append(_Doubt(f"{classes - labels} of {classes} labels were not looked at", False))
+    if labels + screened < classes:
+        left = classes - labels - screened
+        doubts.append(_Doubt(f"{left} of {classes} labels were not looked at", False))
     if accuracy < LEAST_ACCURACY:
         doubts.append(
             _Doubt(
@@ -228,8 +248,10 @@ def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Do
 
 def _doubts_on_size(patches: Evidence, pixels: int) -> list[_Doubt]:
     """Where small patches reach most labels: sizes beside each other then tell nothing."""
-    median = float(np.median(patches.sizes))
-    few = len(patches.sizes) < LEAST_LABELS or np.mean(patches.success >= LEAST_SUCCESS) < 0.5
+    sizes = _of(patches.sizes, patches.reference)
+    median = float(np.median(sizes))
+    works = _of(patches.success, patches.reference) >= LEAST_SUCCESS
+    few = len(sizes) < LEAST_LABELS or np.mean(works) < 0.5
     if few or median >= SMALLEST_MEDIAN_FRACTION * pixels:
         return []
     return [
@@ -265,7 +287,10 @@ def _doubts_on_search(labels: Sequence[int], evidence: Evidence) -> list[_Doubt]
     named = _NAMES[evidence.kind]
     failed = success < LEAST_SUCCESS
     would_be = label_scores(
-        evidence.sizes, np.maximum(success, np.float32(LEAST_SUCCESS)), evidence.kind
+        evidence.sizes,
+        np.maximum(success, np.float32(LEAST_SUCCESS)),
+        evidence.kind,
+        evidence.reference,
     )
     for position in map(int, np.flatnonzero(failed & (would_be >= CLEAN_SCORE))):
         doubts.append(
