@@ -12,6 +12,7 @@ over the images. The most promising labels go on to a longer round.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -78,12 +79,9 @@ def order_of_promise(
         scores: list[FloatArray] = []
         for start in range(0, len(some), group):
             these = [labels[position] for position in some[start : start + group]]
+            made = partial(_scores, network, pool, preprocessing, these, turn.steps, on_step)
             (found,), from_earlier_run = kept.of(f"round {number}", turn=turn).piece(
-                these,
-                [(len(these),)],
-                lambda these=these, pool=pool, turn=turn: (
-                    _scores(network, pool, preprocessing, these, turn.steps, on_step),
-                ),
+                these, [(len(these),)], made
             )
             if from_earlier_run:
                 on_step(turn.steps * len(these))
@@ -145,7 +143,7 @@ def _scores(
     labels: Sequence[int],
     steps: int,
     on_step: Callable[[int], None],
-) -> FloatArray:
+) -> tuple[FloatArray]:
     """(L,) how far each label's mean log-probability comes."""
     device, count = images.device, len(images)
     mean, std = (
@@ -177,7 +175,7 @@ def _scores(
         on_step(len(labels))
     with torch.no_grad():
         best = torch.maximum(best, log_probabilities(trigger))
-    return best.cpu().numpy()
+    return (best.cpu().numpy(),)
 
 
 def _normalised(slopes: Tensor) -> Tensor:

@@ -122,12 +122,10 @@ def search(
     found: list[tuple[FloatArray, ...]] = []
     for start in range(0, len(labels), group):
         some = labels[start : start + group]
-        search_group = partial(
+        made = partial(
             _search_group, kind, network, pool, preprocessing, some, settings, seed, on_step
         )
-        values, from_earlier_run = kept.piece(
-            some, _forms(kind, some, pool), lambda group=search_group: _arrays(group())
-        )
+        values, from_earlier_run = kept.piece(some, _forms(kind, some, pool), made)
         if from_earlier_run:
             on_step(settings.steps * len(some))
         found += zip(*values, strict=True)
@@ -140,10 +138,6 @@ def _forms(kind: TriggerKind, labels: Sequence[int], pool: Tensor) -> list[tuple
     return [tuple(part.shape) for part in kind.values(start)]
 
 
-def _arrays(values: Values) -> tuple[FloatArray, ...]:
-    return tuple(part.cpu().numpy() for part in values)
-
-
 def _search_group(
     kind: TriggerKind,
     network: nn.Module,
@@ -153,7 +147,7 @@ def _search_group(
     settings: InversionSettings,
     seed: int,
     on_step: Callable[[int], None],
-) -> Values:
+) -> tuple[FloatArray, ...]:
     # Random numbers come from the processor, so that every device starts alike.
     generator, device = torch.Generator().manual_seed(seed), pool.device
     mean, std = (
@@ -198,7 +192,7 @@ def _search_group(
         optimiser.step()
         on_step(count)
     with torch.no_grad():
-        return best.or_else(kind.values(parameters))
+        return tuple(part.cpu().numpy() for part in best.or_else(kind.values(parameters)))
 
 
 @dataclass(frozen=True, eq=False)
