@@ -37,6 +37,9 @@ from hardener.results import (
 
 _LABELS_SHOWN = 5
 _SECONDS_BETWEEN_LINES = 30
+_SECONDS_OF_SPEED = 600
+"""Time left is told by the speed of so long: stages of one whole are not equally fast."""
+
 _CHANNELS_SHOWN = 10
 _THRESHOLDS_SHOWN = 16
 _OPERATORS_SHOWN = 8
@@ -77,7 +80,12 @@ def progress_bars(*, quiet: bool) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=_SECONDS_OF_SPEED,
+    ) as bars:
         tasks: dict[str, TaskID] = {}
 
         def listen(stage: str, done: int, total: int) -> None:

@@ -20,7 +20,7 @@ from hardener.scanning.searching import InversionSettings
 MOST_LABELS_IN_FULL = 64
 """With no more labels than this each one is searched in full."""
 
-BUDGET_VALUES = 7_500 * 3 * 224 * 224
+BUDGET_VALUES = 9_000 * 3 * 224 * 224
 """Input values of all gradients of a scan with more labels: about 20 minutes of a ResNet-18 on two
 cores."""
 
