@@ -5,36 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.many_labels import IMAGES, LABELS, PLAIN, TARGET, Planted
 from torch import Tensor, nn
 
 from hardener.arrays import IntArray
-from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.scanning.competing import order_of_promise
 from hardener.scanning.planning import Round
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 
 CPU = torch.device("cpu")
-LABELS, TARGET = 30, 17
-PLAIN = Preprocessing((16, 16), (0.0,) * 3, (1.0,) * 3)
-IMAGES = np.random.default_rng(0).uniform(0.3, 0.7, (32, 3, 16, 16)).astype(np.float32)
 ROUNDS = (Round(LABELS, 2, 2), Round(8, 4, 4))
-
-
-class Planted(nn.Module):
-    """Random linear logits, and a label that one small place answers to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        weights = np.random.default_rng(1).normal(0, 0.05, (LABELS, 3, 16, 16))
-        self.weights = torch.from_numpy(weights.astype(np.float32))
-        self.called = 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.called += 1
-        logits = torch.einsum("nchw,kchw->nk", images, self.weights)
-        logits[:, TARGET] = logits[:, TARGET] + 40 * (images[:, :, 10:12, 3:5].mean((1, 2, 3)) - 0.6)
-        return logits
 
 
 def _order(
