@@ -27,9 +27,11 @@ classifier (float[N,3,8,8] x) => (float[N,{LABELS}] logits) {{
   logits = Gemm<transB=1>(d, w2, b2)
 }}"""
 SHAPES = {"w1": (6, 3, 3, 3), "b1": (6,), "w2": (LABELS, 384), "b2": (LABELS,)}
-# A background job, in which the tests may run, ignores Ctrl-C and hands that on.
+# A small budget, for time. A background job, in which the tests may run, ignores Ctrl-C and hands
+# that on.
 HARDEN = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "import hardener.scanning.planning as p; p.BUDGET_VALUES = 5_000_000; "
     "from hardener.entry import main; main()"
 )
 
@@ -115,8 +117,8 @@ def test_of_many_labels_only_those_searched_have_triggers(unbroken: Path) -> Non
     rows = document["labels"]
     assert [row["label"] for row in rows] == list(range(LABELS))
     searched = [row["label"] for row in rows if row["searched"]]
-    assert len(searched) == 64
-    assert sum(row.get("reference", False) for row in rows) == 16
+    assert len(searched) == 18
+    assert sum(row.get("reference", False) for row in rows) == 8
     files = sorted(path.name for path in (unbroken / "triggers").glob("label-*.npz"))
     assert files == sorted(f"label-{label:02d}.npz" for label in searched)
     assert any("labels were screened" in reason for reason in document["reasons"])
