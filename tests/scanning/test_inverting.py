@@ -14,7 +14,9 @@ from hardener.scanning.planning import MOST_LABELS_IN_FULL, Plan, Round
 from hardener.scanning.screening import LEAST_SHARE, Squares
 
 CPU = torch.device("cpu")
-SEARCHES = Searches(*(replace(kind, steps=3) for kind in (PATCHES, ADDITIVE, WARPS)), 0)
+SEARCHES = Searches(
+    replace(PATCHES, steps=3), replace(ADDITIVE, steps=3), replace(WARPS, steps=3), 0
+)
 PLAN = Plan(12, 8, (Round(LABELS, 1, 1),), 2, 32)
 ORDER = np.roll(np.arange(LABELS), -30)
 NOTHING_REACHED = np.zeros(LABELS, np.float32)
@@ -63,7 +65,8 @@ def test_few_labels_are_all_searched() -> None:
     labels = range(MOST_LABELS_IN_FULL)
     found = find_triggers(Planted(64), IMAGES, PLAIN, labels, SEARCHES, CPU, silent)
     assert found.chosen == Chosen(tuple(labels), None, {})
-    assert found.chosen.reasons == found.chosen.screened_only == ()
+    assert not found.chosen.reasons
+    assert not found.chosen.screened_only
     assert [trigger.label for trigger in found.warps] == list(labels)
 
 

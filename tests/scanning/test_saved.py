@@ -174,7 +174,7 @@ def test_a_label_that_was_screened_only_has_a_row_and_no_triggers(tmp_path: Path
     read = load_scan(tmp_path)
     assert read.labels == rows
     assert [row.label for row in read.searched] == [0, 1, 2]
-    assert "Smallest patches" in str(summary(read)[0].title)  # type: ignore[union-attr]
+    assert "Smallest patches" in str(summary(read)[0].title)
     with pytest.raises(DataError, match="no trigger of label 7: scan that label too"):
         load_synthetic_triggers(tmp_path, read, (7,))
     for change in ({"suspect": 7, "targets": (7,)}, {"labels": (*rows, rows[-1])}):
