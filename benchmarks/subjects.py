@@ -58,6 +58,24 @@ def write_photographs(folder: Path, count: int, seed: int) -> int:
     return total // count
 
 
+def write_labelled_photographs(folder: Path, count: int, classes: int, seed: int) -> Path:
+    """Writes the same pictures and a list `images.csv` of them with random labels.
+
+    Returns:
+        The list.
+    """
+    write_photographs(folder, count, seed)
+    pictures = sorted(folder.glob("*/*.jpg"))
+    labels = np.random.default_rng(seed).integers(0, classes, len(pictures))
+    rows = [
+        f"{picture.relative_to(folder)},{label}"
+        for picture, label in zip(pictures, labels, strict=True)
+    ]
+    listed = folder / "images.csv"
+    listed.write_text("\n".join(["path,label", *rows]) + "\n", encoding="utf-8")
+    return listed
+
+
 def write_noise(path: Path, count: int, side: int, classes: int, seed: int) -> None:
     """Writes `count` random images as an `.npz`, in little memory."""
     rng = np.random.default_rng(seed)

@@ -160,7 +160,11 @@ def scan(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> int:
-    """Look for a backdoor. Exit code 0: none found, 1: found, 3: inconclusive."""
+    """Look for a backdoor. Exit code 0: none found, 1: found, 3: inconclusive.
+
+    An interrupted scan goes on where it was when the same command runs again: what it had found is
+    kept until then in $XDG_CACHE_HOME/hardener/scans, by default ~/.cache/hardener/scans.
+    """
     from hardener.console import note, progress_bars
     from hardener.scanning.saved import SCAN_FILE
     from hardener.scanning.scan import scan as run

@@ -37,6 +37,9 @@ from hardener.results import (
 
 _LABELS_SHOWN = 5
 _SECONDS_BETWEEN_LINES = 30
+_SECONDS_OF_SPEED = 600
+"""Time left is told by the speed of so long: stages of one whole are not equally fast."""
+
 _CHANNELS_SHOWN = 10
 _THRESHOLDS_SHOWN = 16
 _OPERATORS_SHOWN = 8
@@ -77,7 +80,12 @@ def progress_bars(*, quiet: bool) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Bars(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=_SECONDS_OF_SPEED,
+    ) as bars:
         tasks: dict[str, TaskID] = {}
 
         def listen(stage: str, done: int, total: int) -> None:
@@ -137,7 +145,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
     if result.data is None:
         return [*_tables_without_images(result), *reasons, f"{verdict}no images)"]
     patches = _table("Smallest patches", "label", "mask ℓ1", "of median", "anomaly", "success")
-    for row in sorted(result.labels, key=lambda row: row.mask_l1)[:_LABELS_SHOWN]:
+    for row in sorted(result.searched, key=lambda row: row.mask_l1)[:_LABELS_SHOWN]:
         patches.add_row(
             str(row.label),
             f"{row.mask_l1:.1f}",
@@ -148,7 +156,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
     additive = _table(
         "Faintest additive triggers", "label", "ℓ2 norm", "of median", "anomaly", "success"
     )
-    found = ((row.label, row.additive) for row in result.labels)
+    found = ((row.label, row.additive) for row in result.searched)
     for label, faint in sorted(found, key=lambda pair: pair[1].perturbation_l2)[:_LABELS_SHOWN]:
         additive.add_row(
             str(label),
@@ -158,7 +166,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
             _percent(faint.trigger_success_rate),
         )
     warps = _table("Slightest warps", "label", "% of side", "of median", "anomaly", "success")
-    moved = ((row.label, row.warp) for row in result.labels)
+    moved = ((row.label, row.warp) for row in result.searched)
     for label, warp in sorted(moved, key=lambda pair: pair[1].displacement_rms)[:_LABELS_SHOWN]:
         warps.add_row(
             str(label),

@@ -1,6 +1,6 @@
 """How long work tells how far it is, without knowing who listens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -9,6 +9,26 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 def silent(_stage: str, _done: int, _total: int) -> None:
     """Listens to nothing."""
+
+
+def of_whole(progress: Progress, whole: str, costs: Mapping[str, float]) -> Progress:
+    """A listener that also tells how far all stages are together, under the name `whole`.
+
+    Args:
+        progress: who is told.
+        whole: name of all stages together.
+        costs: of each stage, in any unit; stages without one do not count.
+    """
+    done = dict.fromkeys(costs, 0.0)
+    total = round(sum(costs.values()))
+
+    def listen(stage: str, amount: int, of: int) -> None:
+        if stage in costs:
+            done[stage] = costs[stage] * amount / max(1, of)
+            progress(whole, min(total, round(sum(done.values()))), total)
+        progress(stage, amount, of)
+
+    return listen
 
 
 def counting(progress: Progress, stage: str, total: int) -> Callable[[int], None]:

@@ -188,6 +188,12 @@ class LabelEvidence(_Frozen):
         trigger_sha256: digest of the saved trigger.
         additive: the faintest additive trigger.
         warp: the slightest warp.
+        searched: true: all kinds of triggers were searched in full.
+        reference: whether medians and deviations were taken from this label, among others. False
+            where there are so many labels that some were searched because screening found them
+            promising.
+        screening_rank: the label's place among all in the screening, from 1, the most promising;
+            None where every label was searched.
     """
 
     label: int
@@ -199,6 +205,23 @@ class LabelEvidence(_Frozen):
     trigger_sha256: str
     additive: AdditiveEvidence
     warp: WarpEvidence
+    searched: Literal[True] = True
+    reference: bool = True
+    screening_rank: int | None = None
+
+
+class ScreenedLabel(_Frozen):
+    """A label that was screened and found less promising than those that were searched.
+
+    Attributes:
+        label: the label.
+        searched: false: no trigger of it was searched in full, and none is saved.
+        screening_rank: its place among all labels in the screening, from 1, the most promising.
+    """
+
+    label: int
+    searched: Literal[False] = False
+    screening_rank: int
 
 
 class MovingEvidence(_Frozen):
@@ -310,6 +333,7 @@ class ScanResult(Run):
         suspect: the label whose trigger the norms and channels were measured with; without images
             the one with the largest margin.
         accuracy: on the clean images.
+        labels: one row a label, in order; of many labels most are screened only.
         channels: strongest rise first.
         moving: the square that most exchanges labels; None without images.
         margins: evidence without images; None where the search met values that are not finite.
@@ -325,7 +349,7 @@ class ScanResult(Run):
     accuracy: float | None
     preprocessing: Normalisation
     layer: Layer
-    labels: tuple[LabelEvidence, ...]
+    labels: tuple[LabelEvidence | ScreenedLabel, ...]
     norms: dict[str, NormSummary]
     channels: tuple[ChannelEvidence, ...]
     moving: MovingEvidence | None = None
@@ -336,7 +360,17 @@ class ScanResult(Run):
     @property
     def kinds(self) -> dict[int, TriggerKind]:
         """Of each inverted label the most suspicious kind of trigger."""
-        return {evidence.label: evidence.kind for evidence in self.labels}
+        return {evidence.label: evidence.kind for evidence in self.searched}
+
+    @property
+    def searched(self) -> tuple[LabelEvidence, ...]:
+        """The labels that were searched in full."""
+        return tuple(row for row in self.labels if isinstance(row, LabelEvidence))
+
+    @property
+    def reference(self) -> tuple[LabelEvidence, ...]:
+        """The labels that medians and deviations of sizes are taken from."""
+        return tuple(row for row in self.searched if row.reference)
 
 
 class SweepRow(_Frozen):

@@ -122,9 +122,9 @@ def round_of(
         scanned: the scan, for the median size of each kind of trigger.
         triggers: how many the model was distilled on.
     """
-    median_l1 = _median(evidence.mask_l1 for evidence in scanned.labels)
-    median_l2 = _median(evidence.additive.perturbation_l2 for evidence in scanned.labels)
-    median_rms = _median(evidence.warp.displacement_rms for evidence in scanned.labels)
+    median_l1 = _median(evidence.mask_l1 for evidence in scanned.reference)
+    median_l2 = _median(evidence.additive.perturbation_l2 for evidence in scanned.reference)
+    median_rms = _median(evidence.warp.displacement_rms for evidence in scanned.reference)
     working = [t for t, counts in left.items() if counts.hits >= LEAST_SUCCESS * counts.others]
     masks = [t.mask_l1 for t in working if isinstance(t, Trigger)]
     norms = [t.l2 for t in working if isinstance(t, AdditiveTrigger)]

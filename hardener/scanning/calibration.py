@@ -39,7 +39,7 @@ class Curve(_Frozen):
     def __call__(self, quantity: FloatArray) -> FloatArray:
         """Scores in (0, 1) of quantities of any shape, all at least 0."""
         steep = self.slope * np.log(self.even / np.maximum(quantity, 1e-6))
-        scores: FloatArray = 1 / (1 + np.exp(-steep))
+        scores: FloatArray = (1 / (1 + np.exp(-steep))).astype(np.float32)
         return scores
 
 

@@ -30,6 +30,7 @@ from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp, interpolation
 from hardener.scanning.screening import logits_in_parts
 from hardener.scanning.searching import CPU, InversionSettings, Values, search
+from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 from hardener.scanning.verdict import LEAST_SUCCESS
 
 PATCHES = InversionSettings(steps=120, learning_rate=0.5)
@@ -37,8 +38,6 @@ ADDITIVE = InversionSettings(
     steps=60, learning_rate=0.02, initial_cost=0.05, cost_factor=1.15, memory=0.5
 )
 WARPS = InversionSettings(steps=60, initial_cost=0.05, cost_factor=1.15, memory=0.5)
-
-_TRIED_IMAGES = 128
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,9 @@ class _Additive:
 
 
 @dataclass(frozen=True)
-class _Warps:
+class Warps:
+    """Warps on a coarse grid; a `TriggerKind`."""
+
     grid: int = 8
     """Displacements along each side."""
     unit: float = 1 / 32
@@ -124,13 +125,16 @@ class _Warps:
     def start(
         self, labels: Sequence[int], shape: torch.Size, generator: torch.Generator
     ) -> list[Tensor]:
+        """Nearly straight grids."""
         start = torch.randn((len(labels), 2, self.grid, self.grid), generator=generator)
         return [self.initial_deviation * start]
 
     def values(self, parameters: Sequence[Tensor]) -> Values:
+        """Displacements (L, 2, G, G), as fractions of the side."""
         return ((self.unit * parameters[0]).clamp(-1, 1),)
 
     def stamped(self, values: Values, images: Tensor) -> Tensor:
+        """Every warp on every image (B, C, H, W): (L, B, C, H, W)."""
         count, (batch, _, height, width) = len(values[0]), images.shape
         rows, columns = (
             torch.from_numpy(interpolation(self.grid, side)).to(images.device)
@@ -158,6 +162,7 @@ class _Warps:
         return warped.view(count, batch, *warped.shape[1:])
 
     def sizes(self, values: Values) -> Tensor:
+        """(L,) root mean squares of the displacements, in units."""
         # At zero itself the root's slope is not finite.
         return (values[0].flatten(1).square().mean(1) + 1e-12).sqrt() / self.unit
 
@@ -172,6 +177,7 @@ def invert_patches(
     on_step: Callable[[int], None] = lambda _: None,
     device: torch.device = CPU,
     squares: Sequence[Trigger] = (),
+    kept: Unfinished = NOTHING_KEPT,
 ) -> list[Trigger]:
     """Searches the smallest patch for each label; arguments and errors as for `search`.
 
@@ -179,19 +185,31 @@ def invert_patches(
     that works of both searches' patches and the square itself, on images of the search.
     """
 
-    def searched(kind: _Patches, some: Sequence[int]) -> dict[int, Trigger]:
-        found = search(kind, network, images, preprocessing, some, settings, seed, on_step, device)
+    def searched(kind: _Patches, some: Sequence[int], stage: str) -> dict[int, Trigger]:
+        found = search(
+            kind,
+            network,
+            images,
+            preprocessing,
+            some,
+            settings,
+            seed,
+            on_step,
+            device,
+            kept.of(stage, settings=settings),
+        )
         return {
             label: Trigger(mask, pattern, int(label))
             for (mask, pattern), label in zip(found, some, strict=True)
         }
 
-    found = searched(_Patches(), labels)
+    found = searched(_Patches(), labels, "patch")
     given = {square.label: square for square in squares}
-    again = searched(_PatchesFrom(given=given), list(given))
+    again = searched(_PatchesFrom(given=given), list(given), "patch from a square")
+    some = images[:: max(1, len(images) // settings.tried_images)]
     for label, square in given.items():
         candidates = (found[label], again[label], square)
-        working = [t for t in candidates if _works(network, t, images, preprocessing, device)]
+        working = [t for t in candidates if _works(network, t, some, preprocessing, device)]
         found[label] = min(working, key=lambda t: t.mask_l1, default=found[label])
     return [found[label] for label in labels]
 
@@ -204,11 +222,10 @@ def _works(
     device: torch.device,
 ) -> bool:
     """Whether a patch sends to its label most images that would not go there anyway."""
-    some = images[:: max(1, len(images) // _TRIED_IMAGES)]
     with torch.no_grad():
         clean, stamped = (
             logits_in_parts(network, torch.from_numpy(shown).to(device), preprocessing).argmax(1)
-            for shown in (some, trigger.stamp(some))
+            for shown in (images, trigger.stamp(images))
         )
     hits = (stamped == trigger.label)[clean != trigger.label]
     return bool(hits.float().mean() >= LEAST_SUCCESS)
@@ -223,10 +240,20 @@ def invert_additive(
     seed: int,
     on_step: Callable[[int], None] = lambda _: None,
     device: torch.device = CPU,
+    kept: Unfinished = NOTHING_KEPT,
 ) -> list[AdditiveTrigger]:
     """Searches the faintest additive trigger for each label; arguments as for `search`."""
     found = search(
-        _Additive(), network, images, preprocessing, labels, settings, seed, on_step, device
+        _Additive(),
+        network,
+        images,
+        preprocessing,
+        labels,
+        settings,
+        seed,
+        on_step,
+        device,
+        kept.of("additive", settings=settings),
     )
     return [
         AdditiveTrigger(perturbation, int(label))
@@ -243,10 +270,20 @@ def invert_warps(
     seed: int,
     on_step: Callable[[int], None] = lambda _: None,
     device: torch.device = CPU,
+    kept: Unfinished = NOTHING_KEPT,
 ) -> list[Warp]:
     """Searches the slightest warp for each label; arguments and errors as for `search`."""
     found = search(
-        _Warps(), network, images, preprocessing, labels, settings, seed, on_step, device
+        Warps(),
+        network,
+        images,
+        preprocessing,
+        labels,
+        settings,
+        seed,
+        on_step,
+        device,
+        kept.of("warp", settings=settings),
     )
     return [
         Warp(displacements, int(label))

@@ -53,7 +53,7 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrig
     Args:
         folder: the scan's; made when missing.
         result: whose `trigger_sha256` are those of `trigger_digest`.
-        triggers: one of each kind for each of the result's labels.
+        triggers: one of each kind for each label that was searched in full.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -94,7 +94,7 @@ def load_scan(folder: FileName) -> ScanResult:
         if _contradicts_itself(scanned) or scanned.labels or scanned.channels:
             raise DataError(f"{path} contradicts itself: scan again")
         return scanned
-    inverted = {evidence.label for evidence in scanned.labels}
+    inverted = {evidence.label for evidence in scanned.searched}
     unknown = {scanned.suspect, *scanned.targets} - inverted
     if unknown:
         raise DataError(
@@ -120,7 +120,7 @@ def require_images(folder: Path, scanned: ScanResult) -> None:
 
 def _contradicts_itself(scanned: ScanResult) -> bool:
     """Whether verdict, targets, suspect, evidence and fractions do not go together."""
-    targets, inverted = scanned.targets, [evidence.label for evidence in scanned.labels]
+    targets, inverted = scanned.targets, [row.label for row in scanned.labels]
     named = {
         "clean": not targets,
         # A backdoor from all labels to all has no target.
@@ -135,6 +135,7 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and (scanned.accuracy is None) == (scanned.data is None)
         and (scanned.accuracy is None or 0 <= scanned.accuracy <= 1)
         and (scanned.data is not None or scanned.verdict != "clean")
+        and (scanned.data is None or bool(scanned.reference))
         and 0 <= scanned.score <= 1
     )
 
@@ -152,7 +153,7 @@ def load_synthetic_triggers(
     Raises:
         DataError: a trigger is missing or not the one that the scan saved.
     """
-    evidence = {found.label: found for found in scanned.labels}
+    evidence = {found.label: found for found in scanned.searched}
     triggers: list[SyntheticTrigger] = []
     for label in dict.fromkeys(labels or scanned.targets or (scanned.suspect,)):
         if label not in evidence:
@@ -178,7 +179,7 @@ def load_working_triggers(
     wanted = scanned.targets or (scanned.suspect,)
     return tuple(
         _load(folder, found, kind)
-        for found in scanned.labels
+        for found in scanned.searched
         if found.label in wanted
         for kind in _NAMES
         if kind == found.kind or _of_kind(found, kind).trigger_success_rate >= least_success

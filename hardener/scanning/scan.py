@@ -1,10 +1,12 @@
 """The scan: inversion, verdict, norms, ranking, from one ONNX file and clean images."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.cores import available_cores
@@ -15,7 +17,7 @@ from hardener.data.splits import stratified_sample
 from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp
 from hardener.errors import DataError, UsageError
-from hardener.files import FileName, check_output
+from hardener.files import FileName, check_output, sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.measuring.suitability import trigger_for
 from hardener.model.blind_spots import blind_spots
@@ -23,7 +25,7 @@ from hardener.model.classifier import Classifier, data_identity, open_classifier
 from hardener.model.gradients import differentiable, torch_device
 from hardener.model.runtime import Runner, choose_provider
 from hardener.model.topology import find_feature_layer
-from hardener.progress import Progress, counting, silent
+from hardener.progress import Progress, counting, of_whole, silent
 from hardener.results import (
     AdditiveEvidence,
     ChannelEvidence,
@@ -33,19 +35,16 @@ from hardener.results import (
     Normalisation,
     NormSummary,
     ScanResult,
+    ScreenedLabel,
     TriggerKind,
     WarpEvidence,
+    tool_version,
 )
 from hardener.scanning.activations import ChannelNorms, OverImages, profile
-from hardener.scanning.inversion import (
-    ADDITIVE,
-    PATCHES,
-    WARPS,
-    invert_additive,
-    invert_patches,
-    invert_warps,
-)
+from hardener.scanning.inversion import ADDITIVE, PATCHES, WARPS
+from hardener.scanning.inverting import Chosen, Searches, find_triggers, stage_costs
 from hardener.scanning.moving import measure_moving
+from hardener.scanning.planning import MOST_LABELS_IN_FULL, plan_for
 from hardener.scanning.saved import (
     SCAN_FILE,
     SyntheticTrigger,
@@ -53,8 +52,8 @@ from hardener.scanning.saved import (
     trigger_digest,
     trigger_path,
 )
-from hardener.scanning.screening import places, try_squares
 from hardener.scanning.searching import InversionSettings
+from hardener.scanning.unfinished import unfinished
 from hardener.scanning.verdict import Evidence, anomaly_indices, judge, relative_sizes
 from hardener.scanning.without_images import (
     differentiable_on_noise,
@@ -133,7 +132,9 @@ def scan(
     )
     original = None if known_trigger is None else trigger_for(classifier, known_trigger)
     inputs = (model, data, known_trigger, *classifier.model.external)
-    for path in (trigger_path(output, label, kind) for label in wanted for kind in _KINDS):
+    # The last label has the longest name.
+    some = wanted if len(wanted) <= MOST_LABELS_IN_FULL else wanted[-1:]
+    for path in (trigger_path(output, label, kind) for label in some for kind in _KINDS):
         check_output(path, ".npz", *inputs)
         check_output(path.with_suffix(".png"), ".png", *inputs)
     check_output(output / SCAN_FILE, ".json", *classifier.model.external)
@@ -145,56 +146,24 @@ def scan(
     network = differentiable(
         classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
     )
-    squares = try_squares(
-        network,
-        images,
-        classifier.preprocessing,
-        wanted,
-        counting(progress, "trying squares", places(*classifier.preprocessing.size)),
-        torch_device(chosen_provider),
-    )
-    patches = invert_patches(
-        network,
-        images,
-        classifier.preprocessing,
-        wanted,
-        patch_inversion,
-        seed,
-        counting(
-            progress,
-            "inverting patches",
-            patch_inversion.steps * (len(wanted) + len(squares.reaching)),
-        ),
-        torch_device(chosen_provider),
-        [best for best, *_ in squares.reaching.values()],
-    )
-    additive = invert_additive(
-        network,
-        images,
-        classifier.preprocessing,
-        wanted,
-        additive_inversion,
-        seed,
-        counting(progress, "inverting additive triggers", additive_inversion.steps * len(wanted)),
-        torch_device(chosen_provider),
-    )
-    warps = invert_warps(
-        network,
-        images,
-        classifier.preprocessing,
-        wanted,
-        warp_inversion,
-        seed,
-        counting(progress, "inverting warps", warp_inversion.steps * len(wanted)),
-        torch_device(chosen_provider),
-    )
-    beside = look_without_images(classifier, network, seed, progress, torch_device(chosen_provider))
+    searches = Searches(patch_inversion, additive_inversion, warp_inversion, seed)
+    unseen = unseen[: _tried_images(len(wanted), images[0].size)]
+    costs = stage_costs(len(wanted), classifier.preprocessing, searches, len(source), len(unseen))
+    progress = of_whole(progress, "the whole scan", costs)
+    device = torch_device(chosen_provider)
+    with unfinished(_search_depends_on(classifier, images, device, wanted, searches)) as kept:
+        inverted = find_triggers(
+            network, images, classifier.preprocessing, wanted, searches, device, progress, kept
+        )
+    patches, additive, warps = inverted.patches, inverted.additive, inverted.warps
+    chosen = inverted.chosen
+    beside = look_without_images(classifier, network, seed, progress, device)
     del network, images
 
     runner = open_full(classifier.proto, classifier.signature, chosen_provider)
     triggers: list[SyntheticTrigger] = [*patches, *additive, *warps]
     success = np.split(_success_rates(classifier, runner, source, unseen, triggers, progress), 3)
-    moving = measure_moving(classifier, runner, source, unseen, squares.moving)
+    moving = measure_moving(classifier, runner, source, unseen, inverted.moving)
     clean = profile(
         classifier,
         feature,
@@ -205,21 +174,24 @@ def scan(
     )[CLEAN]
     accuracy = clean.counts.correct / clean.counts.n
     sizes = _sizes(patches, additive, warps)
-    found = [Evidence(*of_kind) for of_kind in zip(_KINDS, sizes, success, strict=True)]
+    found = [
+        Evidence(*of_kind, chosen.reference) for of_kind in zip(_KINDS, sizes, success, strict=True)
+    ]
     judgement = judge(
-        wanted,
+        chosen.labels,
         found,
         classes=classifier.signature.classes,
         accuracy=accuracy,
         images=clean.counts.n,
         moving=moving,
-        beside=label_scores(beside, classifier.signature.classes)[wanted],
+        beside=label_scores(beside, classifier.signature.classes)[list(chosen.labels)],
         unseen=(*classifier.signature.notes, *blind_spots(classifier.proto, classifier.signature)),
         pixels=classifier.preprocessing.size[0] * classifier.preprocessing.size[1],
-        untested=[label for label in wanted if not np.any(source.labels[unseen] != label)],
+        untested=[label for label in chosen.labels if not np.any(source.labels[unseen] != label)],
+        screened=len(chosen.screened_only),
     )
     kind = _KINDS.index(judgement.kinds[judgement.suspect])
-    most = triggers[kind * len(wanted) + judgement.suspect]
+    most = triggers[kind * len(chosen.labels) + judgement.suspect]
     settings = input_settings(original, most)
     profiles = {CLEAN: clean} | profile(
         classifier,
@@ -239,19 +211,26 @@ def scan(
         verdict=judgement.verdict,
         score=judgement.score,
         targets=judgement.targets,
-        suspect=wanted[judgement.suspect],
+        suspect=chosen.labels[judgement.suspect],
         accuracy=accuracy,
         preprocessing=Normalisation.of(classifier.preprocessing),
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
-        labels=_evidence(patches, additive, warps, found, judgement.kinds),
+        labels=_rows(chosen, _evidence(patches, additive, warps, found, judgement.kinds)),
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
-        reasons=(*judgement.reasons, *beside.reasons, *feature.notes, *_left_out(source)),
+        reasons=(
+            *judgement.reasons,
+            *chosen.reasons,
+            *beside.reasons,
+            *feature.notes,
+            *_left_out(source),
+        ),
         moving=moving,
         margins=beside.margins,
         last_layer=beside.last_layer,
     )
     save_scan(output, result, triggers)
+    kept.remove()
     return result
 
 
@@ -324,6 +303,33 @@ def _two_samples(
     return fitted, left[stratified_sample(source.labels[left], _UNSEEN_IMAGES, seed)]
 
 
+def _tried_images(labels: int, image_values: int) -> int:
+    """How many images every trigger is tried on."""
+    plan = plan_for(labels, image_values)
+    return _UNSEEN_IMAGES if plan is None else min(_UNSEEN_IMAGES, plan.tried_images)
+
+
+def _search_depends_on(
+    classifier: Classifier,
+    images: FloatArray,
+    device: torch.device,
+    labels: Sequence[int],
+    searches: Searches,
+) -> dict[str, object]:
+    """All that what the searches find depends on, by name."""
+    return {
+        "version": tool_version(),
+        "libraries": (torch.__version__, np.__version__),
+        "model": classifier.identity.sha256,
+        "external": [sha256_of(path) for path in classifier.model.external],
+        "preprocessing": classifier.preprocessing,
+        "images": (images.shape, hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()),
+        "device": (str(device), available_cores()),
+        "labels": list(labels),
+        "searches": searches,
+    }
+
+
 def _success_rates(
     classifier: Classifier,
     runner: Runner,
@@ -379,11 +385,35 @@ def _evidence(
     )
 
 
+def _rows(
+    chosen: Chosen, searched: Sequence[LabelEvidence]
+) -> tuple[LabelEvidence | ScreenedLabel, ...]:
+    """Those that were searched in full, and those that were screened only, by label."""
+    reference = range(len(searched)) if chosen.reference is None else chosen.reference
+    in_full = [
+        row.model_copy(
+            update={
+                "reference": position in reference,
+                "screening_rank": chosen.ranks.get(row.label),
+            }
+        )
+        for position, row in enumerate(searched)
+    ]
+    others = [
+        ScreenedLabel(label=label, screening_rank=chosen.ranks[label])
+        for label in chosen.screened_only
+    ]
+    return tuple(sorted([*in_full, *others], key=lambda row: row.label))
+
+
 def _rated(
     evidence: Evidence, triggers: Sequence[SyntheticTrigger]
 ) -> list[tuple[float, dict[str, Any]]]:
     """The size of each label's trigger, and what every kind's evidence says of it."""
-    index, relative = anomaly_indices(evidence.sizes), relative_sizes(evidence.sizes)
+    index, relative = (
+        measured(evidence.sizes, evidence.reference)
+        for measured in (anomaly_indices, relative_sizes)
+    )
     return [
         (
             float(evidence.sizes[row]),

@@ -23,6 +23,7 @@ from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
+from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 
 SQUARE_FRACTION = 1 / 8
 """Side of a square, of the image's shorter side."""
@@ -33,10 +34,42 @@ LEAST_SHARE = 0.3
 MOST_SQUARES = 8
 """Of one label: those that send most images to it."""
 
-_IMAGES = 12
-_CANDIDATES, _MORE_IMAGES = 48, 64
-_VALUES_AT_ONCE = 96 * 3 * 32 * 32
+VALUES_AT_ONCE = 96 * 3 * 32 * 32
+"""Input values that go through the network in one piece."""
+
 _TIE_BREAKER = 1e-3
+_MORE_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class Density:
+    """How closely squares are tried.
+
+    Attributes:
+        steps_per_side: places along one side of a square.
+        images: at most so many.
+        candidates: how many of the squares that scatter labels are tried on more images.
+        values_at_once: input values that go through the network in one piece.
+    """
+
+    steps_per_side: int = 2
+    images: int = 12
+    candidates: int = 48
+    values_at_once: int = VALUES_AT_ONCE
+
+
+DENSE = Density()
+
+
+def density_within(
+    values: int, channels: int, height: int, width: int, values_at_once: int
+) -> Density:
+    """The closest squares whose images hold no more input values in all; at least 4 images."""
+    for steps, images in ((2, 12), (1, 12), (1, 8)):
+        tried = places(height, width, steps) * 2**channels * images
+        if tried * channels * height * width <= values:
+            return Density(steps, images, values_at_once=values_at_once, candidates=12)
+    return Density(1, 4, values_at_once=values_at_once, candidates=12)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +77,16 @@ class Squares:
     """What solid squares do.
 
     Attributes:
-        reaching: of each label that squares reach, at least one and at most 8 of those that send
-            most images there, best first.
+        reaching: of each label that squares reach, at least one and at most 8 triggers, those that
+            send most images there, best first.
+        best: (L,) of each label the largest share of images that a square sends there, and a little
+            for how sure the network is of it.
         moving: the square that most changes images' labels and spreads them over as many as
             they came from; its own label is where most of them go.
     """
 
     reaching: dict[int, list[Trigger]]
+    best: FloatArray
     moving: Trigger
 
 
@@ -61,86 +97,59 @@ def try_squares(
     labels: Sequence[int],
     on_place: Callable[[int], None],
     device: torch.device,
+    density: Density = DENSE,
+    kept: Unfinished = NOTHING_KEPT,
 ) -> Squares:
-    """Tries solid squares of the strongest colours in all places.
+    """Tries solid squares of the strongest colours in many places.
 
     Of squares that send equally many images to a label, the one that the network is surest of
     comes first.
 
     Args:
         network: torch module from normalised images to logits.
-        images: (N, C, H, W) clean images in [0, 1], of which at most 12 at even distances are
-            tried.
+        images: (N, C, H, W) clean images in [0, 1], of which some at even distances are tried.
         preprocessing: of the network.
         labels: which labels to look at.
         on_place: told of each place where all colours were tried, of `places` in all.
         device: where to compute; the network is moved there.
+        density: how many places and images.
+        kept: where the outcome is kept, and that of an interrupted run lies.
 
     Raises:
         InconclusiveError: a logit is not finite.
     """
-    chosen = np.linspace(0, len(images) - 1, min(_IMAGES, len(images))).astype(int)
-    some = torch.from_numpy(images[chosen]).to(device)
-    channels, height, width = some.shape[1:]
-    wanted = torch.tensor(list(labels), device=device)
-    colours = torch.tensor(list(product((0.0, 1.0), repeat=channels)), device=device)
-    side = _side(height, width)
-    network = network.to(device)
-    corners = _corners(height, width)
-    shares = torch.zeros((len(corners), len(colours), len(wanted)), device=device)
-    gone_to = torch.zeros((len(corners), len(colours), len(some)), dtype=torch.long, device=device)
-    with torch.no_grad():
-        own = logits_in_parts(network, some, preprocessing).argmax(1)
-        others = own[:, None] != wanted
-        weights = others / others.sum(0).clamp(min=1)
-        for row, (top, left) in enumerate(corners):
-            shown = some.repeat(len(colours), 1, 1, 1, 1)
-            shown[:, :, :, top : top + side, left : left + side] = colours[:, None, :, None, None]
-            logits = logits_in_parts(network, shown.flatten(0, 1), preprocessing)
-            reached = (logits.argmax(1)[:, None] == wanted).float()
-            reached += _TIE_BREAKER * logits.softmax(1)[:, wanted]
-            shares[row] = (reached.view(len(colours), len(some), -1) * weights).sum(1)
-            gone_to[row] = logits.argmax(1).view(len(colours), len(some))
-            on_place(1)
+    height, width = images.shape[2:]
+    corners = _corners(height, width, density.steps_per_side)
+    colours = torch.tensor(list(product((0.0, 1.0), repeat=images.shape[1])), device=device)
+    some = images[np.linspace(0, len(images) - 1, min(density.images, len(images))).astype(int)]
+    count = len(corners), len(colours)
+    (shares, before, after), from_earlier_run = kept.of("squares", density=density).piece(
+        labels,
+        [(*count, len(labels)), (len(some),), (*count, len(some))],
+        lambda: _tried(
+            network, some, preprocessing, labels, on_place, device, density, corners, colours
+        ),
+    )
+    if from_earlier_run:
+        on_place(len(corners))
 
     def square(position: int, label: int) -> Trigger:
         row, colour = divmod(position, len(colours))
         paint = colours[colour].cpu().numpy()
-        return _square(paint, (height, width), corners[row], side, label)
+        return _square(paint, (height, width), corners[row], _side(height, width), label)
 
-    flat = shares.flatten(0, 1)
+    flat = torch.from_numpy(shares).flatten(0, 1)
     best = flat.topk(min(MOST_SQUARES, len(flat)), dim=0)
     found: dict[int, list[Trigger]] = {}
     for column, label in enumerate(labels):
         for share, position in zip(best.values[:, column], best.indices[:, column], strict=True):
             if share >= LEAST_SHARE:
                 found.setdefault(label, []).append(square(int(position), label))
-        before, after = own.cpu().numpy(), gone_to.flatten(0, 1).cpu().numpy()
-        scattering = np.argsort([-scattered(before, labels) for labels in after], kind="stable")
-        candidates = [square(int(position), 0) for position in scattering[:_CANDIDATES]]
-        moving = _most_scattering(network, candidates, images, preprocessing, device)
-    return Squares(found, moving)
-
-
-def _most_scattering(
-    network: nn.Module,
-    squares: Sequence[Trigger],
-    images: FloatArray,
-    preprocessing: Preprocessing,
-    device: torch.device,
-) -> Trigger:
-    """On more images than all squares can be tried on; a few scatter their labels by chance."""
-    some = images[np.linspace(0, len(images) - 1, min(_MORE_IMAGES, len(images))).astype(int)]
-
-    def predicted(shown: FloatArray) -> IntArray:
-        logits = logits_in_parts(network, torch.from_numpy(shown).to(device), preprocessing)
-        labels: IntArray = logits.argmax(1).cpu().numpy()
-        return labels
-
-    before = predicted(some)
-    after = [predicted(square.stamp(some)) for square in squares]
-    best = int(np.argmax([scattered(before, labels) for labels in after]))
-    return replace(squares[best], label=int(np.bincount(after[best]).argmax()))
+    gone_to = after.reshape(-1, len(some)).astype(int)
+    scattering = np.argsort([-scattered(before.astype(int), row) for row in gone_to], kind="stable")
+    candidates = [square(int(position), 0) for position in scattering[: density.candidates]]
+    moving = _most_scattering(network, candidates, images, preprocessing, device, density)
+    return Squares(found, best.values[0].numpy(), moving)
 
 
 def scattered(before: IntArray, after: IntArray) -> float:
@@ -162,7 +171,77 @@ def _effective_number(labels: IntArray) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def logits_in_parts(network: nn.Module, images: Tensor, preprocessing: Preprocessing) -> Tensor:
+def _most_scattering(
+    network: nn.Module,
+    squares: Sequence[Trigger],
+    images: FloatArray,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    density: Density,
+) -> Trigger:
+    """On more images than all squares can be tried on; a few scatter their labels by chance."""
+    some = images[np.linspace(0, len(images) - 1, min(_MORE_IMAGES, len(images))).astype(int)]
+
+    def predicted(shown: FloatArray) -> IntArray:
+        with torch.no_grad():
+            logits = logits_in_parts(
+                network, torch.from_numpy(shown).to(device), preprocessing, density.values_at_once
+            )
+        labels: IntArray = logits.argmax(1).cpu().numpy()
+        return labels
+
+    before = predicted(some)
+    after = [predicted(square.stamp(some)) for square in squares]
+    best = int(np.argmax([scattered(before, labels) for labels in after]))
+    return replace(squares[best], label=int(np.bincount(after[best]).argmax()))
+
+
+def _tried(
+    network: nn.Module,
+    images: FloatArray,
+    preprocessing: Preprocessing,
+    labels: Sequence[int],
+    on_place: Callable[[int], None],
+    device: torch.device,
+    density: Density,
+    corners: Sequence[tuple[int, int]],
+    colours: Tensor,
+) -> tuple[FloatArray, ...]:
+    """What squares do to images (N, C, H, W).
+
+    Returns:
+        Shares (places, colours, L) of the images of others that a square sends to a label, the
+        images' labels without a square (N,) and with each (places, colours, N).
+    """
+    some = torch.from_numpy(images).to(device)
+    wanted = torch.tensor(list(labels), device=device)
+    side = _side(*some.shape[2:])
+    network = network.to(device)
+    at_once = density.values_at_once
+    shares = torch.zeros((len(corners), len(colours), len(wanted)), device=device)
+    gone_to = torch.zeros((len(corners), len(colours), len(some)), device=device)
+    with torch.no_grad():
+        own = logits_in_parts(network, some, preprocessing, at_once).argmax(1)
+        others = own[:, None] != wanted
+        weights = others / others.sum(0).clamp(min=1)
+        for row, (top, left) in enumerate(corners):
+            shown = some.repeat(len(colours), 1, 1, 1, 1)
+            shown[:, :, :, top : top + side, left : left + side] = colours[:, None, :, None, None]
+            logits = logits_in_parts(network, shown.flatten(0, 1), preprocessing, at_once)
+            reached = (logits.argmax(1)[:, None] == wanted).float()
+            reached += _TIE_BREAKER * logits.softmax(1)[:, wanted]
+            shares[row] = (reached.view(len(colours), len(some), -1) * weights).sum(1)
+            gone_to[row] = logits.argmax(1).view(len(colours), len(some)).float()
+            on_place(1)
+    return shares.cpu().numpy(), own.float().cpu().numpy(), gone_to.cpu().numpy()
+
+
+def logits_in_parts(
+    network: nn.Module,
+    images: Tensor,
+    preprocessing: Preprocessing,
+    values_at_once: int = VALUES_AT_ONCE,
+) -> Tensor:
     """Logits (N, K) of images (N, C, H, W) in [0, 1], so many at once as memory bears.
 
     Raises:
@@ -173,7 +252,7 @@ def logits_in_parts(network: nn.Module, images: Tensor, preprocessing: Preproces
         for values in (preprocessing.mean, preprocessing.std)
     )
     parts = []
-    for part in torch.split(images, max(1, _VALUES_AT_ONCE // images[0].numel())):
+    for part in torch.split(images, max(1, values_at_once // images[0].numel())):
         with fast_autocast(images.device):
             logits = network(((part - mean) / std).contiguous(memory_format=torch.channels_last))
         parts.append(logits.float())
@@ -183,19 +262,19 @@ def logits_in_parts(network: nn.Module, images: Tensor, preprocessing: Preproces
     return found
 
 
-def places(height: int, width: int) -> int:
+def places(height: int, width: int, steps_per_side: int = DENSE.steps_per_side) -> int:
     """In how many places of an image squares are tried."""
-    return len(_corners(height, width))
+    return len(_corners(height, width, steps_per_side))
 
 
 def _side(height: int, width: int) -> int:
     return max(1, round(SQUARE_FRACTION * min(height, width)))
 
 
-def _corners(height: int, width: int) -> list[tuple[int, int]]:
-    """Upper left corners, half a side apart, up to the far edges."""
+def _corners(height: int, width: int, steps_per_side: int) -> list[tuple[int, int]]:
+    """Upper left corners, so many to a side, up to the far edges."""
     side = _side(height, width)
-    step = max(1, side // 2)
+    step = max(1, side // steps_per_side)
     along = [
         sorted({*range(0, length - side + 1, step), length - side}) for length in (height, width)
     ]

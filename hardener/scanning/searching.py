@@ -13,6 +13,7 @@ is ours.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import torch
@@ -22,9 +23,10 @@ from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
+from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 
-_VALUES_PER_STEP = 96 * 3 * 32 * 32
-"""Input values in one gradient step; more labels than fit are searched group by group.
+VALUES_PER_STEP = 96 * 3 * 32 * 32
+"""Input values in one gradient step.
 
 Small enough that activations stay in the processor's cache and in the allocator's pool: on two
 cores 43 labels take a fifth less time so than in one batch.
@@ -66,6 +68,9 @@ class InversionSettings:
         cost_factor: by how much λ changes when it does.
         wanted_success: success rate above which λ grows.
         memory: weight of the past in the running success rate.
+        values_at_once: input values in one gradient step; more labels than fit are searched group
+            by group.
+        tried_images: at most so many images tell whether a patch works.
     """
 
     steps: int = 80
@@ -75,6 +80,8 @@ class InversionSettings:
     cost_factor: float = 1.2
     wanted_success: float = 0.97
     memory: float = 0.65
+    values_at_once: int = VALUES_PER_STEP
+    tried_images: int = 128
 
 
 def search(
@@ -87,6 +94,7 @@ def search(
     seed: int,
     on_step: Callable[[int], None],
     device: torch.device,
+    kept: Unfinished = NOTHING_KEPT,
 ) -> list[tuple[FloatArray, ...]]:
     """Searches one trigger for each label.
 
@@ -100,6 +108,7 @@ def search(
         seed: of the order of images and the starting points.
         on_step: told how many label-steps just finished.
         device: where to search; the network is moved there.
+        kept: where finished groups are kept, and those of an interrupted run lie.
 
     Returns:
         The arrays that describe one trigger a label, in order.
@@ -108,14 +117,25 @@ def search(
         InconclusiveError: the search met values that are not finite.
     """
     per_label = settings.images_per_step * images[0].size
-    group = max(1, _VALUES_PER_STEP // per_label)
+    group = max(1, settings.values_at_once // per_label)
     network, pool = network.to(device), torch.from_numpy(images).to(device)
     found: list[tuple[FloatArray, ...]] = []
     for start in range(0, len(labels), group):
         some = labels[start : start + group]
-        values = _search_group(kind, network, pool, preprocessing, some, settings, seed, on_step)
-        found += zip(*(part.cpu().numpy() for part in values), strict=True)
+        made = partial(
+            _search_group, kind, network, pool, preprocessing, some, settings, seed, on_step
+        )
+        values, from_earlier_run = kept.piece(some, _forms(kind, some, pool), made)
+        if from_earlier_run:
+            on_step(settings.steps * len(some))
+        found += zip(*values, strict=True)
     return found
+
+
+def _forms(kind: TriggerKind, labels: Sequence[int], pool: Tensor) -> list[tuple[int, ...]]:
+    """The shapes of the arrays that describe so many triggers."""
+    start = kind.start(labels, pool.shape[1:], torch.Generator())
+    return [tuple(part.shape) for part in kind.values(start)]
 
 
 def _search_group(
@@ -127,7 +147,7 @@ def _search_group(
     settings: InversionSettings,
     seed: int,
     on_step: Callable[[int], None],
-) -> Values:
+) -> tuple[FloatArray, ...]:
     # Random numbers come from the processor, so that every device starts alike.
     generator, device = torch.Generator().manual_seed(seed), pool.device
     mean, std = (
@@ -172,7 +192,7 @@ def _search_group(
         optimiser.step()
         on_step(count)
     with torch.no_grad():
-        return best.or_else(kind.values(parameters))
+        return tuple(part.cpu().numpy() for part in best.or_else(kind.values(parameters)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,22 +53,27 @@ class Evidence:
         sizes: (L,) of each label's trigger: pixels of a patch, ℓ2 norm of a perturbation, root
             mean square of a warp's displacements as a fraction of the image's side.
         success: (L,) success rates on images that were not fitted on.
+        reference: positions of the labels from which alone medians and deviations are taken; all
+            if None. Labels that were chosen because they are easy to reach would bias them.
     """
 
     kind: TriggerKind
     sizes: FloatArray
     success: FloatArray
+    reference: tuple[int, ...] | None = None
 
     def scores(self, curve: Curve) -> FloatArray:
         """(L,) suspicion of each label in [0, 1]."""
-        return curve(relative_sizes(self.sizes)) * weights(self.sizes, self.success)
+        return curve(relative_sizes(self.sizes, self.reference)) * weights(
+            self.sizes, self.success, self.reference
+        )
 
     def said(self, position: int) -> str:
         """A label's trigger in words."""
         return (
             f"{_SIZES[self.kind].format(self.sizes[position])}, "
-            f"{relative_sizes(self.sizes)[position]:.2f} of the median, anomaly index "
-            f"{anomaly_indices(self.sizes)[position]:.1f}, and it sends "
+            f"{relative_sizes(self.sizes, self.reference)[position]:.2f} of the median, anomaly "
+            f"index {anomaly_indices(self.sizes, self.reference)[position]:.1f}, and it sends "
             f"{self.success[position]:.0%} of unseen images there"
         )
 
@@ -94,25 +99,33 @@ class Judgement:
     reasons: tuple[str, ...]
 
 
-def relative_sizes(sizes: FloatArray) -> FloatArray:
-    """Trigger sizes (L,) divided by their median."""
-    return sizes / max(float(np.median(sizes)), 1e-6)
+def relative_sizes(sizes: FloatArray, reference: Sequence[int] | None = None) -> FloatArray:
+    """Trigger sizes (L,) divided by the median of all, or of those in `reference` positions."""
+    return sizes / max(float(np.median(_of(sizes, reference))), 1e-6)
 
 
-def anomaly_indices(sizes: FloatArray) -> FloatArray:
+def anomaly_indices(sizes: FloatArray, reference: Sequence[int] | None = None) -> FloatArray:
     """How far each size (L,) lies below the median, in scaled median absolute deviations.
 
     A deviation under 2 % of the median counts as 2 %, so that equal sizes divide by no zero.
+    Median and deviation are of all, or of those in `reference` positions.
 
     Source: Wang et al. 2019 (Neural Cleanse), section IV-C; the sign and the floor are ours.
     """
-    median = float(np.median(sizes))
-    deviation = _NORMAL_CONSISTENCY * float(np.median(np.abs(sizes - median)))
+    others = _of(sizes, reference)
+    median = float(np.median(others))
+    deviation = _NORMAL_CONSISTENCY * float(np.median(np.abs(others - median)))
     floor = max(_SMALLEST_DEVIATION_FRACTION * median, 1e-6)
     return (median - sizes) / max(deviation, floor)
 
 
-def weights(sizes: FloatArray, success: FloatArray) -> FloatArray:
+def _of(sizes: FloatArray, reference: Sequence[int] | None) -> FloatArray:
+    return sizes if reference is None else sizes[list(reference)]
+
+
+def weights(
+    sizes: FloatArray, success: FloatArray, reference: Sequence[int] | None = None
+) -> FloatArray:
     """What the score of a small trigger counts: does it work, and does it stand apart?
 
         success · min(1, max(0, anomaly index) / 2)
@@ -120,11 +133,12 @@ def weights(sizes: FloatArray, success: FloatArray) -> FloatArray:
     Args:
         sizes: (L,) of the triggers, all of one kind.
         success: (L,) success rates on images that were not fitted on; under 0.8 counts as 0.
+        reference: positions of the labels that medians are taken from; all if None.
 
     Returns:
         (L,) in [0, 1].
     """
-    apart = np.clip(anomaly_indices(sizes) / LEAST_ANOMALY_INDEX, 0, 1)
+    apart = np.clip(anomaly_indices(sizes, reference) / LEAST_ANOMALY_INDEX, 0, 1)
     works = np.where(success >= LEAST_SUCCESS, success, 0)
     found: FloatArray = works * apart
     return found
@@ -148,6 +162,7 @@ def judge(
     untested: Sequence[int] = (),
     unseen: Sequence[str] = (),
     calibration: Calibration | None = None,
+    screened: int = 0,
 ) -> Judgement:
     """Decides from the evidence of all inverted labels.
 
@@ -163,6 +178,7 @@ def judge(
         untested: labels without images of other classes to try their triggers on.
         unseen: sentences on parts of the model that were not looked at.
         calibration: how evidence becomes a score; by default the shipped one.
+        screened: how many further labels were screened and found less promising.
     """
     calibration = calibration or shipped()
     by_kind = np.stack([kind.scores(calibration.kinds[kind.kind]) for kind in evidence])
@@ -170,7 +186,9 @@ def judge(
     if beside is not None:
         scores = np.maximum(scores, beside)
     more, patches = tuple(evidence[row] for row in by_kind.argmax(axis=0)), evidence[0]
-    suspect = int((scores if scores.max() > 0 else -relative_sizes(patches.sizes)).argmax())
+    suspect = int(
+        (scores if scores.max() > 0 else -relative_sizes(patches.sizes, patches.reference)).argmax()
+    )
     all_to_all = 0.0 if moving is None else moving_score(moving, calibration.moving)
     score = max(float(scores[suspect]), all_to_all)
     named = _NAMES[more[suspect].kind]
@@ -184,7 +202,7 @@ def judge(
         ]
     if moving is not None and all_to_all >= calibration.clean_below:
         reasons.append(_said_of(moving))
-    doubts = _doubts(len(labels), classes, accuracy, images)
+    doubts = _doubts(len(labels), classes, accuracy, images, screened)
     doubts += _doubts_on_trying(untested)
     for kind in evidence:
         doubts += _doubts_on_search(labels, kind, calibration)
@@ -223,14 +241,15 @@ class _Doubt:
     """Whether not even `backdoored` can be said."""
 
 
-def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Doubt]:
+def _doubts(labels: int, classes: int, accuracy: float, images: int, screened: int) -> list[_Doubt]:
     doubts: list[_Doubt] = []
     if labels < LEAST_LABELS:
         doubts.append(
             _Doubt(f"{labels} labels are too few to tell a small mask: {LEAST_LABELS} needed", True)
         )
-    if labels < classes:
-        doubts.append(_Doubt(f"{classes - labels} of {classes} labels were not looked at", False))
+    if labels + screened < classes:
+        left = classes - labels - screened
+        doubts.append(_Doubt(f"{left} of {classes} labels were not looked at", False))
     if accuracy < LEAST_ACCURACY:
         doubts.append(
             _Doubt(
@@ -246,8 +265,10 @@ def _doubts(labels: int, classes: int, accuracy: float, images: int) -> list[_Do
 
 def _doubts_on_size(patches: Evidence, pixels: int) -> list[_Doubt]:
     """Where small patches reach most labels: sizes beside each other then tell nothing."""
-    median = float(np.median(patches.sizes))
-    few = len(patches.sizes) < LEAST_LABELS or np.mean(patches.success >= LEAST_SUCCESS) < 0.5
+    sizes = _of(patches.sizes, patches.reference)
+    median = float(np.median(sizes))
+    works = _of(patches.success, patches.reference) >= LEAST_SUCCESS
+    few = len(sizes) < LEAST_LABELS or np.mean(works) < 0.5
     if few or median >= SMALLEST_MEDIAN_FRACTION * pixels:
         return []
     return [

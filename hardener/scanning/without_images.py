@@ -108,7 +108,8 @@ def margin_quantity(p_value: float) -> float:
 
 def row_quantities(anomaly_indices: Sequence[float]) -> FloatArray:
     """What the last layer's curve is over: 1 for an index up to 1, near 0 for large ones."""
-    found: FloatArray = 1 / np.maximum(np.float32(1), np.asarray(anomaly_indices, np.float32))
+    indices = np.maximum(np.float32(1), np.asarray(anomaly_indices, np.float32))
+    found: FloatArray = (1 / indices).astype(np.float32)
     return found
 
 

@@ -11,7 +11,7 @@ from hardener.data.warps import Warp
 from hardener.scanning.inversion import (
     ADDITIVE,
     WARPS,
-    _Warps,
+    Warps,
     invert_additive,
     invert_patches,
     invert_warps,
@@ -119,7 +119,7 @@ def test_the_search_warps_as_the_trigger_does() -> None:
     rng = np.random.default_rng(0)
     displacements = rng.normal(0, 0.03, (2, 2, 8, 8)).astype(np.float32)
     images = rng.uniform(size=(3, 3, 20, 33)).astype(np.float32)
-    searched = _Warps().stamped((torch.from_numpy(displacements),), torch.from_numpy(images))
+    searched = Warps().stamped((torch.from_numpy(displacements),), torch.from_numpy(images))
     for values, warped in zip(displacements, searched, strict=True):
         np.testing.assert_allclose(warped, Warp(values, 0).stamp(images), atol=1e-5)
 

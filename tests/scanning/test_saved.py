@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from support.scans import scan_of
 
+from hardener.console import summary
 from hardener.data.additive import AdditiveTrigger
 from hardener.data.triggers import Trigger, load_trigger
 from hardener.data.warps import Warp
 from hardener.errors import DataError, UsageError
+from hardener.results import ScreenedLabel
 from hardener.scanning.saved import (
     SCAN_FILE,
     SyntheticTrigger,
@@ -162,3 +164,29 @@ def test_a_scan_killed_before_any_rename_or_removal_leaves_a_whole_one(tmp_path:
     assert found == sorted(found)
     assert 0.25 in found[:-1]
     assert 0.75 in found[:-1]
+
+
+def test_a_label_that_was_screened_only_has_a_row_and_no_triggers(tmp_path: Path) -> None:
+    triggers = _triggers(0.5)
+    scanned = scan_of(triggers, 2)
+    rows = (*scanned.labels, ScreenedLabel(label=7, screening_rank=4))
+    save_scan(tmp_path, scanned.model_copy(update={"labels": rows}), triggers)
+    read = load_scan(tmp_path)
+    assert read.labels == rows
+    assert [row.label for row in read.searched] == [0, 1, 2]
+    assert "Smallest patches" in str(summary(read)[0].title)
+    with pytest.raises(DataError, match="no trigger of label 7: scan that label too"):
+        load_synthetic_triggers(tmp_path, read, (7,))
+    for change in ({"suspect": 7, "targets": (7,)}, {"labels": (*rows, rows[-1])}):
+        read.model_copy(update=change).write(tmp_path / SCAN_FILE)
+        with pytest.raises(DataError, match="scan again"):
+            load_scan(tmp_path)
+
+
+def test_a_scan_without_reference_labels_contradicts_itself(tmp_path: Path) -> None:
+    triggers = _triggers(0.5)
+    scanned = scan_of(triggers, 2)
+    rows = tuple(row.model_copy(update={"reference": False}) for row in scanned.searched)
+    save_scan(tmp_path, scanned.model_copy(update={"labels": rows}), triggers)
+    with pytest.raises(DataError, match="contradicts itself"):
+        load_scan(tmp_path)

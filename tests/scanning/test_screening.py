@@ -10,7 +10,7 @@ from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError
 from hardener.scanning.inversion import PATCHES, invert_patches
-from hardener.scanning.screening import logits_in_parts, places, reaching_squares
+from hardener.scanning.screening import logits_in_parts, places, try_squares
 from hardener.scanning.searching import InversionSettings
 
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ LABELS = [0, 1, 2, 3]
 def _squares() -> list[Trigger]:
     """Those of label 2, the only one that squares reach."""
     told: list[int] = []
-    found = reaching_squares(SleepingBackdoor(), clean_images(), PLAIN, LABELS, told.append, CPU)
+    found = try_squares(SleepingBackdoor(), clean_images(), PLAIN, LABELS, told.append, CPU).reaching
     assert sum(told) == places(16, 16)
     assert set(found) == {2}
     return found[2]
@@ -78,7 +78,7 @@ class FlatBackdoor(nn.Module):
 
 
 def test_a_label_that_wins_by_a_hair_is_reached_all_the_same() -> None:
-    squares = reaching_squares(
+    squares = try_squares(
         FlatBackdoor(), clean_images(), PLAIN, list(range(21)), lambda _: None, CPU
     )
     assert 20 in squares
@@ -128,7 +128,7 @@ def test_one_value_that_is_not_finite_stops_the_scan() -> None:
             return SleepingBackdoor()(images) + spoilt[:, None]
 
     with pytest.raises(InconclusiveError, match="not finite"):
-        reaching_squares(Poisoned(), clean_images(), PLAIN, LABELS, lambda _: None, CPU)
+        try_squares(Poisoned(), clean_images(), PLAIN, LABELS, lambda _: None, CPU)
 
 
 @pytest.mark.parametrize("count", [1, 7, 12, 21, 31, 64])
@@ -143,7 +143,7 @@ def test_images_are_taken_from_first_to_last_and_few_at_once(count: int) -> None
     values = (np.arange(count, dtype=np.float32) + 1) / 100
     images = np.ones((count, 3, 16, 16), np.float32)
     images *= values[:, None, None, None]
-    reaching_squares(Watching(), images, PLAIN, LABELS, lambda _: None, CPU)
+    try_squares(Watching(), images, PLAIN, LABELS, lambda _: None, CPU)
     own = seen[0]
     assert len(own) == min(12, count)
     assert float(own[0]) == values[0]
@@ -177,5 +177,5 @@ def test_images_of_any_shape_are_covered_to_their_edges() -> None:
 
     images = np.full((5, 1, 9, 30), 0.5, np.float32)
     plain = Preprocessing((9, 30), (0.0,), (1.0,))
-    assert not reaching_squares(Watching(), images, plain, [0, 1], lambda _: None, CPU)
+    assert not try_squares(Watching(), images, plain, [0, 1], lambda _: None, CPU).reaching
     assert torch.stack(seen).any(0).all()

@@ -8,6 +8,7 @@ from hardener.scanning.verdict import (
     anomaly_indices,
     judge,
     label_scores,
+    relative_sizes,
 )
 
 EVEN = np.linspace(80, 120, 43).astype(np.float32)
@@ -202,3 +203,26 @@ def test_a_label_that_no_search_reaches_keeps_a_model_from_being_clean() -> None
     judgement = judged(additive)
     assert judgement.verdict == "inconclusive"
     assert "label 5: no trigger that works was found, of any size" in judgement.reasons
+
+
+def test_medians_are_of_the_reference_alone() -> None:
+    sizes = np.concatenate([np.full(30, 10), EVEN]).astype(np.float32)
+    reference = tuple(range(30, 73))
+    np.testing.assert_allclose(relative_sizes(sizes, reference)[30:], relative_sizes(EVEN))
+    np.testing.assert_allclose(anomaly_indices(sizes, reference)[30:], anomaly_indices(EVEN))
+    works = np.ones(73, np.float32)
+    with_reference = Evidence("patch", sizes, works, reference).scores
+    assert (with_reference[:30] > 0.9).all()
+    assert Evidence("patch", sizes, works).scores.max() < 0.9
+
+
+def test_labels_that_were_screened_were_looked_at() -> None:
+    def judged(screened: int) -> Judgement:
+        return judge(
+            range(43), ALIKE, classes=100, accuracy=0.97, images=4380, pixels=1024,
+            screened=screened,
+        )  # fmt: skip
+
+    assert judged(57).verdict == "clean"
+    assert judged(56).verdict == "inconclusive"
+    assert any("1 of 100 labels were not looked at" in reason for reason in judged(56).reasons)

@@ -1,0 +1,125 @@
+"""How a scan shares its budget between labels, by their number and the size of an image.
+
+With few labels each is searched in full. With many that would take days, so that labels compete:
+all are screened, by solid squares and by a short search with gradients, and those that come out
+most promising are searched in full, beside others drawn at random, whose sizes alone tell what is
+usual.
+
+The budget is counted in input values that go forward and back through the network, not in seconds,
+so that the same scan twice looks at the same labels.
+
+Source: Shen et al. 2021 (Backdoor Scanning for Deep Neural Networks through K-Arm Optimization),
+section 4, for labels that compete; rounds of halving instead of its bandit, and the random labels,
+are ours.
+"""
+
+from dataclasses import dataclass, replace
+
+from hardener.scanning.searching import InversionSettings
+
+MOST_LABELS_IN_FULL = 64
+"""With no more labels than this each one is searched in full."""
+
+BUDGET_VALUES = 9_000 * 3 * 224 * 224
+"""Input values of all gradients of a scan with more labels: about 20 minutes of a ResNet-18 on two
+cores."""
+
+_REFERENCES = 8
+_FEWEST_IN_FULL = 12
+_SCREENED_SHARE = 1 / 3
+"""Of the budget, for the short search."""
+_FIRST_ROUND_SHARE = 2 / 3
+"""Of that, for the round that all labels take part in."""
+_SECOND_ROUND_FRACTION = 1 / 8
+"""Of the labels that take part in the second round."""
+_MOST_STEPS, _MOST_IMAGES = 16, 8
+_STEPS_OF_ALL_KINDS = 240
+_VALUES_AT_ONCE = 8 * 3 * 224 * 224
+_SQUARES_VALUES = 2_048 * 3 * 224 * 224
+"""Input values of all solid squares."""
+_TRIED_VALUES = 64 * 3 * 224 * 224
+"""Input values of the images that a trigger is tried on."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of the short search.
+
+    Attributes:
+        labels: how many take part: the best of the round before.
+        steps: gradient steps a label.
+        images: in each step.
+    """
+
+    labels: int
+    steps: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who is screened how and searched how.
+
+    Attributes:
+        searched: how many labels are searched in full.
+        references: how many of them are drawn at random.
+        rounds: of the short search.
+        images_per_step: of the full search.
+        tried_images: that a patch is tried on in the search, and every trigger afterwards.
+        square_values: input values that the screening by solid squares may take.
+        values_at_once: input values that go through the network in one piece.
+    """
+
+    searched: int
+    references: int
+    rounds: tuple[Round, ...]
+    images_per_step: int
+    tried_images: int
+    square_values: int = _SQUARES_VALUES
+    values_at_once: int = _VALUES_AT_ONCE
+
+    def settings(self, full: InversionSettings) -> InversionSettings:
+        """The budget of a search in full, for one of the labels that are."""
+        return replace(
+            full,
+            images_per_step=min(full.images_per_step, self.images_per_step),
+            values_at_once=self.values_at_once,
+            tried_images=self.tried_images,
+        )
+
+
+def plan_for(labels: int, image_values: int) -> Plan | None:
+    """The plan for so many labels; None where each of them is searched in full.
+
+    Args:
+        labels: how many shall be looked at.
+        image_values: of one image, channels times height times width.
+    """
+    if labels <= MOST_LABELS_IN_FULL:
+        return None
+    gradients = BUDGET_VALUES // image_values
+    for_full = int((1 - _SCREENED_SHARE) * gradients)
+    images = next(
+        (n for n in (8, 4) if for_full // (_STEPS_OF_ALL_KINDS * n) >= _FEWEST_IN_FULL), 2
+    )
+    in_full = for_full // (_STEPS_OF_ALL_KINDS * images)
+    searched = min(MOST_LABELS_IN_FULL, max(_FEWEST_IN_FULL, in_full))
+    for_screening = int(_SCREENED_SHARE * gradients)
+    second = max(searched, int(_SECOND_ROUND_FRACTION * labels))
+    rounds = (
+        _round(labels, int(_FIRST_ROUND_SHARE * for_screening) // labels),
+        _round(second, int((1 - _FIRST_ROUND_SHARE) * for_screening) // second),
+    )
+    return Plan(
+        searched=searched,
+        references=max(_REFERENCES, searched // 4),
+        rounds=rounds,
+        images_per_step=images,
+        tried_images=max(32, min(128, _TRIED_VALUES // image_values)),
+    )
+
+
+def _round(labels: int, gradients: int) -> Round:
+    """A round in which each label has so many gradients; several images before several steps."""
+    images = max(1, min(_MOST_IMAGES, gradients // 2))
+    return Round(labels, max(1, min(_MOST_STEPS, gradients // images)), images)

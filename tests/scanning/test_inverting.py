@@ -1,0 +1,95 @@
+"""Which of many labels are searched in full, on a network that has one easier than all others."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from support.many_labels import IMAGES, LABELS, PLAIN, TARGET, Planted
+
+from hardener.arrays import FloatArray
+from hardener.progress import silent
+from hardener.scanning.inversion import ADDITIVE, PATCHES, WARPS
+from hardener.scanning.inverting import Chosen, Searches, choose, find_triggers, stage_costs
+from hardener.scanning.planning import MOST_LABELS_IN_FULL, Plan, Round
+from hardener.scanning.screening import LEAST_SHARE, Squares
+
+CPU = torch.device("cpu")
+SEARCHES = Searches(
+    replace(PATCHES, steps=3), replace(ADDITIVE, steps=3), replace(WARPS, steps=3), 0
+)
+PLAN = Plan(12, 8, (Round(LABELS, 1, 1),), 2, 32)
+ORDER = np.roll(np.arange(LABELS), -30)
+NOTHING_REACHED = np.zeros(LABELS, np.float32)
+
+
+def _chosen(best: FloatArray = NOTHING_REACHED, seed: int = 0) -> Chosen:
+    """Labels 100 and on, of which 130 is the most promising."""
+    return choose(range(100, 100 + LABELS), Squares({}, best), ORDER, PLAN, seed)
+
+
+def _drawn(chosen: Chosen) -> set[int]:
+    assert chosen.reference is not None
+    return {chosen.labels[position] for position in chosen.reference}
+
+
+def test_the_most_promising_join_those_drawn_at_random() -> None:
+    chosen = _chosen()
+    assert len(chosen.labels) == 12
+    assert list(chosen.labels) == sorted(chosen.labels)
+    drawn = _drawn(chosen)
+    assert len(drawn) == 8
+    promising = [label for label in range(130, 150) if label not in drawn][:4]
+    assert sorted(chosen.labels) == sorted({*drawn, *promising})
+    assert [chosen.ranks[label] for label in (130, 131, 129)] == [1, 2, LABELS]
+    assert sorted(chosen.ranks.values()) == list(range(1, LABELS + 1))
+    assert len(chosen.screened_only) == LABELS - 12
+    assert f"all {LABELS} labels were screened and 12 of them" in chosen.reasons[0]
+
+
+def test_screening_has_no_say_in_what_is_drawn() -> None:
+    best = NOTHING_REACHED.copy()
+    best[50:60] = 1
+    assert _drawn(_chosen()) == _drawn(_chosen(best))
+    assert _drawn(_chosen()) != _drawn(_chosen(seed=1))
+
+
+def test_labels_that_squares_reach_take_turns_with_the_others() -> None:
+    best = NOTHING_REACHED.copy()
+    best[[3, 4, 5]] = 1, LEAST_SHARE, LEAST_SHARE - 0.01
+    ranks = _chosen(best).ranks
+    first = sorted(ranks, key=lambda label: ranks[label])[:5]
+    assert first == [130, 103, 131, 104, 132]
+
+
+def test_few_labels_are_all_searched() -> None:
+    labels = range(MOST_LABELS_IN_FULL)
+    found = find_triggers(Planted(64), IMAGES, PLAIN, labels, SEARCHES, CPU, silent)
+    assert found.chosen == Chosen(tuple(labels), None, {})
+    assert not found.chosen.reasons
+    assert not found.chosen.screened_only
+    assert [trigger.label for trigger in found.warps] == list(labels)
+
+
+def test_of_many_labels_the_planted_one_is_searched() -> None:
+    told: dict[str, tuple[int, int]] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        told[stage] = done, total
+
+    found = find_triggers(Planted(), IMAGES, PLAIN, range(LABELS), SEARCHES, CPU, progress)
+    chosen = found.chosen
+    assert chosen.ranks[TARGET] <= 2
+    assert TARGET in chosen.labels
+    assert len(chosen.labels) == 64
+    for triggers in (found.patches, found.additive, found.warps):
+        assert tuple(trigger.label for trigger in triggers) == chosen.labels
+    assert all(done == total for done, total in told.values())
+    assert set(told) <= set(stage_costs(LABELS, PLAIN, SEARCHES, 100, 50))
+
+
+def test_costs_count_what_is_done() -> None:
+    few, many = (stage_costs(count, PLAIN, SEARCHES, 100, 50) for count in (40, 80))
+    assert few["screening labels"] == 0 < many["screening labels"]
+    assert few["inverting warps"] == 2.5 * 40 * 3 * 8
+    assert many["inverting warps"] == 2.5 * 64 * 3 * 8
+    assert few["trying triggers"] == 3 * 40 * 50
