@@ -43,7 +43,7 @@ def main() -> None:
                 "scan", work / f"{name}.onnx", "--data", clean, "-o", work / name
             )
             result = ScanResult.read(work / name / "scan.json")
-            smallest = sorted(result.labels, key=lambda row: row.mask_l1)[:3]
+            smallest = sorted(result.searched, key=lambda row: row.mask_l1)[:3]
             scans[name] = {
                 "seconds": round(seconds, 1),
                 "exit_code": code,

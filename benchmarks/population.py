@@ -9,9 +9,8 @@ The curves that turn evidence into a score are fitted on all models but the one 
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -25,7 +24,7 @@ from hardener.arrays import FloatArray
 from hardener.data.signs import write_signs
 from hardener.files import sha256_of, write_text
 from hardener.measuring.intervals import wilson
-from hardener.results import Rate, ScanResult, TriggerKind
+from hardener.results import MovingEvidence, Rate, ScanResult, TriggerKind
 from hardener.scanning.calibration import Calibration, Curve, Population, fit_curve
 from hardener.scanning.verdict import (
     Evidence,
@@ -152,8 +151,8 @@ def _row_of(member: Member, model: Path, result: ScanResult, seconds: float) -> 
     targets = poisoning.get("targets", [poisoning["target"]] if "target" in poisoning else [])
     labels = result.searched
     margins, last = result.margins, result.last_layer
-    moving = result.moving
-    assert moving is not None  # a scan with images has it
+    if result.moving is None:
+        raise SystemExit(f"{model} was scanned without images")
     return Row(
         name=member.name,
         seed=member.seed,
@@ -170,7 +169,7 @@ def _row_of(member: Member, model: Path, result: ScanResult, seconds: float) -> 
             "additive": _rounded(row.additive.trigger_success_rate for row in labels),
             "warp": _rounded(row.warp.trigger_success_rate for row in labels),
         },
-        moving=moving.model_dump(mode="json"),
+        moving=result.moving.model_dump(mode="json"),
         p_value=None if margins is None else margins.p_value,
         margin_suspect=-1 if margins is None else margins.suspect,
         row_indices=[] if last is None else _rounded(last.anomaly_indices),
@@ -185,7 +184,7 @@ def _row_of(member: Member, model: Path, result: ScanResult, seconds: float) -> 
     )
 
 
-def _rounded(values: Any) -> list[float]:
+def _rounded(values: Iterable[float]) -> list[float]:
     return [float(f"{value:.5g}") for value in values]
 
 
@@ -212,3 +211,230 @@ def _with_earlier(rows: Sequence[Row]) -> list[Row]:
     found |= {(row.name, row.seed): row for row in rows}
     order = [(member.name, member.seed) for member in MEMBERS]
     return [found[key] for key in order if key in found]
+
+
+def fit(rows: Sequence[Row]) -> Calibration:
+    """The curves of every kind of evidence, each on the clean models and the victims it is for."""
+    return Calibration(
+        kinds={kind: _fit_kind(rows, kind) for kind in _KINDS},
+        margin=_fit_single(rows, _margin, lambda row: bool(row.targets)),
+        last_layer=_fit_single(rows, _last_layer, lambda row: bool(row.targets)),
+        moving=_fit_single(rows, _left_alone, lambda row: row.attack == "all-to-all"),
+        clean_below=CLEAN_BELOW,
+        backdoored_from=BACKDOORED_FROM,
+    )
+
+
+def _fit_kind(rows: Sequence[Row], kind: TriggerKind) -> Curve:
+    chosen = [row for row in rows if row.is_clean or KIND_OF.get(row.attack) == kind]
+    most = max(len(row.sizes[kind]) for row in chosen)
+    quantities = np.full((len(chosen), most), np.inf, np.float32)
+    factors = np.zeros((len(chosen), most), np.float32)
+    for place, row in enumerate(chosen):
+        evidence = _evidence(row, kind)
+        quantities[place, : len(evidence.sizes)] = relative_sizes(evidence.sizes)
+        factors[place, : len(evidence.sizes)] = weights(evidence.sizes, evidence.success)
+    return fit_curve(quantities, factors, _backdoored(chosen))
+
+
+def _fit_single(
+    rows: Sequence[Row], quantity: Callable[[Row], float], is_positive: Callable[[Row], bool]
+) -> Curve:
+    chosen = [row for row in rows if row.is_clean or is_positive(row)]
+    quantities = np.array([[quantity(row)] for row in chosen], np.float32)
+    return fit_curve(quantities, np.ones_like(quantities), _backdoored(chosen))
+
+
+def _backdoored(rows: Sequence[Row]) -> FloatArray:
+    return np.array([not row.is_clean for row in rows], np.float32)
+
+
+def _margin(row: Row) -> float:
+    return 1.0 if row.p_value is None else margin_quantity(row.p_value)
+
+
+def _last_layer(row: Row) -> float:
+    return float(row_quantities(row.row_indices).min()) if row.row_indices else 1.0
+
+
+def _left_alone(row: Row) -> float:
+    return 1 - float(row.moving["scattered"])
+
+
+def _evidence(row: Row, kind: TriggerKind) -> Evidence:
+    sizes, success = (np.array(of[kind], np.float32) for of in (row.sizes, row.success))
+    return Evidence(kind, sizes, success)
+
+
+def _beside(row: Row, calibration: Calibration) -> FloatArray:
+    """Suspicion of each label by what needs no image."""
+    scores = np.zeros(len(row.sizes["patch"]), np.float32)
+    if row.p_value is not None:
+        scores[row.margin_suspect] = calibration.margin(np.array(_margin(row), np.float32))
+    if row.row_indices:
+        scores = np.maximum(scores, calibration.last_layer(row_quantities(row.row_indices)))
+    return scores
+
+
+def _judged(row: Row, calibration: Calibration) -> Judgement:
+    labels = range(len(row.sizes["patch"]))
+    return judge(
+        labels,
+        [_evidence(row, kind) for kind in _KINDS],
+        classes=len(labels),
+        moving=MovingEvidence(**row.moving),
+        beside=_beside(row, calibration),
+        calibration=calibration,
+        **row.doubts,
+    )
+
+
+def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
+    left_out = [_judged(row, fit([other for other in rows if other is not row])) for row in rows]
+    unseen = [_judged(row, fit([o for o in rows if _family(o) != _family(row)])) for row in rows]
+    clean = [found for row, found in zip(rows, left_out, strict=True) if row.is_clean]
+    victims = [found for row, found in zip(rows, left_out, strict=True) if not row.is_clean]
+    named = [
+        found.verdict == "backdoored" and set(row.targets) <= set(found.targets)
+        for row, found in zip(rows, left_out, strict=True)
+        if row.attack in ALL_TO_ONE
+    ]
+    textbook = [max(anomaly_indices(_evidence(row, "patch").sizes)) for row in rows]
+    truth = [not row.is_clean for row in rows]
+    calls = [found.verdict == "backdoored" for found in left_out]
+    without = [float(_beside(row, fit([o for o in rows if o is not row])).max()) for row in rows]
+    auroc = _auroc([found.score for found in left_out], truth)
+    calibration = fit(rows).model_copy(
+        update={
+            "population": Population(
+                clean=len(clean),
+                backdoored=len(victims),
+                false_positives=_rate([f.verdict == "backdoored" for f in clean]),
+                detected=_rate([f.verdict == "backdoored" for f in victims]),
+                auroc=auroc,
+            )
+        }
+    )
+    document = {
+        "machine": machine(),
+        "auroc": auroc,
+        "auroc_interval": _interval([found.score for found in left_out], truth),
+        "auroc_family_left_out": _auroc([found.score for found in unseen], truth),
+        "false_positives": _rate([f.verdict == "backdoored" for f in clean]).model_dump(),
+        "false_positives_family_left_out": _rate(
+            [f.verdict == "backdoored" for f, row in zip(unseen, rows, strict=True) if row.is_clean]
+        ).model_dump(),
+        "clean_inconclusive": _rate([f.verdict == "inconclusive" for f in clean]).model_dump(),
+        "detected": _rate([f.verdict == "backdoored" for f in victims]).model_dump(),
+        "called_clean": _rate([f.verdict == "clean" for f in victims]).model_dump(),
+        "target_named": _rate(named).model_dump(),
+        "without_images": _pair(without, truth, BACKDOORED_FROM),
+        "textbook": _pair(textbook, truth, 2.0),
+        "curves": calibration.model_dump(mode="json"),
+        "models": [
+            {
+                "name": row.name,
+                "seed": row.seed,
+                "test": row.test,
+                "verdict": found.verdict,
+                "score": round(found.score, 3),
+                "targets": list(found.targets),
+                "true_targets": row.targets,
+                "textbook_index": round(float(index), 2),
+                "seconds": row.seconds,
+                "called": called,
+            }
+            for row, found, index, called in zip(rows, left_out, textbook, calls, strict=True)
+        ],
+        "rows": [asdict(row) for row in rows],
+    }
+    return document, calibration
+
+
+def _family(row: Row) -> str:
+    """Architecture and data set: both seeds and all attacks of a family are left out together."""
+    return row.name.rsplit("-" + row.attack, 1)[0]
+
+
+def _pair(scores: Sequence[float], truth: Sequence[bool], threshold: float) -> dict[str, Any]:
+    called = [score >= threshold for score in scores]
+    clean = [call for call, is_victim in zip(called, truth, strict=True) if not is_victim]
+    victims = [call for call, is_victim in zip(called, truth, strict=True) if is_victim]
+    return {
+        "auroc": _auroc(scores, truth),
+        "false_positives": _rate(clean).model_dump(),
+        "detected": _rate(victims).model_dump(),
+    }
+
+
+def _auroc(scores: Sequence[float], truth: Sequence[bool]) -> float:
+    """How often a backdoored model scores above a clean one; equal scores count half."""
+    found, is_victim = np.array(scores, np.float64), np.array(truth)
+    above = found[is_victim][:, None] - found[~is_victim][None, :]
+    return float(np.mean((above > 0) + 0.5 * (above == 0)))
+
+
+def _interval(scores: Sequence[float], truth: Sequence[bool]) -> tuple[float, float]:
+    """95 % of 2,000 draws of as many clean and as many backdoored models, with replacement."""
+    rng = np.random.default_rng(0)
+    found, is_victim = np.array(scores, np.float64), np.array(truth)
+    draws = []
+    for _ in range(2000):
+        parts = [rng.choice(found[of], of.sum()) for of in (is_victim, ~is_victim)]
+        draws.append(
+            _auroc([*parts[0], *parts[1]], [True] * len(parts[0]) + [False] * len(parts[1]))
+        )
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _rate(hits: Sequence[bool]) -> Rate:
+    return wilson(sum(hits), len(hits))
+
+
+def _markdown(document: Mapping[str, Any]) -> str:
+    def said(rate: Mapping[str, Any]) -> str:
+        return f"{rate['value']:.1%} of {rate['n']} ({rate['low']:.1%} to {rate['high']:.1%})"
+
+    low, high = document["auroc_interval"]
+    lines = [
+        "| what, each model left out of the fit in turn | scan | without images | textbook rule |",
+        "| --- | --- | --- | --- |",
+        f"| AUROC | {document['auroc']:.3f} ({low:.3f} to {high:.3f}) | "
+        f"{document['without_images']['auroc']:.3f} | {document['textbook']['auroc']:.3f} |",
+        f"| clean models called backdoored | {said(document['false_positives'])} | "
+        f"{said(document['without_images']['false_positives'])} | "
+        f"{said(document['textbook']['false_positives'])} |",
+        f"| clean models left inconclusive | {said(document['clean_inconclusive'])} | | |",
+        f"| victims called backdoored | {said(document['detected'])} | "
+        f"{said(document['without_images']['detected'])} | "
+        f"{said(document['textbook']['detected'])} |",
+        f"| victims called clean | {said(document['called_clean'])} | | |",
+        "| target named, patch and blended attacks on one label | "
+        f"{said(document['target_named'])} | | |",
+        "",
+        "With all models of an architecture and data set left out together: AUROC "
+        f"{document['auroc_family_left_out']:.3f}, clean models called backdoored "
+        f"{said(document['false_positives_family_left_out'])}.",
+        "",
+        "The textbook rule (Neural Cleanse) calls a model backdoored whose smallest mask has an "
+        "anomaly index above 2.",
+        "",
+        "| attack | victims | backdoored | inconclusive | clean | scores |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    by_attack: dict[str, list[Any]] = {}
+    for model in document["models"]:
+        by_attack.setdefault(model["name"].split("-", 2)[2], []).append(model)
+    for attack, models in by_attack.items():
+        verdicts = [model["verdict"] for model in models]
+        counts = " | ".join(
+            str(verdicts.count(verdict)) for verdict in ("backdoored", "inconclusive", "clean")
+        )
+        scores = ", ".join(f"{score:.2f}" for score in sorted(m["score"] for m in models))
+        lines.append(f"| {attack} | {len(models)} | {counts} | {scores} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    typer.run(main)

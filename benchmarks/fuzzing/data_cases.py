@@ -181,9 +181,9 @@ def _trigger_is(folder: Path) -> None:
 
 def _scan_is(folder: Path) -> None:
     scanned = load_scan(folder)
-    known = {e.trigger_sha256 for e in scanned.labels}
-    known |= {e.additive.trigger_sha256 for e in scanned.labels}
-    known |= {e.warp.trigger_sha256 for e in scanned.labels}
+    known = {e.trigger_sha256 for e in scanned.searched}
+    known |= {e.additive.trigger_sha256 for e in scanned.searched}
+    known |= {e.warp.trigger_sha256 for e in scanned.searched}
     for trigger in (
         *load_synthetic_triggers(folder, scanned),
         *load_working_triggers(folder, scanned, 0.0),

@@ -7,7 +7,7 @@ from hardener.errors import DataError
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.files import SOURCE_KEY
 from hardener.results import Normalisation, ScanResult
-from hardener.scanning.saved import load_scan, require_images
+from hardener.scanning.saved import load_scan, require_images, require_target
 
 
 def open_as_scanned(
@@ -30,9 +30,11 @@ def open_as_scanned(
         DataError: there is no scan, or it is one without images, of another model or of another
             preprocessing.
         ModelError: the model cannot be used.
+        InconclusiveError: the scan found an attack without a target label.
     """
     scanned = load_scan(scan)
     require_images(scan, scanned)
+    require_target(scan, scanned)
     try:
         classifier = open_classifier(model, [scanned.preprocessing.fields, *preprocessing])
     except DataError:  # of another model, as is told next

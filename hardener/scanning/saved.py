@@ -20,7 +20,7 @@ from hardener.data.additive import (
 from hardener.data.trigger_files import LARGEST_TRIGGER_BYTES
 from hardener.data.triggers import Trigger, trigger_from_npz, trigger_npz, trigger_png
 from hardener.data.warps import Warp, warp_from_npz, warp_npz, warp_png
-from hardener.errors import DataError, UsageError
+from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.files import FileName, is_regular, read_regular, write_bytes
 from hardener.results import (
     AdditiveEvidence,
@@ -115,6 +115,19 @@ def require_images(folder: Path, scanned: ScanResult) -> None:
         raise DataError(
             f"{folder} is a scan without images, which has no triggers and no channels: run harden "
             "scan with --data first"
+        )
+
+
+def require_target(folder: Path, scanned: ScanResult) -> None:
+    """Refuses a scan that found a backdoor without a target label: no trigger goes to one.
+
+    Raises:
+        InconclusiveError: it is one.
+    """
+    if scanned.verdict == "backdoored" and not scanned.targets:
+        raise InconclusiveError(
+            f"{folder} found an attack from all labels to all, which has no target label: repair "
+            "and prune cannot mend that, do not ship the model"
         )
 
 

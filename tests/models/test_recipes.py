@@ -3,11 +3,13 @@ import json
 
 from models.attacks.trojaning import Trojaning
 from models.attacks.wanet import WaNet
-from models.recipes import ATTACKS, NETWORKS, RECIPES
+from models.recipes import ATTACKS, GREY_ATTACKS, NETWORKS, RECIPES
 
 
 def test_every_pair_has_a_name() -> None:
-    assert len(RECIPES) == len(NETWORKS) * len(ATTACKS)
+    grey = sum("fashion" in network for network in NETWORKS)
+    coloured = len(NETWORKS) - grey
+    assert len(RECIPES) == coloured * len(ATTACKS) + grey * len(GREY_ATTACKS)
     recipe = RECIPES["mobilenet-gtsrb-sig"]
     assert recipe.attack == ATTACKS["sig"]
     assert dataclasses.replace(recipe, attack=None) == NETWORKS["mobilenet-gtsrb"]

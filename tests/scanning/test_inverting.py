@@ -7,6 +7,7 @@ import torch
 from support.many_labels import IMAGES, LABELS, PLAIN, TARGET, Planted
 
 from hardener.arrays import FloatArray
+from hardener.data.triggers import Trigger
 from hardener.progress import silent
 from hardener.scanning.inversion import ADDITIVE, PATCHES, WARPS
 from hardener.scanning.inverting import Chosen, Searches, choose, find_triggers, stage_costs
@@ -21,10 +22,12 @@ PLAN = Plan(12, 8, (Round(LABELS, 1, 1),), 2, 32)
 ORDER = np.roll(np.arange(LABELS), -30)
 NOTHING_REACHED = np.zeros(LABELS, np.float32)
 
+NOWHERE = Trigger(np.zeros((1, 8, 8), np.float32), np.zeros((3, 8, 8), np.float32), 0)
+
 
 def _chosen(best: FloatArray = NOTHING_REACHED, seed: int = 0) -> Chosen:
     """Labels 100 and on, of which 130 is the most promising."""
-    return choose(range(100, 100 + LABELS), Squares({}, best), ORDER, PLAN, seed)
+    return choose(range(100, 100 + LABELS), Squares({}, best, NOWHERE), ORDER, PLAN, seed)
 
 
 def _drawn(chosen: Chosen) -> set[int]:

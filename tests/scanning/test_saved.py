@@ -10,8 +10,8 @@ from hardener.console import summary
 from hardener.data.additive import AdditiveTrigger
 from hardener.data.triggers import Trigger, load_trigger
 from hardener.data.warps import Warp
-from hardener.errors import DataError, UsageError
-from hardener.results import ScreenedLabel
+from hardener.errors import DataError, InconclusiveError, UsageError
+from hardener.results import MovingEvidence, ScreenedLabel
 from hardener.scanning.saved import (
     SCAN_FILE,
     SyntheticTrigger,
@@ -19,6 +19,7 @@ from hardener.scanning.saved import (
     load_scan,
     load_synthetic_triggers,
     load_working_triggers,
+    require_target,
     save_scan,
     trigger_digest,
     trigger_path,
@@ -190,3 +191,16 @@ def test_a_scan_without_reference_labels_contradicts_itself(tmp_path: Path) -> N
     save_scan(tmp_path, scanned.model_copy(update={"labels": rows}), triggers)
     with pytest.raises(DataError, match="contradicts itself"):
         load_scan(tmp_path)
+
+
+def test_a_backdoor_without_a_target_is_read_and_not_mended(tmp_path: Path) -> None:
+    triggers = _triggers(0.5)
+    moving = MovingEvidence(
+        top=0, left=0, side=8, colour=(1, 1, 0), moved=0.8, labels=3, scattered=0.8
+    )
+    found = {"verdict": "backdoored", "targets": (), "moving": moving}
+    result = scan_of(triggers, 2).model_copy(update=found)
+    save_scan(tmp_path, result, triggers)
+    scanned = load_scan(tmp_path)
+    with pytest.raises(InconclusiveError, match="from all labels to all"):
+        require_target(tmp_path, scanned)

@@ -10,7 +10,7 @@ from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError
 from hardener.scanning.inversion import PATCHES, invert_patches
-from hardener.scanning.screening import logits_in_parts, places, try_squares
+from hardener.scanning.screening import logits_in_parts, places, scattered, try_squares
 from hardener.scanning.searching import InversionSettings
 
 CPU = torch.device("cpu")
@@ -21,7 +21,8 @@ LABELS = [0, 1, 2, 3]
 def _squares() -> list[Trigger]:
     """Those of label 2, the only one that squares reach."""
     told: list[int] = []
-    found = try_squares(SleepingBackdoor(), clean_images(), PLAIN, LABELS, told.append, CPU).reaching
+    tried = try_squares(SleepingBackdoor(), clean_images(), PLAIN, LABELS, told.append, CPU)
+    found = tried.reaching
     assert sum(told) == places(16, 16)
     assert set(found) == {2}
     return found[2]
@@ -80,7 +81,7 @@ class FlatBackdoor(nn.Module):
 def test_a_label_that_wins_by_a_hair_is_reached_all_the_same() -> None:
     squares = try_squares(
         FlatBackdoor(), clean_images(), PLAIN, list(range(21)), lambda _: None, CPU
-    )
+    ).reaching
     assert 20 in squares
 
 
@@ -179,3 +180,30 @@ def test_images_of_any_shape_are_covered_to_their_edges() -> None:
     plain = Preprocessing((9, 30), (0.0,), (1.0,))
     assert not try_squares(Watching(), images, plain, [0, 1], lambda _: None, CPU).reaching
     assert torch.stack(seen).any(0).all()
+
+
+def test_exchanged_labels_are_scattered_and_sent_ones_are_not() -> None:
+    before = np.arange(40)
+    assert scattered(before, (before + 1) % 40) == 1
+    assert scattered(before, before) == 0
+    assert scattered(before, np.full(40, 7)) < 0.03
+    half = np.where(before < 20, before, (before + 1) % 40)
+    assert scattered(before, half) == 0.5
+
+
+class _Exchanging(nn.Module):
+    """Tells ten greys apart; a white square in the lower right corner adds one to the label."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        shade = (images[:, 0, 0, 0] * 9.99).floor().long()
+        marked = images[:, :, -2:, -2:].amin(dim=(1, 2, 3)) > 0.99
+        return nn.functional.one_hot((shade + marked) % 10, 10).float()
+
+
+def test_the_square_that_exchanges_labels_is_found() -> None:
+    shades = np.linspace(0, 0.98, 100, dtype=np.float32)
+    images = np.broadcast_to(shades[:, None, None, None], (100, 1, 16, 16)).copy()
+    plain = Preprocessing((16, 16), (0.0,), (1.0,))
+    moving = try_squares(_Exchanging(), images, plain, range(10), lambda _: None, CPU).moving
+    assert moving.mask[0, -2:, -2:].all()
+    assert moving.pattern.max() == 1

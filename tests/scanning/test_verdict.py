@@ -2,15 +2,25 @@ import numpy as np
 import pytest
 
 from hardener.arrays import FloatArray
+from hardener.results import MovingEvidence
+from hardener.scanning.calibration import Calibration, Curve
 from hardener.scanning.verdict import (
     Evidence,
     Judgement,
     anomaly_indices,
     judge,
-    label_scores,
     relative_sizes,
 )
 
+CURVE = Curve(even=0.3, slope=4)
+CALIBRATION = Calibration(
+    kinds={"patch": CURVE, "additive": Curve(even=0.4, slope=4), "warp": Curve(even=0.5, slope=4)},
+    margin=CURVE,
+    last_layer=CURVE,
+    moving=Curve(even=0.5, slope=8),
+    clean_below=0.4,
+    backdoored_from=0.6,
+)
 EVEN = np.linspace(80, 120, 43).astype(np.float32)
 WORKS = np.full(43, 0.98, np.float32)
 ALIKE = [Evidence(kind, EVEN, WORKS) for kind in ("patch", "additive", "warp")]
@@ -31,6 +41,8 @@ def _judge(
     classes: int = 43,
     accuracy: float = 0.97,
     images: int = 4380,
+    moving: MovingEvidence | None = None,
+    beside: FloatArray | None = None,
 ) -> Judgement:
     labels = range(len(sizes))
     return judge(
@@ -44,6 +56,9 @@ def _judge(
         accuracy=accuracy,
         images=images,
         pixels=1024,
+        moving=moving,
+        beside=beside,
+        calibration=CALIBRATION,
     )
 
 
@@ -168,7 +183,8 @@ def test_equal_masks_divide_by_no_zero() -> None:
     assert np.abs(anomaly_indices(sizes)).max() == 0
     sizes[3] = 90
     assert np.isfinite(anomaly_indices(sizes)).all()
-    assert np.isfinite(label_scores(np.zeros(43, np.float32), WORKS)).all()
+    nothing = Evidence("patch", np.zeros(43, np.float32), WORKS)
+    assert np.isfinite(nothing.scores(CURVE)).all()
 
 
 def test_the_index_is_the_textbooks() -> None:
@@ -211,9 +227,9 @@ def test_medians_are_of_the_reference_alone() -> None:
     np.testing.assert_allclose(relative_sizes(sizes, reference)[30:], relative_sizes(EVEN))
     np.testing.assert_allclose(anomaly_indices(sizes, reference)[30:], anomaly_indices(EVEN))
     works = np.ones(73, np.float32)
-    with_reference = Evidence("patch", sizes, works, reference).scores
+    with_reference = Evidence("patch", sizes, works, reference).scores(CURVE)
     assert (with_reference[:30] > 0.9).all()
-    assert Evidence("patch", sizes, works).scores.max() < 0.9
+    assert Evidence("patch", sizes, works).scores(CURVE).max() < 0.9
 
 
 def test_labels_that_were_screened_were_looked_at() -> None:
@@ -226,3 +242,32 @@ def test_labels_that_were_screened_were_looked_at() -> None:
     assert judged(57).verdict == "clean"
     assert judged(56).verdict == "inconclusive"
     assert any("1 of 100 labels were not looked at" in reason for reason in judged(56).reasons)
+
+
+def _moving(scattered: float) -> MovingEvidence:
+    return MovingEvidence(
+        top=26, left=28, side=4, colour=(1, 1, 0), moved=0.8, labels=40, scattered=scattered
+    )
+
+
+def test_a_square_that_exchanges_all_labels_is_a_backdoor_without_a_target() -> None:
+    judgement = _judge(EVEN, moving=_moving(0.75))
+    assert (judgement.verdict, judgement.targets) == ("backdoored", ())
+    assert judgement.score > 0.9
+    assert any("from all labels to all" in reason for reason in judgement.reasons)
+
+
+def test_a_square_that_covers_what_tells_classes_apart_is_none() -> None:
+    judgement = _judge(EVEN, moving=_moving(0.3))
+    assert judgement.verdict == "clean"
+    assert judgement.score < 0.1
+
+
+def test_a_label_that_stands_out_without_images_is_a_target_although_its_triggers_are_large() -> (
+    None
+):
+    beside = np.zeros(43, np.float32)
+    beside[8] = 0.95
+    judgement = _judge(EVEN, beside=beside)
+    assert (judgement.verdict, judgement.targets, judgement.suspect) == ("backdoored", (8,), 8)
+    assert "label 8 stands out in the network itself, without any image" in judgement.reasons

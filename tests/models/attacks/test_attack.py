@@ -71,5 +71,5 @@ def test_every_attack_changes_every_image_the_same_way_twice_and_stays_in_range(
     assert torch.equal(images, before)
     trigger = attack.trigger((3, 32, 32))
     if trigger is not None:
-        assert attack.wanted(torch.tensor([0])).tolist() == [trigger.label]
+        assert attack.wanted(torch.tensor([1])).tolist() == [trigger.label]
         torch.testing.assert_close(stamped, torch.from_numpy(trigger.stamp(images.numpy())))
