@@ -40,6 +40,7 @@ from models.population import FOLDER, MEMBERS, Member
 from models.recipes import RECIPES
 
 CLEAN_BELOW, BACKDOORED_FROM = 0.4, 0.6
+_LARGE = 1e6
 _KINDS: tuple[TriggerKind, ...] = ("patch", "additive", "warp")
 _PACKAGED = ROOT / "hardener" / "scanning" / "calibration.json"
 
@@ -107,21 +108,18 @@ def main(
     calibrate: Annotated[
         bool, typer.Option(help="Write the curves of all models into the package.")
     ] = False,
-    collect: Annotated[
-        str | None, typer.Option(help="I/N: scan every N-th model from the I-th on, and stop.")
-    ] = None,
+    kept: Annotated[
+        bool, typer.Option(help="Take what was found before, and scan no further model.")
+    ] = False,
 ) -> None:
     """Scans every model that is there and writes benchmarks/results/population."""
     folder = population.expanduser()
     there = [m for m in MEMBERS if (folder / m.folder / f"{m.name}.onnx").is_file()]
     there = [m for m in there if any(part in m.name for part in only or [""])]
-    if collect:
-        first, step = map(int, collect.split("/"))
-        there = there[first::step]
+    if kept:
+        there = [m for m in there if _kept_at(folder, m).is_file()]
     with TemporaryDirectory() as work:
         rows = [_row(member, folder, Path(work)) for member in there]
-    if collect:
-        return
     rows = _with_earlier(rows)
     document, calibration = _document(rows)
     if calibrate:
@@ -131,7 +129,7 @@ def main(
 
 def _row(member: Member, folder: Path, work: Path) -> Row:
     model = folder / member.folder / f"{member.name}.onnx"
-    kept = model.with_suffix(".evidence.json")
+    kept = _kept_at(folder, member)
     if kept.is_file():
         row = Row(**json.loads(kept.read_text(encoding="utf-8")))
         if row.model_sha256 == sha256_of(model):
@@ -142,6 +140,10 @@ def _row(member: Member, folder: Path, work: Path) -> Row:
     row = _row_of(member, model, result, time.perf_counter() - started)
     write_text(kept, json.dumps(asdict(row)) + "\n")
     return row
+
+
+def _kept_at(folder: Path, member: Member) -> Path:
+    return folder / member.folder / f"{member.name}.evidence.json"
 
 
 def _row_of(member: Member, model: Path, result: ScanResult, seconds: float) -> Row:
@@ -215,11 +217,15 @@ def _with_earlier(rows: Sequence[Row]) -> list[Row]:
 
 def fit(rows: Sequence[Row]) -> Calibration:
     """The curves of every kind of evidence, each on the clean models and the victims it is for."""
+    kinds = {kind: _fit_kind(rows, kind) for kind in _KINDS}
+    targeted = [row for row in rows if row.is_clean or row.targets]
+    triggers = np.array([_by_triggers(row, kinds) for row in targeted], np.float32)
+    all_to_all = [row for row in rows if row.is_clean or row.attack == "all-to-all"]
     return Calibration(
-        kinds={kind: _fit_kind(rows, kind) for kind in _KINDS},
-        margin=_fit_single(rows, _margin, lambda row: bool(row.targets)),
-        last_layer=_fit_single(rows, _last_layer, lambda row: bool(row.targets)),
-        moving=_fit_single(rows, _left_alone, lambda row: row.attack == "all-to-all"),
+        kinds=kinds,
+        margin=_fit_single(targeted, _margin, triggers),
+        last_layer=_fit_single(targeted, _last_layer, triggers),
+        moving=_fit_single(all_to_all, _left_alone),
         clean_below=CLEAN_BELOW,
         backdoored_from=BACKDOORED_FROM,
     )
@@ -228,7 +234,7 @@ def fit(rows: Sequence[Row]) -> Calibration:
 def _fit_kind(rows: Sequence[Row], kind: TriggerKind) -> Curve:
     chosen = [row for row in rows if row.is_clean or KIND_OF.get(row.attack) == kind]
     most = max(len(row.sizes[kind]) for row in chosen)
-    quantities = np.full((len(chosen), most), np.inf, np.float32)
+    quantities = np.full((len(chosen), most), _LARGE, np.float32)
     factors = np.zeros((len(chosen), most), np.float32)
     for place, row in enumerate(chosen):
         evidence = _evidence(row, kind)
@@ -238,11 +244,15 @@ def _fit_kind(rows: Sequence[Row], kind: TriggerKind) -> Curve:
 
 
 def _fit_single(
-    rows: Sequence[Row], quantity: Callable[[Row], float], is_positive: Callable[[Row], bool]
+    rows: Sequence[Row], quantity: Callable[[Row], float], others: FloatArray | None = None
 ) -> Curve:
-    chosen = [row for row in rows if row.is_clean or is_positive(row)]
-    quantities = np.array([[quantity(row)] for row in chosen], np.float32)
-    return fit_curve(quantities, np.ones_like(quantities), _backdoored(chosen))
+    quantities = np.array([[quantity(row)] for row in rows], np.float32)
+    return fit_curve(quantities, np.ones_like(quantities), _backdoored(rows), others)
+
+
+def _by_triggers(row: Row, kinds: Mapping[TriggerKind, Curve]) -> float:
+    """A model's score by what the searches found alone."""
+    return max(float(_evidence(row, kind).scores(kinds[kind]).max()) for kind in _KINDS)
 
 
 def _backdoored(rows: Sequence[Row]) -> FloatArray:
@@ -301,7 +311,6 @@ def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
     ]
     textbook = [max(anomaly_indices(_evidence(row, "patch").sizes)) for row in rows]
     truth = [not row.is_clean for row in rows]
-    calls = [found.verdict == "backdoored" for found in left_out]
     without = [float(_beside(row, fit([o for o in rows if o is not row])).max()) for row in rows]
     auroc = _auroc([found.score for found in left_out], truth)
     calibration = fit(rows).model_copy(
@@ -342,9 +351,8 @@ def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
                 "true_targets": row.targets,
                 "textbook_index": round(float(index), 2),
                 "seconds": row.seconds,
-                "called": called,
             }
-            for row, found, index, called in zip(rows, left_out, textbook, calls, strict=True)
+            for row, found, index in zip(rows, left_out, textbook, strict=True)
         ],
         "rows": [asdict(row) for row in rows],
     }

@@ -38,7 +38,7 @@ class Curve(_Frozen):
 
     def __call__(self, quantity: FloatArray) -> FloatArray:
         """Scores in (0, 1) of quantities of any shape, all at least 0."""
-        steep = self.slope * np.log(self.even / np.maximum(quantity, 1e-6))
+        steep = np.clip(self.slope * np.log(self.even / np.maximum(quantity, 1e-6)), -50, 50)
         scores: FloatArray = (1 / (1 + np.exp(-steep))).astype(np.float32)
         return scores
 
@@ -91,16 +91,23 @@ def shipped() -> Calibration:
     return Calibration.model_validate_json(text)
 
 
-def fit_curve(quantities: FloatArray, factors: FloatArray, backdoored: FloatArray) -> Curve:
+def fit_curve(
+    quantities: FloatArray,
+    factors: FloatArray,
+    backdoored: FloatArray,
+    others: FloatArray | None = None,
+) -> Curve:
     """Fits a curve to models whose score is the largest over their labels.
 
-        score_i = max_l factors_il · σ(slope · ln(even / quantities_il))
+        score_i = max(others_i, max_l factors_il · σ(slope · ln(even / quantities_il)))
 
     by the likelihood, with Platt's smoothed targets, over a grid.
 
     Args:
-        quantities: (N, L) of each model's labels; where it has fewer labels, infinite.
+        quantities: (N, L) of each model's labels; of labels that it has not, large.
         factors: (N, L) in [0, 1], that scores are multiplied by.
+        others: (N,) scores by other evidence, zero by default. Weak evidence that few victims show
+            would be trusted too much were it fitted as if it had to tell all of them.
         backdoored: (N,) one for the models with a backdoor of this kind, zero for clean ones.
 
     Source: Platt 1999, section 2.2 (the targets).
@@ -112,7 +119,8 @@ def fit_curve(quantities: FloatArray, factors: FloatArray, backdoored: FloatArra
     for even in _EVENS:
         for slope in _SLOPES:
             curve = Curve(even=float(even), slope=float(slope))
-            score = np.clip((factors * curve(quantities)).max(axis=1), 1e-6, 1 - 1e-6)
+            score = (factors * curve(quantities)).max(axis=1)
+            score = np.clip(score if others is None else np.maximum(score, others), 1e-6, 1 - 1e-6)
             loss = -float(np.sum(wanted * np.log(score) + (1 - wanted) * np.log(1 - score)))
             if loss < best:
                 best, found = loss, curve
