@@ -24,6 +24,7 @@ def filled(text: str) -> str:
         "fuzz": _fuzz(),
         "leaderboard": _leaderboard(),
         "few": _few_images(),
+        "population": _population(),
     }
     pattern = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
@@ -48,6 +49,10 @@ def _support() -> str:
         f"- {group}: {', '.join(names)}: {reason}" for (group, reason), names in reasons.items()
     ]
     return "\n".join([table, "", "Not supported, or not made by the exporter:", "", *lines]) + "\n"
+
+
+def _population() -> str:
+    return (RESULTS / "population.md").read_text(encoding="utf-8")
 
 
 def _speed() -> str:
