@@ -24,7 +24,14 @@ from hardener.arrays import FloatArray
 from hardener.data.signs import write_signs
 from hardener.files import sha256_of, write_text
 from hardener.measuring.intervals import wilson
-from hardener.results import MovingEvidence, Rate, ScanResult, TriggerKind
+from hardener.results import (
+    LastLayerEvidence,
+    MarginEvidence,
+    MovingEvidence,
+    Rate,
+    ScanResult,
+    TriggerKind,
+)
 from hardener.scanning.calibration import Calibration, Curve, Population, fit_curve
 from hardener.scanning.verdict import (
     Evidence,
@@ -34,7 +41,12 @@ from hardener.scanning.verdict import (
     relative_sizes,
     weights,
 )
-from hardener.scanning.without_images import margin_quantity, row_quantities
+from hardener.scanning.without_images import (
+    WithoutImages,
+    label_scores,
+    margin_quantity,
+    row_quantities,
+)
 from models.datasets import load_split
 from models.population import FOLDER, MEMBERS, Member
 from models.recipes import RECIPES
@@ -278,12 +290,10 @@ def _evidence(row: Row, kind: TriggerKind) -> Evidence:
 
 def _beside(row: Row, calibration: Calibration) -> FloatArray:
     """Suspicion of each label by what needs no image."""
-    scores = np.zeros(len(row.sizes["patch"]), np.float32)
-    if row.p_value is not None:
-        scores[row.margin_suspect] = calibration.margin(np.array(_margin(row), np.float32))
-    if row.row_indices:
-        scores = np.maximum(scores, calibration.last_layer(row_quantities(row.row_indices)))
-    return scores
+    margins = MarginEvidence(largest=(), suspect=row.margin_suspect, p_value=row.p_value)
+    rows = LastLayerEvidence(mean_weights=(), anomaly_indices=tuple(row.row_indices), suspect=0)
+    found = WithoutImages(margins, rows if row.row_indices else None, ())
+    return label_scores(found, len(row.sizes["patch"]), calibration)
 
 
 def _judged(row: Row, calibration: Calibration) -> Judgement:

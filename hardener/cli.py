@@ -190,7 +190,7 @@ def scan(
     else:
         _note_unreadable(result.data.unreadable, quiet=quiet)
         lines[0] += f"; the triggers as pictures lie in {output / 'triggers'}"
-    if result.data is not None and result.verdict == "backdoored":
+    if result.data is not None and result.verdict == "backdoored" and result.targets:
         lines.append(f"next: harden repair {model} --scan {output} --data {data} -o HARDENED.onnx")
     _print(result, output_format, *lines)
     return {"clean": DONE, "backdoored": BAD_NEWS, "inconclusive": INCONCLUSIVE}[result.verdict]

@@ -56,6 +56,7 @@ from hardener.scanning.searching import InversionSettings
 from hardener.scanning.unfinished import unfinished
 from hardener.scanning.verdict import Evidence, anomaly_indices, judge, relative_sizes
 from hardener.scanning.without_images import (
+    accused_unsearched,
     differentiable_on_noise,
     judge_without_images,
     label_scores,
@@ -177,6 +178,7 @@ def scan(
     found = [
         Evidence(*of_kind, chosen.reference) for of_kind in zip(_KINDS, sizes, success, strict=True)
     ]
+    standing_out = label_scores(beside, classifier.signature.classes)
     judgement = judge(
         chosen.labels,
         found,
@@ -184,8 +186,12 @@ def scan(
         accuracy=accuracy,
         images=clean.counts.n,
         moving=moving,
-        beside=label_scores(beside, classifier.signature.classes)[list(chosen.labels)],
-        unseen=(*classifier.signature.notes, *blind_spots(classifier.proto, classifier.signature)),
+        beside=standing_out[list(chosen.labels)],
+        unseen=(
+            *classifier.signature.notes,
+            *blind_spots(classifier.proto, classifier.signature),
+            *accused_unsearched(standing_out, chosen.labels),
+        ),
         pixels=classifier.preprocessing.size[0] * classifier.preprocessing.size[1],
         untested=[label for label in chosen.labels if not np.any(source.labels[unseen] != label)],
         screened=len(chosen.screened_only),

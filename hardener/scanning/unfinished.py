@@ -135,7 +135,7 @@ def _read(path: Path, name: str, forms: Forms) -> Arrays | None:
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             arrays = tuple(stored[f"arr_{number}"] for number in range(len(stored.files)))
-    except Exception:
+    except Exception:  # a damaged file makes numpy raise anything, and is made anew
         return None
     fits = [array.shape for array in arrays] == list(map(tuple, forms)) and all(
         array.dtype == np.float32 and np.isfinite(array).all() for array in arrays

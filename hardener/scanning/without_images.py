@@ -101,6 +101,24 @@ def label_scores(
     return scores
 
 
+def accused_unsearched(
+    scores: FloatArray, searched: Sequence[int], calibration: Calibration | None = None
+) -> tuple[str, ...]:
+    """Sentences on labels that stand out without images and whose triggers were not searched.
+
+    Args:
+        scores: (classes,) what `label_scores` gives.
+        searched: labels that were.
+        calibration: from which score on a label stands out; by default the shipped one.
+    """
+    calibration = calibration or shipped()
+    accused = set(map(int, np.flatnonzero(scores >= calibration.clean_below))) - set(searched)
+    return tuple(
+        f"label {label} stands out in the network itself and its triggers were not searched"
+        for label in sorted(accused)
+    )
+
+
 def margin_quantity(p_value: float) -> float:
     """What the margin's curve is over: 1 for a p-value of 1, near 0 for tiny ones."""
     return 1 / (1 - log10(max(p_value, _SMALLEST_P_VALUE)))
