@@ -32,12 +32,12 @@ def of_whole(progress: Progress, whole: str, costs: Mapping[str, float]) -> Prog
 
 
 def counting(progress: Progress, stage: str, total: int) -> Callable[[int], None]:
-    """Turns a stage into a function that is told each further amount done."""
+    """Turns a stage into a function that is told each further amount done, up to the total."""
     done = 0
 
     def advance(amount: int) -> None:
         nonlocal done
-        done += amount
+        done = min(total, done + amount)
         progress(stage, done, total)
 
     progress(stage, 0, total)

@@ -146,6 +146,7 @@ class AdditiveEvidence(_Frozen):
         relative_size: perturbation_l2 divided by the median of all labels.
         trigger_success_rate: as for patches.
         trigger_sha256: digest of the saved trigger.
+        stopped_early: as for patches.
     """
 
     perturbation_l2: float
@@ -153,6 +154,7 @@ class AdditiveEvidence(_Frozen):
     relative_size: float
     trigger_success_rate: float
     trigger_sha256: str
+    stopped_early: bool = False
 
 
 class WarpEvidence(_Frozen):
@@ -164,6 +166,7 @@ class WarpEvidence(_Frozen):
         relative_size: displacement_rms divided by the median of all labels.
         trigger_success_rate: as for patches; for most labels no warp works.
         trigger_sha256: digest of the saved trigger.
+        stopped_early: as for patches.
     """
 
     displacement_rms: float
@@ -171,6 +174,7 @@ class WarpEvidence(_Frozen):
     relative_size: float
     trigger_success_rate: float
     trigger_sha256: str
+    stopped_early: bool = False
 
 
 class LabelEvidence(_Frozen):
@@ -188,10 +192,11 @@ class LabelEvidence(_Frozen):
         trigger_sha256: digest of the saved trigger.
         additive: the faintest additive trigger.
         warp: the slightest warp.
-        searched: true: all kinds of triggers were searched in full.
-        reference: whether medians and deviations were taken from this label, among others. False
-            where there are so many labels that some were searched because screening found them
-            promising.
+        stopped_early: whether the search for the patch was stopped after a third of its steps,
+            because others came further: the trigger is larger than the smallest.
+        searched: true: all kinds of triggers were searched.
+        reference: whether medians and deviations were taken from this label, among others. Of more
+            than 14 labels some are drawn at random for that, whose search never stops early.
         screening_rank: the label's place among all in the screening, from 1, the most promising;
             None where every label was searched.
     """
@@ -205,6 +210,7 @@ class LabelEvidence(_Frozen):
     trigger_sha256: str
     additive: AdditiveEvidence
     warp: WarpEvidence
+    stopped_early: bool = False
     searched: Literal[True] = True
     reference: bool = True
     screening_rank: int | None = None
@@ -215,7 +221,7 @@ class ScreenedLabel(_Frozen):
 
     Attributes:
         label: the label.
-        searched: false: no trigger of it was searched in full, and none is saved.
+        searched: false: no trigger of it was searched, and none is saved.
         screening_rank: its place among all labels in the screening, from 1, the most promising.
     """
 

@@ -13,6 +13,7 @@ from hardener.scanning.inversion import (
     ADDITIVE,
     PATCHES,
     WARPS,
+    from_square,
     invert_additive,
     invert_patches,
     invert_warps,
@@ -61,9 +62,9 @@ class Search:
         squares = try_squares(*shared, on_step, self.device).reaching
         best = [first for first, *_ in squares.values()]
         found: list[SyntheticTrigger] = [
-            *invert_patches(*shared, self.patches, seed, on_step, self.device, best),
-            *invert_additive(*shared, self.additive, seed, on_step, self.device),
-            *invert_warps(*shared, self.warps, seed, on_step, self.device),
+            *invert_patches(*shared, self.patches, seed, on_step, self.device, best).triggers,
+            *invert_additive(*shared, self.additive, seed, on_step, self.device).triggers,
+            *invert_warps(*shared, self.warps, seed, on_step, self.device).triggers,
             *chain.from_iterable(squares.values()),
         ]
         for parameter in trained:
@@ -73,5 +74,6 @@ class Search:
     @property
     def steps(self) -> int:
         """Places and label-steps of one search, at most: patches may be searched twice."""
-        one = 2 * self.patches.steps + self.additive.steps + self.warps.steps
+        one = self.patches.steps + from_square(self.patches).steps
+        one += self.additive.steps + self.warps.steps
         return places(*self.preprocessing.size) + len(self.labels) * one

@@ -17,27 +17,44 @@ as in Nguyen and Tran 2021 (WaNet), section 3.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardener.arrays import FloatArray
+from hardener.arrays import FloatArray, IntArray
 from hardener.data.additive import AdditiveTrigger
 from hardener.data.preprocessing import Preprocessing
 from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp, interpolation
 from hardener.scanning.screening import logits_in_parts
-from hardener.scanning.searching import CPU, InversionSettings, Values, search
+from hardener.scanning.searching import CPU, InversionSettings, Searched, Values, search
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 from hardener.scanning.verdict import LEAST_SUCCESS
 
-PATCHES = InversionSettings(steps=120, learning_rate=0.5)
+PATCHES = InversionSettings(steps=120, learning_rate=0.5, stops_unsolved=False)
 ADDITIVE = InversionSettings(
     steps=60, learning_rate=0.02, initial_cost=0.05, cost_factor=1.15, memory=0.5
 )
 WARPS = InversionSettings(steps=60, initial_cost=0.05, cost_factor=1.15, memory=0.5)
+
+_Kind = TypeVar("_Kind", Trigger, AdditiveTrigger, Warp)
+
+
+@dataclass(frozen=True, eq=False)
+class Inverted(Generic[_Kind]):
+    """Triggers of one kind.
+
+    Attributes:
+        triggers: the smallest of each label, in order.
+        stopped: labels whose search was stopped early, because others came further.
+    """
+
+    triggers: list[_Kind]
+    stopped: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -178,57 +195,79 @@ def invert_patches(
     device: torch.device = CPU,
     squares: Sequence[Trigger] = (),
     kept: Unfinished = NOTHING_KEPT,
-) -> list[Trigger]:
+    drawn: Sequence[int] | None = None,
+) -> Inverted[Trigger]:
     """Searches the smallest patch for each label; arguments and errors as for `search`.
 
-    A label that has one of `squares` is searched once more, from there, and gets the smallest
-    that works of both searches' patches and the square itself, on images of the search.
+    A label that has one of `squares` is searched once more, from there and in half the steps, and
+    gets the smallest that works of both searches' patches and the square itself, on images of the
+    search.
     """
 
-    def searched(kind: _Patches, some: Sequence[int], stage: str) -> dict[int, Trigger]:
-        found = search(
+    def searched(
+        kind: _Patches,
+        some: Sequence[int],
+        stage: str,
+        budget: InversionSettings,
+        to_the_end: Sequence[int] | None,
+    ) -> Searched:
+        return search(
             kind,
             network,
             images,
             preprocessing,
             some,
-            settings,
+            budget,
             seed,
             on_step,
             device,
-            kept.of(stage, settings=settings),
+            kept.of(stage, settings=budget),
+            to_the_end,
         )
-        return {
-            label: Trigger(mask, pattern, int(label))
-            for (mask, pattern), label in zip(found, some, strict=True)
-        }
 
-    found = searched(_Patches(), labels, "patch")
+    def triggers(found: Searched, some: Sequence[int]) -> dict[int, Trigger]:
+        pairs = zip(found.values, some, strict=True)
+        return {label: Trigger(mask, pattern, int(label)) for (mask, pattern), label in pairs}
+
+    first = searched(_Patches(), labels, "patch", settings, drawn)
+    best = triggers(first, labels)
     given = {square.label: square for square in squares}
-    again = searched(_PatchesFrom(given=given), list(given), "patch from a square")
+    second = searched(
+        _PatchesFrom(given=given), list(given), "patch from a square", from_square(settings), None
+    )
+    again = triggers(second, list(given))
     some = images[:: max(1, len(images) // settings.tried_images)]
+
+    def labels_of(shown: FloatArray) -> IntArray:
+        with torch.no_grad():
+            logits = logits_in_parts(network, torch.from_numpy(shown).to(device), preprocessing)
+        found: IntArray = logits.argmax(1).cpu().numpy()
+        return found
+
+    clean = labels_of(some) if given else np.zeros(0, int)
     for label, square in given.items():
-        candidates = (found[label], again[label], square)
-        working = [t for t in candidates if _works(network, t, some, preprocessing, device)]
-        found[label] = min(working, key=lambda t: t.mask_l1, default=found[label])
-    return [found[label] for label in labels]
+        candidates = (best[label], again[label], square)
+        working = [t for t in candidates if _works(t, clean, labels_of(t.stamp(some)))]
+        best[label] = min(working, key=lambda t: t.mask_l1, default=best[label])
+    return Inverted(
+        [best[label] for label in labels],
+        _named(first.stopped, labels) - frozenset(map(int, given)),
+    )
 
 
-def _works(
-    network: nn.Module,
-    trigger: Trigger,
-    images: FloatArray,
-    preprocessing: Preprocessing,
-    device: torch.device,
-) -> bool:
+def from_square(settings: InversionSettings) -> InversionSettings:
+    """The budget of a search that starts at a patch that works."""
+    return replace(settings, steps=max(1, settings.steps // 2))
+
+
+def _named(positions: Iterable[int], labels: Sequence[int]) -> frozenset[int]:
+    return frozenset(int(labels[position]) for position in positions)
+
+
+def _works(trigger: Trigger, clean: IntArray, stamped: IntArray) -> bool:
     """Whether a patch sends to its label most images that would not go there anyway."""
-    with torch.no_grad():
-        clean, stamped = (
-            logits_in_parts(network, torch.from_numpy(shown).to(device), preprocessing).argmax(1)
-            for shown in (images, trigger.stamp(images))
-        )
-    hits = (stamped == trigger.label)[clean != trigger.label]
-    return bool(hits.float().mean() >= LEAST_SUCCESS)
+    others = clean != trigger.label
+    return others.any() and bool(np.mean(stamped[others] == trigger.label) >= LEAST_SUCCESS)
 
 
 def invert_additive(
@@ -241,7 +280,8 @@ def invert_additive(
     on_step: Callable[[int], None] = lambda _: None,
     device: torch.device = CPU,
     kept: Unfinished = NOTHING_KEPT,
-) -> list[AdditiveTrigger]:
+    drawn: Sequence[int] | None = None,
+) -> Inverted[AdditiveTrigger]:
     """Searches the faintest additive trigger for each label; arguments as for `search`."""
     found = search(
         _Additive(),
@@ -254,11 +294,13 @@ def invert_additive(
         on_step,
         device,
         kept.of("additive", settings=settings),
+        drawn,
     )
-    return [
+    triggers = [
         AdditiveTrigger(perturbation, int(label))
-        for (perturbation,), label in zip(found, labels, strict=True)
+        for (perturbation,), label in zip(found.values, labels, strict=True)
     ]
+    return Inverted(triggers, _named(found.stopped, labels))
 
 
 def invert_warps(
@@ -271,7 +313,8 @@ def invert_warps(
     on_step: Callable[[int], None] = lambda _: None,
     device: torch.device = CPU,
     kept: Unfinished = NOTHING_KEPT,
-) -> list[Warp]:
+    drawn: Sequence[int] | None = None,
+) -> Inverted[Warp]:
     """Searches the slightest warp for each label; arguments and errors as for `search`."""
     found = search(
         Warps(),
@@ -284,8 +327,10 @@ def invert_warps(
         on_step,
         device,
         kept.of("warp", settings=settings),
+        drawn,
     )
-    return [
+    triggers = [
         Warp(displacements, int(label))
-        for (displacements,), label in zip(found, labels, strict=True)
+        for (displacements,), label in zip(found.values, labels, strict=True)
     ]
+    return Inverted(triggers, _named(found.stopped, labels))

@@ -15,8 +15,15 @@ from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp
 from hardener.progress import Progress, counting
 from hardener.scanning.competing import order_of_promise
-from hardener.scanning.inversion import invert_additive, invert_patches, invert_warps
-from hardener.scanning.planning import Plan, plan_for
+from hardener.scanning.inversion import (
+    Inverted,
+    from_square,
+    invert_additive,
+    invert_patches,
+    invert_warps,
+)
+from hardener.scanning.planning import Plan, drawn_labels, plan_for
+from hardener.scanning.saved import SyntheticTrigger
 from hardener.scanning.screening import (
     DENSE,
     LEAST_SHARE,
@@ -26,7 +33,7 @@ from hardener.scanning.screening import (
     places,
     try_squares,
 )
-from hardener.scanning.searching import InversionSettings
+from hardener.scanning.searching import PROMISING, InversionSettings, label_steps
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 
 Counter: TypeAlias = Callable[[int], None]
@@ -41,13 +48,13 @@ _PATCHES, _ADDITIVE, _WARPS = (
 
 @dataclass(frozen=True)
 class Chosen:
-    """The labels that are searched in full.
+    """The labels that are searched.
 
     Attributes:
         labels: they, ascending.
         reference: positions in them of those that medians are taken from; all if None.
         ranks: of every label that was looked at its place in the screening, from 1; empty where
-            all are searched.
+            all are searched, and compete in the search.
     """
 
     labels: tuple[int, ...]
@@ -56,7 +63,7 @@ class Chosen:
 
     @property
     def screened_only(self) -> tuple[int, ...]:
-        """The labels that were looked at and not searched in full."""
+        """The labels that were looked at and not searched."""
         return tuple(label for label in self.ranks if label not in self.labels)
 
     @property
@@ -65,6 +72,12 @@ class Chosen:
         if self.reference is None:
             return ()
         drawn = len(self.reference)
+        if not self.ranks:
+            return (
+                f"all {len(self.labels)} labels were searched, to the end {drawn} drawn at random, "
+                f"whose sizes give the medians, and of each kind of trigger the {PROMISING} others "
+                "that came furthest in a third of the steps",
+            )
         return (
             f"all {len(self.ranks)} labels were screened and {len(self.labels)} of them searched "
             f"in full: {drawn} drawn at random, whose sizes give the medians, and the "
@@ -74,17 +87,22 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What the searches came to: of each kind one trigger a chosen label, in order.
+    """What the searches came to: of each kind one trigger a chosen label.
 
     Attributes:
         moving: the square that most exchanges labels for others.
     """
 
     chosen: Chosen
-    patches: Sequence[Trigger]
-    additive: Sequence[AdditiveTrigger]
-    warps: Sequence[Warp]
+    patches: Inverted[Trigger]
+    additive: Inverted[AdditiveTrigger]
+    warps: Inverted[Warp]
     moving: Trigger
+
+    @property
+    def triggers(self) -> list[SyntheticTrigger]:
+        """All patches by label, then all additive triggers and all warps."""
+        return [*self.patches.triggers, *self.additive.triggers, *self.warps.triggers]
 
 
 @dataclass(frozen=True)
@@ -127,7 +145,7 @@ def find_triggers(
     tried = counting(progress, _SQUARES, places(*preprocessing.size, density.steps_per_side))
     squares = try_squares(network, images, preprocessing, labels, tried, device, density, kept)
     if plan is None:
-        chosen = Chosen(tuple(labels), None, {})
+        chosen = Chosen(tuple(labels), drawn_labels(len(labels), searches.seed), {})
     else:
         on_step = counting(progress, _COMPETING, sum(r.labels * r.steps for r in plan.rounds))
         order = order_of_promise(
@@ -149,22 +167,27 @@ def find_triggers(
     )
     given = [squares.reaching[label][0] for label in chosen.labels if label in squares.reaching]
     shared = network, images, preprocessing, chosen.labels
-    count = len(chosen.labels)
+    # Where labels were screened they have competed before.
+    drawn = None if plan else chosen.reference
 
-    def counted(stage: str, steps: int) -> tuple[int, Counter, torch.device]:
-        return searches.seed, counting(progress, stage, steps), device
+    def counted(
+        stage: str, settings: InversionSettings, more: int = 0
+    ) -> tuple[int, Counter, torch.device]:
+        steps = label_steps(settings, len(chosen.labels), None if drawn is None else len(drawn))
+        return searches.seed, counting(progress, stage, steps + more), device
 
     return Found(
         chosen,
         invert_patches(
             *shared,
             patches,
-            *counted(_PATCHES, patches.steps * (count + len(given))),
+            *counted(_PATCHES, patches, from_square(patches).steps * len(given)),
             given,
             kept,
+            drawn,
         ),
-        invert_additive(*shared, additive, *counted(_ADDITIVE, additive.steps * count), kept),
-        invert_warps(*shared, warps, *counted(_WARPS, warps.steps * count), kept),
+        invert_additive(*shared, additive, *counted(_ADDITIVE, additive), kept, drawn),
+        invert_warps(*shared, warps, *counted(_WARPS, warps), kept, drawn),
         squares.moving,
     )
 
@@ -230,7 +253,8 @@ def stage_costs(
     plan = plan_for(labels, values)
     density = density_for(plan, preprocessing)
     there_and_back = 2.5
-    in_full = labels if plan is None else plan.searched
+    searched = labels if plan is None else plan.searched
+    drawn = None if plan else drawn_labels(labels, searches.seed)
     rounds = () if plan is None else plan.rounds
     scaled = {
         name: settings if plan is None else plan.settings(settings)
@@ -246,10 +270,12 @@ def stage_costs(
         * density.images,
         _COMPETING: sum(there_and_back * r.labels * r.steps * r.images for r in rounds),
         **{
-            name: there_and_back * in_full * settings.steps * settings.images_per_step
+            name: there_and_back
+            * label_steps(settings, searched, None if drawn is None else len(drawn))
+            * settings.images_per_step
             for name, settings in scaled.items()
         },
-        "trying triggers": 3 * in_full * tried,
+        "trying triggers": 3 * searched * tried,
         "measuring clean images": images,
         "measuring triggered images": images,
     }

@@ -1,9 +1,10 @@
 """How a scan shares its budget between labels, by their number and the size of an image.
 
-With few labels each is searched in full. With many that would take days, so that labels compete:
-all are screened, by solid squares and by a short search with gradients, and those that come out
-most promising are searched in full, beside others drawn at random, whose sizes alone tell what is
-usual.
+A few labels are all searched to the end. Of more, up to 64, all are searched, and compete for the
+last two thirds of the steps (`searching`). With still more even that would take days: all are
+screened, by solid squares and by a short search with gradients, and those that come out most
+promising are searched. Sizes of others that were drawn at random beforehand, and are searched to
+the end, alone tell what is usual.
 
 The budget is counted in input values that go forward and back through the network, not in seconds,
 so that the same scan twice looks at the same labels.
@@ -15,16 +16,20 @@ are ours.
 
 from dataclasses import dataclass, replace
 
-from hardener.scanning.searching import InversionSettings
+import numpy as np
+
+from hardener.scanning.searching import PROMISING, InversionSettings
 
 MOST_LABELS_IN_FULL = 64
-"""With no more labels than this each one is searched in full."""
+"""With no more labels than this each one is searched."""
 
 BUDGET_VALUES = 9_000 * 3 * 224 * 224
 """Input values of all gradients of a scan with more labels: about 20 minutes of a ResNet-18 on two
 cores."""
 
-_REFERENCES = 8
+REFERENCES = 8
+"""Labels drawn at random that are searched to the end, at least."""
+
 _FEWEST_IN_FULL = 12
 _SCREENED_SHARE = 1 / 3
 """Of the budget, for the short search."""
@@ -112,11 +117,24 @@ def plan_for(labels: int, image_values: int) -> Plan | None:
     )
     return Plan(
         searched=searched,
-        references=max(_REFERENCES, searched // 4),
+        references=max(REFERENCES, searched // 4),
         rounds=rounds,
         images_per_step=images,
         tried_images=max(32, min(128, _TRIED_VALUES // image_values)),
     )
+
+
+def drawn_labels(labels: int, seed: int) -> tuple[int, ...] | None:
+    """Positions of the labels that alone tell what is usual, ascending; None where all do.
+
+    Args:
+        labels: how many there are, no more than `MOST_LABELS_IN_FULL`.
+        seed: of the draw.
+    """
+    if labels <= REFERENCES + PROMISING:
+        return None
+    drawn = np.random.default_rng(seed).choice(labels, REFERENCES, replace=False)
+    return tuple(sorted(map(int, drawn)))
 
 
 def _round(labels: int, gradients: int) -> Round:

@@ -3,19 +3,15 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.cores import available_cores
-from hardener.data.additive import AdditiveTrigger
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Stamp, input_settings
 from hardener.data.splits import stratified_sample
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
 from hardener.errors import DataError, UsageError
 from hardener.files import FileName, check_output, sha256_of
 from hardener.measuring.quality import Probe, measure
@@ -27,34 +23,28 @@ from hardener.model.runtime import Runner, choose_provider
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, of_whole, silent
 from hardener.results import (
-    AdditiveEvidence,
     ChannelEvidence,
-    LabelEvidence,
     Layer,
     MaxMean,
     Normalisation,
     NormSummary,
     ScanResult,
-    ScreenedLabel,
-    TriggerKind,
-    WarpEvidence,
     tool_version,
 )
 from hardener.scanning.activations import ChannelNorms, OverImages, profile
 from hardener.scanning.inversion import ADDITIVE, PATCHES, WARPS
-from hardener.scanning.inverting import Chosen, Searches, find_triggers, stage_costs
+from hardener.scanning.inverting import Searches, find_triggers, stage_costs
 from hardener.scanning.moving import measure_moving
 from hardener.scanning.planning import MOST_LABELS_IN_FULL, plan_for
+from hardener.scanning.rows import KINDS, evidence_of, label_rows
 from hardener.scanning.saved import (
     SCAN_FILE,
-    SyntheticTrigger,
     save_scan,
-    trigger_digest,
     trigger_path,
 )
 from hardener.scanning.searching import InversionSettings
 from hardener.scanning.unfinished import unfinished
-from hardener.scanning.verdict import Evidence, anomaly_indices, judge, relative_sizes
+from hardener.scanning.verdict import judge
 from hardener.scanning.without_images import (
     accused_unsearched,
     differentiable_on_noise,
@@ -64,9 +54,11 @@ from hardener.scanning.without_images import (
     look_without_images,
 )
 
-_KINDS: tuple[TriggerKind, ...] = ("patch", "additive", "warp")
 _FITTED_IMAGES = 512
 _UNSEEN_IMAGES = 172
+"""Apart from those: the most moving square is tried on them."""
+_TRIED_IMAGES = 86
+"""Of those: every trigger is tried on them."""
 _LARGEST_FITTED_BYTES = 1 << 30
 
 
@@ -135,7 +127,7 @@ def scan(
     inputs = (model, data, known_trigger, *classifier.model.external)
     # The last label has the longest name.
     some = wanted if len(wanted) <= MOST_LABELS_IN_FULL else wanted[-1:]
-    for path in (trigger_path(output, label, kind) for label in some for kind in _KINDS):
+    for path in (trigger_path(output, label, kind) for label in some for kind in KINDS):
         check_output(path, ".npz", *inputs)
         check_output(path.with_suffix(".png"), ".png", *inputs)
     check_output(output / SCAN_FILE, ".json", *classifier.model.external)
@@ -148,22 +140,22 @@ def scan(
         classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
     )
     searches = Searches(patch_inversion, additive_inversion, warp_inversion, seed)
-    unseen = unseen[: _tried_images(len(wanted), images[0].size)]
-    costs = stage_costs(len(wanted), classifier.preprocessing, searches, len(source), len(unseen))
+    enough = _tried_images(len(wanted), images[0].size)
+    tried = unseen[stratified_sample(source.labels[unseen], enough, seed)]
+    costs = stage_costs(len(wanted), classifier.preprocessing, searches, len(source), len(tried))
     progress = of_whole(progress, "the whole scan", costs)
     device = torch_device(chosen_provider)
     with unfinished(_search_depends_on(classifier, images, device, wanted, searches)) as kept:
         inverted = find_triggers(
             network, images, classifier.preprocessing, wanted, searches, device, progress, kept
         )
-    patches, additive, warps = inverted.patches, inverted.additive, inverted.warps
     chosen = inverted.chosen
     beside = look_without_images(classifier, network, seed, progress, device)
     del network, images
 
     runner = open_full(classifier.proto, classifier.signature, chosen_provider)
-    triggers: list[SyntheticTrigger] = [*patches, *additive, *warps]
-    success = np.split(_success_rates(classifier, runner, source, unseen, triggers, progress), 3)
+    triggers = inverted.triggers
+    success = np.split(_success_rates(classifier, runner, source, tried, triggers, progress), 3)
     moving = measure_moving(classifier, runner, source, unseen, inverted.moving)
     clean = profile(
         classifier,
@@ -174,10 +166,7 @@ def scan(
         on_batch=counting(progress, "measuring clean images", len(source)),
     )[CLEAN]
     accuracy = clean.counts.correct / clean.counts.n
-    sizes = _sizes(patches, additive, warps)
-    found = [
-        Evidence(*of_kind, chosen.reference) for of_kind in zip(_KINDS, sizes, success, strict=True)
-    ]
+    found = evidence_of(inverted, success)
     standing_out = label_scores(beside, classifier.signature.classes)
     judgement = judge(
         chosen.labels,
@@ -193,10 +182,10 @@ def scan(
             *accused_unsearched(standing_out, chosen.labels),
         ),
         pixels=classifier.preprocessing.size[0] * classifier.preprocessing.size[1],
-        untested=[label for label in chosen.labels if not np.any(source.labels[unseen] != label)],
+        untested=[label for label in chosen.labels if not np.any(source.labels[tried] != label)],
         screened=len(chosen.screened_only),
     )
-    kind = _KINDS.index(judgement.kinds[judgement.suspect])
+    kind = KINDS.index(judgement.kinds[judgement.suspect])
     most = triggers[kind * len(chosen.labels) + judgement.suspect]
     settings = input_settings(original, most)
     profiles = {CLEAN: clean} | profile(
@@ -221,7 +210,7 @@ def scan(
         accuracy=accuracy,
         preprocessing=Normalisation.of(classifier.preprocessing),
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
-        labels=_rows(chosen, _evidence(patches, additive, warps, found, judgement.kinds)),
+        labels=label_rows(inverted, found, judgement.kinds),
         norms={name: _summary(profiles[name].norms) for name in settings},
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
         reasons=(
@@ -312,7 +301,7 @@ def _two_samples(
 def _tried_images(labels: int, image_values: int) -> int:
     """How many images every trigger is tried on."""
     plan = plan_for(labels, image_values)
-    return _UNSEEN_IMAGES if plan is None else min(_UNSEEN_IMAGES, plan.tried_images)
+    return _TRIED_IMAGES if plan is None else min(_TRIED_IMAGES, plan.tried_images)
 
 
 def _search_depends_on(
@@ -354,84 +343,6 @@ def _success_rates(
         on_batch=counting(progress, "trying triggers", len(unseen)),
     )
     return np.array([count.success_rate for count in counts.values()], np.float32)
-
-
-def _sizes(
-    patches: Sequence[Trigger], additive: Sequence[AdditiveTrigger], warps: Sequence[Warp]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    return (
-        np.array([trigger.mask_l1 for trigger in patches], np.float32),
-        np.array([trigger.l2 for trigger in additive], np.float32),
-        np.array([warp.rms for warp in warps], np.float32),
-    )
-
-
-def _evidence(
-    patches: Sequence[Trigger],
-    additive: Sequence[AdditiveTrigger],
-    warps: Sequence[Warp],
-    found: Sequence[Evidence],
-    kinds: Sequence[TriggerKind],
-) -> tuple[LabelEvidence, ...]:
-    """One row a label, in order."""
-    triggers: tuple[Sequence[SyntheticTrigger], ...] = (patches, additive, warps)
-    rated = [_rated(*of_kind) for of_kind in zip(found, triggers, strict=True)]
-    return tuple(
-        LabelEvidence(
-            label=patch.label,
-            kind=kind,
-            mask_l1=mask_l1,
-            **of_patch,
-            additive=AdditiveEvidence(perturbation_l2=l2, **of_faint),
-            warp=WarpEvidence(displacement_rms=rms, **of_warp),
-        )
-        for patch, kind, (mask_l1, of_patch), (l2, of_faint), (rms, of_warp) in zip(
-            patches, kinds, *rated, strict=True
-        )
-    )
-
-
-def _rows(
-    chosen: Chosen, searched: Sequence[LabelEvidence]
-) -> tuple[LabelEvidence | ScreenedLabel, ...]:
-    """Those that were searched in full, and those that were screened only, by label."""
-    reference = range(len(searched)) if chosen.reference is None else chosen.reference
-    in_full = [
-        row.model_copy(
-            update={
-                "reference": position in reference,
-                "screening_rank": chosen.ranks.get(row.label),
-            }
-        )
-        for position, row in enumerate(searched)
-    ]
-    others = [
-        ScreenedLabel(label=label, screening_rank=chosen.ranks[label])
-        for label in chosen.screened_only
-    ]
-    return tuple(sorted([*in_full, *others], key=lambda row: row.label))
-
-
-def _rated(
-    evidence: Evidence, triggers: Sequence[SyntheticTrigger]
-) -> list[tuple[float, dict[str, Any]]]:
-    """The size of each label's trigger, and what every kind's evidence says of it."""
-    index, relative = (
-        measured(evidence.sizes, evidence.reference)
-        for measured in (anomaly_indices, relative_sizes)
-    )
-    return [
-        (
-            float(evidence.sizes[row]),
-            {
-                "anomaly_index": float(index[row]),
-                "relative_size": float(relative[row]),
-                "trigger_success_rate": float(evidence.success[row]),
-                "trigger_sha256": trigger_digest(trigger),
-            },
-        )
-        for row, trigger in enumerate(triggers)
-    ]
 
 
 def _left_out(source: ImageSource) -> tuple[str, ...]:

@@ -7,8 +7,13 @@ Per label k, with trigger t that turns an image x into t(x),
 by Adam, all labels of a group in one batch. λ_k grows while the trigger works on nearly every
 image and shrinks while it does not, label by label.
 
+Labels compete: after a third of the steps the search goes on for those alone that have come
+furthest, for some that were drawn beforehand, whose sizes tell what is usual, and for those that
+it has found nothing for.
+
 Source: Wang et al. 2019 (Neural Cleanse), section IV and equation 3; the batching over labels
-is ours.
+is ours. Labels that compete: Shen et al. 2021 (Backdoor Scanning for Deep Neural Networks through
+K-Arm Optimization), section 4, with one halt instead of its bandit.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,14 +21,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardener.arrays import FloatArray
+from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
-from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
+from hardener.scanning.unfinished import NOTHING_KEPT, Arrays, Unfinished
 
 VALUES_PER_STEP = 96 * 3 * 32 * 32
 """Input values in one gradient step.
@@ -32,8 +38,17 @@ Small enough that activations stay in the processor's cache and in the allocator
 cores 43 labels take a fifth less time so than in one batch.
 """
 
+PROMISING = 6
+"""Labels that go on after the halt because they have come furthest."""
+
+_HALT = 1 / 3
+"""Of the steps. By then every label of every network of the population has a patch that works."""
+
 Values: TypeAlias = tuple[Tensor, ...]
 """What describes the triggers of L labels: tensors whose first axis is the label."""
+
+_NOTHING = torch.finfo(torch.float32).max
+"""Size of the smallest trigger that works where none does yet."""
 
 CPU = torch.device("cpu")
 
@@ -71,6 +86,7 @@ class InversionSettings:
         values_at_once: input values in one gradient step; more labels than fit are searched group
             by group.
         tried_images: at most so many images tell whether a patch works.
+        stops_unsolved: whether a label may be stopped at the halt though no trigger works for it.
     """
 
     steps: int = 80
@@ -82,6 +98,20 @@ class InversionSettings:
     memory: float = 0.65
     values_at_once: int = VALUES_PER_STEP
     tried_images: int = 128
+    stops_unsolved: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """What a search comes to.
+
+    Attributes:
+        values: the arrays that describe one trigger a label, in order.
+        stopped: positions of the labels that did not go on after the halt.
+    """
+
+    values: list[tuple[FloatArray, ...]]
+    stopped: frozenset[int]
 
 
 def search(
@@ -95,7 +125,8 @@ def search(
     on_step: Callable[[int], None],
     device: torch.device,
     kept: Unfinished = NOTHING_KEPT,
-) -> list[tuple[FloatArray, ...]]:
+    drawn: Sequence[int] | None = None,
+) -> Searched:
     """Searches one trigger for each label.
 
     Args:
@@ -109,111 +140,269 @@ def search(
         on_step: told how many label-steps just finished.
         device: where to search; the network is moved there.
         kept: where finished groups are kept, and those of an interrupted run lie.
-
-    Returns:
-        The arrays that describe one trigger a label, in order.
+        drawn: positions of the labels that are searched to the end whatever comes of them, while
+            the others compete; None searches all to the end.
 
     Raises:
         InconclusiveError: the search met values that are not finite.
     """
-    per_label = settings.images_per_step * images[0].size
-    group = max(1, settings.values_at_once // per_label)
     network, pool = network.to(device), torch.from_numpy(images).to(device)
-    found: list[tuple[FloatArray, ...]] = []
-    for start in range(0, len(labels), group):
-        some = labels[start : start + group]
-        made = partial(
-            _search_group, kind, network, pool, preprocessing, some, settings, seed, on_step
+    size = max(1, settings.values_at_once // (settings.images_per_step * images[0].size))
+    run = partial(_run, kind, network, pool, preprocessing, settings, seed, on_step)
+    everyone = np.arange(len(labels))
+
+    def groups(positions: IntArray) -> list[tuple[IntArray, list[int]]]:
+        parts = (positions[start : start + size] for start in range(0, len(positions), size))
+        return [(part, [labels[position] for position in part]) for part in parts]
+
+    def begun(some: Sequence[int]) -> _State:
+        return _State.start(kind, some, pool.shape[1:], settings, seed)
+
+    def to_the_end(stage: str, steps: range, some: Sequence[int], state: _State) -> Arrays:
+        arrays, from_earlier_run = kept.of(stage).piece(
+            some, _shapes(state.values(kind)), lambda: run(some, steps, state).found(kind)
         )
-        values, from_earlier_run = kept.piece(some, _forms(kind, some, pool), made)
         if from_earlier_run:
-            on_step(settings.steps * len(some))
-        found += zip(*values, strict=True)
-    return found
+            on_step(len(steps) * len(some))
+        return arrays
+
+    if drawn is None or len(labels) <= len(drawn) + PROMISING:
+        steps = range(settings.steps)
+        parts = [to_the_end("", steps, some, begun(some)) for _, some in groups(everyone)]
+        return Searched(_by_label(parts), frozenset())
+
+    halt = halt_of(settings)
+    states: list[_State] = []
+    for _, some in groups(everyone):
+        start = begun(some)
+        arrays, from_earlier_run = kept.of("to the halt").piece(
+            some,
+            _shapes(start.tensors()),
+            partial(_arrays_after, run, some, range(halt), start),
+        )
+        if from_earlier_run:
+            on_step(halt * len(some))
+        states.append(start.with_tensors([torch.from_numpy(array) for array in arrays]))
+    state = _State.joined(states)
+    going_on = state.going_on(drawn, PROMISING, unsolved=not settings.stops_unsolved)
+    values = _by_label([state.found(kind)])
+    rest = range(halt, settings.steps)
+    for part, some in groups(going_on):
+        found = to_the_end("from the halt", rest, some, state.taken(part))
+        for position, value in zip(part, _by_label([found]), strict=True):
+            values[position] = value
+    return Searched(values, frozenset(everyone.tolist()) - frozenset(going_on.tolist()))
 
 
-def _forms(kind: TriggerKind, labels: Sequence[int], pool: Tensor) -> list[tuple[int, ...]]:
-    """The shapes of the arrays that describe so many triggers."""
-    start = kind.start(labels, pool.shape[1:], torch.Generator())
-    return [tuple(part.shape) for part in kind.values(start)]
+def halt_of(settings: InversionSettings) -> int:
+    """After how many steps only some labels go on, where they compete."""
+    return max(1, round(_HALT * settings.steps))
 
 
-def _search_group(
+def label_steps(settings: InversionSettings, labels: int, drawn: int | None) -> int:
+    """How many steps of one label a search takes in all; a few more where labels are unsolved."""
+    if drawn is None or labels <= drawn + PROMISING:
+        return settings.steps * labels
+    halt = halt_of(settings)
+    return halt * labels + (settings.steps - halt) * (drawn + PROMISING)
+
+
+def _arrays_after(
+    run: Callable[[Sequence[int], range, "_State"], "_State"],
+    labels: Sequence[int],
+    steps: range,
+    state: "_State",
+) -> Arrays:
+    return tuple(part.cpu().numpy() for part in run(labels, steps, state).tensors())
+
+
+def _by_label(parts: Sequence[Arrays]) -> list[tuple[FloatArray, ...]]:
+    return [values for part in parts for values in zip(*part, strict=True)]
+
+
+def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    return [tuple(tensor.shape) for tensor in tensors]
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """How far the search for L labels is. The first axis of every tensor is the label.
+
+    Attributes:
+        parameters: the free parameters.
+        slopes: Adam's running means of their gradients.
+        squares: and of the gradients' squares.
+        cost: (L,) λ.
+        success: (L,) running success rates.
+        loss: (L,) running cross-entropies.
+        best_size: (L,) size of the smallest trigger so far that works.
+        best: that trigger, or where the search began.
+    """
+
+    parameters: tuple[Tensor, ...]
+    slopes: tuple[Tensor, ...]
+    squares: tuple[Tensor, ...]
+    cost: Tensor
+    success: Tensor
+    loss: Tensor
+    best_size: Tensor
+    best: Values
+
+    @classmethod
+    def start(
+        cls,
+        kind: TriggerKind,
+        labels: Sequence[int],
+        shape: torch.Size,
+        settings: InversionSettings,
+        seed: int,
+    ) -> "_State":
+        # Random numbers come from the processor, so that every device starts alike.
+        parameters = tuple(kind.start(labels, shape, torch.Generator().manual_seed(seed)))
+        still = tuple(torch.zeros_like(part) for part in parameters)
+        nothing = torch.zeros(len(labels))
+        return cls(
+            parameters,
+            still,
+            still,
+            torch.full_like(nothing, settings.initial_cost),
+            nothing,
+            nothing,
+            torch.full_like(nothing, _NOTHING),
+            kind.values(parameters),
+        )
+
+    def values(self, kind: TriggerKind) -> Values:
+        """The triggers as they are now."""
+        return kind.values(self.parameters)
+
+    def found(self, kind: TriggerKind) -> Arrays:
+        """The best triggers, and for labels where nothing worked those of now."""
+        solved = self.best_size < _NOTHING
+        return tuple(part.cpu().numpy() for part in _where(solved, self.best, self.values(kind)))
+
+    def tensors(self) -> list[Tensor]:
+        """All of it, in a fixed order."""
+        sums = self.cost, self.success, self.loss, self.best_size
+        return [*self.parameters, *self.slopes, *self.squares, *sums, *self.best]
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> "_State":
+        """As many of each kind of tensor as here, from what `tensors` gives."""
+        left, count = list(tensors), len(self.parameters)
+        parameters, slopes, squares = (left[row * count : (row + 1) * count] for row in range(3))
+        cost, success, loss, best_size, *best = left[3 * count :]
+        return _State(
+            tuple(parameters),
+            tuple(slopes),
+            tuple(squares),
+            cost,
+            success,
+            loss,
+            best_size,
+            tuple(best),
+        )
+
+    @classmethod
+    def joined(cls, states: "Sequence[_State]") -> "_State":
+        """The labels of all states, in order."""
+        parts = zip(*(state.tensors() for state in states), strict=True)
+        return states[0].with_tensors([torch.cat(part) for part in parts])
+
+    def taken(self, positions: IntArray) -> "_State":
+        """The labels at positions."""
+        return self.with_tensors([tensor[torch.from_numpy(positions)] for tensor in self.tensors()])
+
+    def going_on(self, drawn: Sequence[int], promising: int, *, unsolved: bool) -> IntArray:
+        """Positions of labels that do: ascending.
+
+        Args:
+            drawn: positions that do in any case.
+            promising: how many others, those with the smallest triggers that work or else the
+                smallest loss.
+            unsolved: whether those do for which nothing works.
+        """
+        size, loss = self.best_size.numpy(), self.loss.numpy()
+        # The last key counts most.
+        order = [int(row) for row in np.lexsort((loss, size)) if row not in set(drawn)]
+        left = np.flatnonzero(size >= _NOTHING).tolist() if unsolved else []
+        return np.array(sorted({*drawn, *order[:promising], *left}))
+
+
+def _run(
     kind: TriggerKind,
     network: nn.Module,
     pool: Tensor,
     preprocessing: Preprocessing,
-    labels: Sequence[int],
     settings: InversionSettings,
     seed: int,
     on_step: Callable[[int], None],
-) -> tuple[FloatArray, ...]:
-    # Random numbers come from the processor, so that every device starts alike.
-    generator, device = torch.Generator().manual_seed(seed), pool.device
+    labels: Sequence[int],
+    steps: range,
+    state: _State,
+) -> _State:
+    """Takes steps from where a search is."""
+    device, count = pool.device, len(labels)
+    state = state.with_tensors([tensor.to(device) for tensor in state.tensors()])
     mean, std = (
         torch.tensor(values, device=device).view(-1, 1, 1)
         for values in (preprocessing.mean, preprocessing.std)
     )
-    count = len(labels)
-    parameters = [
-        start.to(device).requires_grad_() for start in kind.start(labels, pool.shape[1:], generator)
-    ]
+    parameters = [part.clone().requires_grad_() for part in state.parameters]
     optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(0.5, 0.9))
-    wanted = torch.tensor(labels, device=device)
-    cost = torch.full((count,), settings.initial_cost, device=device)
-    success = torch.zeros(count, device=device)
-    best = _Best.start(kind.values(parameters))
+    for part, slopes, squares in zip(parameters, state.slopes, state.squares, strict=True):
+        optimiser.state[part] = {
+            "step": torch.tensor(float(steps.start)),
+            "exp_avg": slopes.clone(),
+            "exp_avg_sq": squares.clone(),
+        }
+    goal = torch.tensor(labels, device=device)[:, None].expand(-1, settings.images_per_step)
+    cost, success, running_loss = state.cost, state.success, state.loss
+    best_size, best = state.best_size, state.best
 
-    for _ in range(settings.steps):
-        chosen = torch.randint(len(pool), (settings.images_per_step,), generator=generator).to(
-            device
-        )
+    def averaged(past: Tensor, now: Tensor) -> Tensor:
+        return settings.memory * past + (1 - settings.memory) * now
+
+    for step in steps:
+        # Whatever was searched before, a step has the same images for every label.
+        drawn = np.random.default_rng([seed, step])
+        chosen = torch.from_numpy(drawn.integers(len(pool), size=settings.images_per_step))
         values = kind.values(parameters)
-        network_input = ((kind.stamped(values, pool[chosen]) - mean) / std).flatten(0, 1)
+        shown = ((kind.stamped(values, pool[chosen.to(device)]) - mean) / std).flatten(0, 1)
         with fast_autocast(device):
-            logits = network(network_input.contiguous(memory_format=torch.channels_last))
+            logits = network(shown.contiguous(memory_format=torch.channels_last))
         per_image = logits.float().view(count, settings.images_per_step, -1)
-        goal = wanted[:, None].expand(-1, settings.images_per_step)
-        loss = nn.functional.cross_entropy(
-            per_image.flatten(0, 1), goal.flatten(), reduction="none"
-        ).view(count, -1)
+        loss = (
+            nn.functional.cross_entropy(per_image.flatten(0, 1), goal.flatten(), reduction="none")
+            .view(count, -1)
+            .mean(1)
+        )
         size = kind.sizes(values)
-        total = (loss.mean(1) + cost * size).sum()
+        total = (loss + cost * size).sum()
         if not torch.isfinite(total):
             raise InconclusiveError("trigger inversion met values that are not finite")
         with torch.no_grad():
             hit = (per_image.argmax(2) == goal).float().mean(1)
-            success = settings.memory * success + (1 - settings.memory) * hit
+            success, running_loss = averaged(success, hit), averaged(running_loss, loss)
             works = success >= settings.wanted_success
-            best = best.improved(works, size, values)
+            better = works & (size < best_size)
+            best_size = torch.where(better, size, best_size)
+            best = _where(better, values, best)
             cost = cost * torch.where(works, settings.cost_factor, 1 / settings.cost_factor)
         optimiser.zero_grad()
         torch.autograd.backward(total)
         optimiser.step()
         on_step(count)
-    with torch.no_grad():
-        return tuple(part.cpu().numpy() for part in best.or_else(kind.values(parameters)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Best:
-    """The smallest working trigger of each label so far."""
-
-    size: Tensor
-    values: Values
-
-    @classmethod
-    def start(cls, values: Values) -> "_Best":
-        nothing = torch.full((len(values[0]),), torch.inf, device=values[0].device)
-        return cls(nothing, tuple(part.detach() for part in values))
-
-    def improved(self, works: Tensor, size: Tensor, values: Values) -> "_Best":
-        better = works & (size < self.size)
-        return _Best(torch.where(better, size, self.size), _where(better, values, self.values))
-
-    def or_else(self, values: Values) -> Values:
-        """The best, or what is given for labels where nothing worked."""
-        return _where(torch.isinf(self.size), values, self.values)
+    moments = [optimiser.state[part] for part in parameters]
+    return _State(
+        tuple(part.detach() for part in parameters),
+        tuple(moment["exp_avg"] for moment in moments),
+        tuple(moment["exp_avg_sq"] for moment in moments),
+        cost,
+        success,
+        running_loss,
+        best_size,
+        best,
+    )
 
 
 def _where(chosen: Tensor, values: Values, others: Values) -> Values:

@@ -14,10 +14,11 @@ is such a bound and grows with the steps of the search.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
-from hardener.arrays import FloatArray
+from hardener.arrays import BoolArray, FloatArray
 from hardener.results import MovingEvidence, TriggerKind, Verdict
 from hardener.scanning.calibration import Calibration, Curve, shipped
 
@@ -29,6 +30,8 @@ LEAST_IMAGES = 100
 SMALLEST_MEDIAN_FRACTION = 0.025
 """Of the image's pixels. Where patches smaller than this reach most labels, none stands apart.
 The median was 4.3 % and more on clean networks of GTSRB (on two of them, eleven labels)."""
+
+_Values = TypeVar("_Values", FloatArray, BoolArray)
 
 _SMALLEST_DEVIATION_FRACTION = 0.02
 _NORMAL_CONSISTENCY = 1.4826
@@ -55,12 +58,15 @@ class Evidence:
         success: (L,) success rates on images that were not fitted on.
         reference: positions of the labels from which alone medians and deviations are taken; all
             if None. Labels that were chosen because they are easy to reach would bias them.
+        stopped: positions of the labels whose search was stopped early, because others came
+            further: that nothing was found for them says nothing.
     """
 
     kind: TriggerKind
     sizes: FloatArray
     success: FloatArray
     reference: tuple[int, ...] | None = None
+    stopped: tuple[int, ...] = ()
 
     def scores(self, curve: Curve) -> FloatArray:
         """(L,) suspicion of each label in [0, 1]."""
@@ -119,8 +125,8 @@ def anomaly_indices(sizes: FloatArray, reference: Sequence[int] | None = None) -
     return (median - sizes) / max(deviation, floor)
 
 
-def _of(sizes: FloatArray, reference: Sequence[int] | None) -> FloatArray:
-    return sizes if reference is None else sizes[list(reference)]
+def _of(values: _Values, reference: Sequence[int] | None) -> _Values:
+    return values if reference is None else values[list(reference)]
 
 
 def weights(
@@ -316,7 +322,9 @@ def _doubts_on_search(
     would_be = replace(evidence, success=np.maximum(success, np.float32(LEAST_SUCCESS))).scores(
         calibration.kinds[evidence.kind]
     )
-    for position in map(int, np.flatnonzero(failed & (would_be >= calibration.clean_below))):
+    finished = ~np.isin(np.arange(len(labels)), evidence.stopped)
+    small = failed & finished & (would_be >= calibration.clean_below)
+    for position in map(int, np.flatnonzero(small)):
         doubts.append(
             _Doubt(
                 f"label {labels[position]} has a small {named} that works on only "
@@ -325,10 +333,11 @@ def _doubts_on_search(
             )
         )
     # Most labels of a clean model are reached by no warp at all.
-    if evidence.kind != "warp" and 2 * int(failed.sum()) > len(labels):
+    usual = _of(failed, evidence.reference)
+    if evidence.kind != "warp" and 2 * int(usual.sum()) > len(usual):
         doubts.append(
             _Doubt(
-                f"for {failed.sum()} of {len(labels)} labels the search came to no {named} that "
+                f"for {usual.sum()} of {len(usual)} labels the search came to no {named} that "
                 "works: too few steps, or images that do not suit the model",
                 False,
             )

@@ -10,7 +10,12 @@ import torch
 from support.graphs import ALL, PLAIN, PLAIN_SHAPES, classifier, images, shapes_of
 
 from hardener.errors import InconclusiveError, ModelError
-from hardener.model.gradients import differentiable, fast_autocast, torch_device
+from hardener.model.gradients import (
+    differentiable,
+    fast_autocast,
+    gains_from_bfloat16,
+    torch_device,
+)
 from hardener.model.rewriting import PruningPlan, rewritten
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
@@ -155,11 +160,27 @@ def test_cuda_gives_the_cpus_gradient() -> None:
         torch.testing.assert_close(found["cuda"], found["cpu"], atol=1e-3, rtol=1e-3)
 
 
-def test_16_bits_are_used_where_the_processor_has_them() -> None:
-    has = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+def test_16_bits_are_used_where_the_processor_gains_from_them() -> None:
+    gains = gains_from_bfloat16(torch.cpu.get_capabilities())
     with fast_autocast(torch.device("cpu")):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert product.dtype == (torch.bfloat16 if has else torch.float32)
+    assert product.dtype == (torch.bfloat16 if gains else torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "gains"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_not_every_processor_that_has_bfloat16_gains_from_it(
+    capabilities: dict[str, object], gains: bool
+) -> None:
+    assert gains_from_bfloat16(capabilities) is gains
 
 
 def test_torch_stays_on_the_cpu_beside_the_cpu_provider() -> None:

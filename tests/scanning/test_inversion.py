@@ -41,7 +41,7 @@ def _invert(seed: int = 0, device: str = "cpu") -> list[Trigger]:
         InversionSettings(steps=150),
         seed,
         device=torch.device(device),
-    )
+    ).triggers
 
 
 def test_the_smallest_mask_is_the_planted_pixel() -> None:
@@ -81,7 +81,7 @@ def test_the_faintest_change_is_the_planted_one() -> None:
         [0, 1, 2],
         ADDITIVE,
         0,
-    )
+    ).triggers
     sizes = [trigger.l2 for trigger in found]
     assert [trigger.label for trigger in found] == [0, 1, 2]
     assert sizes[2] < 0.6 * min(sizes[:2])
@@ -108,7 +108,7 @@ def test_the_slightest_warp_is_the_planted_one() -> None:
     labels = [0, 1, 2]
     found = invert_warps(
         ShiftBackdoor(), images, Preprocessing((16, 16), (0.0,) * 3, (1.0,) * 3), labels, WARPS, 0
-    )
+    ).triggers
     assert [warp.label for warp in found] == labels
     said = ShiftBackdoor()(torch.from_numpy(found[2].stamp(images))).argmax(1)
     assert float((said == 2).float().mean()) > 0.7

@@ -13,6 +13,7 @@ from hardener.scanning.inversion import ADDITIVE, PATCHES, WARPS
 from hardener.scanning.inverting import Chosen, Searches, choose, find_triggers, stage_costs
 from hardener.scanning.planning import MOST_LABELS_IN_FULL, Plan, Round
 from hardener.scanning.screening import LEAST_SHARE, Squares
+from hardener.scanning.searching import PROMISING
 
 CPU = torch.device("cpu")
 SEARCHES = Searches(
@@ -67,10 +68,24 @@ def test_labels_that_squares_reach_take_turns_with_the_others() -> None:
 def test_few_labels_are_all_searched() -> None:
     labels = range(MOST_LABELS_IN_FULL)
     found = find_triggers(Planted(64), IMAGES, PLAIN, labels, SEARCHES, CPU, silent)
-    assert found.chosen == Chosen(tuple(labels), None, {})
+    chosen = found.chosen
+    assert chosen.labels == tuple(labels)
+    assert not chosen.screened_only
+    assert [trigger.label for trigger in found.warps.triggers] == list(labels)
+    drawn = _drawn(chosen)
+    assert len(drawn) == 8
+    for kind in (found.additive, found.warps):
+        assert len(kind.stopped) == MOST_LABELS_IN_FULL - 8 - PROMISING
+        assert not kind.stopped & drawn
+    assert "all 64 labels were searched, to the end 8 drawn at random" in chosen.reasons[0]
+
+
+def test_a_few_labels_are_all_searched_to_the_end() -> None:
+    found = find_triggers(Planted(), IMAGES, PLAIN, range(14), SEARCHES, CPU, silent)
+    assert found.chosen == Chosen(tuple(range(14)), None, {})
     assert not found.chosen.reasons
-    assert not found.chosen.screened_only
-    assert [trigger.label for trigger in found.warps] == list(labels)
+    for kind in (found.patches, found.additive, found.warps):
+        assert not kind.stopped
 
 
 def test_of_many_labels_the_planted_one_is_searched() -> None:
@@ -84,8 +99,9 @@ def test_of_many_labels_the_planted_one_is_searched() -> None:
     assert chosen.ranks[TARGET] <= 2
     assert TARGET in chosen.labels
     assert len(chosen.labels) == 64
-    for triggers in (found.patches, found.additive, found.warps):
-        assert tuple(trigger.label for trigger in triggers) == chosen.labels
+    for kind in (found.patches, found.additive, found.warps):
+        assert tuple(trigger.label for trigger in kind.triggers) == chosen.labels
+        assert not kind.stopped
     assert all(done == total for done, total in told.values())
     assert set(told) <= set(stage_costs(LABELS, PLAIN, SEARCHES, 100, 50))
 
@@ -93,6 +109,6 @@ def test_of_many_labels_the_planted_one_is_searched() -> None:
 def test_costs_count_what_is_done() -> None:
     few, many = (stage_costs(count, PLAIN, SEARCHES, 100, 50) for count in (40, 80))
     assert few["screening labels"] == 0 < many["screening labels"]
-    assert few["inverting warps"] == 2.5 * 40 * 3 * 8
+    assert few["inverting warps"] == 2.5 * (40 * 1 + 14 * 2) * 8
     assert many["inverting warps"] == 2.5 * 64 * 3 * 8
     assert few["trying triggers"] == 3 * 40 * 50

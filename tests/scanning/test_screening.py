@@ -40,11 +40,11 @@ def test_a_square_wakes_what_no_gradient_reaches() -> None:
 
 def test_a_label_that_a_square_reaches_gets_the_smallest_patch_that_works() -> None:
     images, squares = clean_images(), _squares()
+    network = SleepingBackdoor()
     without, found = (
-        invert_patches(SleepingBackdoor(), images, PLAIN, LABELS, PATCHES, 0, squares=given)
+        invert_patches(network, images, PLAIN, LABELS, PATCHES, 0, squares=given).triggers
         for given in ((), squares[:1])
     )
-    network = SleepingBackdoor()
 
     def success(trigger: Trigger) -> float:
         said = network(torch.from_numpy(trigger.stamp(images))).argmax(1)
@@ -61,8 +61,9 @@ def test_a_square_that_does_not_work_changes_nothing() -> None:
     mask = np.zeros((1, 16, 16), np.float32)
     mask[0, 2:4, 2:4] = 1
     useless = Trigger(mask, mask.repeat(3, 0), 2)
+    network, images = SleepingBackdoor(), clean_images()
     without, found = (
-        invert_patches(SleepingBackdoor(), clean_images(), PLAIN, [0, 2], PATCHES, 0, squares=given)
+        invert_patches(network, images, PLAIN, [0, 2], PATCHES, 0, squares=given).triggers
         for given in ((), (useless,))
     )
     np.testing.assert_array_equal(found[1].mask, without[1].mask)
@@ -97,7 +98,7 @@ def test_a_first_patch_that_does_not_work_loses_to_a_larger_one_that_does() -> N
         InversionSettings(steps=20, initial_cost=10.0),
         0,
         squares=[large],
-    )
+    ).triggers
     said = SleepingBackdoor()(torch.from_numpy(found.stamp(clean_images()))).argmax(1)
     assert (said == 2).all()
 
@@ -115,7 +116,7 @@ def test_images_that_go_to_the_label_anyway_prove_nothing() -> None:
     mask[0, 0, 0] = 1
     given = Trigger(mask, np.repeat(mask, 3, 0), 1)
     without, found = (
-        invert_patches(Mostly(), images, PLAIN, [1], PATCHES, 0, squares=squares)
+        invert_patches(Mostly(), images, PLAIN, [1], PATCHES, 0, squares=squares).triggers
         for squares in ((), (given,))
     )
     assert found[0].mask_l1 > 1
