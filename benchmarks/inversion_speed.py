@@ -95,9 +95,10 @@ def main() -> None:
             for values in (classifier.preprocessing.mean, classifier.preprocessing.std)
         )
         timed = [_search(network, images, (mean, std), label, plain) for label in (TARGET, *drawn)]
-        last, _ = _scanned(work / "last", model, data)
+        last, again = _scanned(work / "last", model, data)
     seconds = {"first": first, "last": last}
-    document = _document(timed, seconds, scanned, len(others) + 1) | {"load_before": load}
+    document = _document(timed, seconds, scanned, len(others) + 1)
+    document |= {"load_before": load, "identical": again == scanned}
     write_results("inversion_speed", document, _markdown(document))
 
 
@@ -209,7 +210,8 @@ def _markdown(found: dict[str, Any]) -> str:
         f"took {seconds['first']:.1f} s before it and {seconds['last']:.1f} s after it (target: "
         f"at most {MOST_SECONDS}), says {found['verdict']} and names "
         f"{', '.join(map(str, found['targets']))}. That is {found['ratio']:.0f} times as fast "
-        f"(target: at least {LEAST_RATIO}).",
+        f"(target: at least {LEAST_RATIO}). Both scans found "
+        f"{'exactly the same' if found['identical'] else 'NOT the same'}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -83,6 +83,8 @@ class Row:
         test: accuracy and attack success on the test images, from its card.
         sizes: of each kind of trigger, by label.
         success: likewise, on unseen images.
+        reference: labels that medians are taken from; None where they are all.
+        stopped: of each kind the labels whose search was stopped early.
         scattered: of the most moving square.
         p_value: of the margins, and whose they are.
         row_indices: of the last layer.
@@ -97,6 +99,8 @@ class Row:
     test: dict[str, float | None]
     sizes: dict[str, list[float]]
     success: dict[str, list[float]]
+    reference: list[int] | None
+    stopped: dict[str, list[int]]
     moving: dict[str, Any]
     p_value: float | None
     margin_suspect: int
@@ -183,6 +187,16 @@ def _row_of(member: Member, model: Path, result: ScanResult, seconds: float) -> 
             "additive": _rounded(row.additive.trigger_success_rate for row in labels),
             "warp": _rounded(row.warp.trigger_success_rate for row in labels),
         },
+        reference=(
+            None
+            if len(result.reference) == len(labels)
+            else [row.label for row in result.reference]
+        ),
+        stopped={
+            "patch": [row.label for row in labels if row.stopped_early],
+            "additive": [row.label for row in labels if row.additive.stopped_early],
+            "warp": [row.label for row in labels if row.warp.stopped_early],
+        },
         moving=result.moving.model_dump(mode="json"),
         p_value=None if margins is None else margins.p_value,
         margin_suspect=-1 if margins is None else margins.suspect,
@@ -250,8 +264,9 @@ def _fit_kind(rows: Sequence[Row], kind: TriggerKind) -> Curve:
     factors = np.zeros((len(chosen), most), np.float32)
     for place, row in enumerate(chosen):
         evidence = _evidence(row, kind)
-        quantities[place, : len(evidence.sizes)] = relative_sizes(evidence.sizes)
-        factors[place, : len(evidence.sizes)] = weights(evidence.sizes, evidence.success)
+        count, reference = len(evidence.sizes), evidence.reference
+        quantities[place, :count] = relative_sizes(evidence.sizes, reference)
+        factors[place, :count] = weights(evidence.sizes, evidence.success, reference)
     return fit_curve(quantities, factors, _backdoored(chosen))
 
 
@@ -285,7 +300,8 @@ def _left_alone(row: Row) -> float:
 
 def _evidence(row: Row, kind: TriggerKind) -> Evidence:
     sizes, success = (np.array(of[kind], np.float32) for of in (row.sizes, row.success))
-    return Evidence(kind, sizes, success)
+    reference = None if row.reference is None else tuple(row.reference)
+    return Evidence(kind, sizes, success, reference, tuple(row.stopped[kind]))
 
 
 def _beside(row: Row, calibration: Calibration) -> FloatArray:
@@ -319,7 +335,8 @@ def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
         for row, found in zip(rows, left_out, strict=True)
         if row.attack in ALL_TO_ONE
     ]
-    textbook = [max(anomaly_indices(_evidence(row, "patch").sizes)) for row in rows]
+    patches = [_evidence(row, "patch") for row in rows]
+    textbook = [max(anomaly_indices(found.sizes, found.reference)) for found in patches]
     truth = [not row.is_clean for row in rows]
     without = [float(_beside(row, fit([o for o in rows if o is not row])).max()) for row in rows]
     auroc = _auroc([found.score for found in left_out], truth)
