@@ -24,7 +24,7 @@ The house, each room importing only from those above it:
     pruning/                  criteria, threshold sweep, choice
     repairing/                new weights in the same graph: distil, invert again, choose
     benching/                 models side by side, latency
-    demo, console             the bundled example; what people see
+    demonstration, console    the bundled example; what people see
     options, cli, entry       the commands and their options; where the script begins
 
 `models/` (reference victims) and `benchmarks/` use this package; nothing here imports them.
@@ -45,7 +45,7 @@ from hardener.errors import (
 if TYPE_CHECKING:
     from hardener.benching.bench import bench
     from hardener.data.triggers import Trigger, load_trigger, save_trigger
-    from hardener.demo import demo
+    from hardener.demonstration import demo
     from hardener.model.exporting import export
     from hardener.model.inspecting import inspect
     from hardener.pruning.named import prune_channels
@@ -78,7 +78,7 @@ __all__ = [
 _HOMES = {
     "Trigger": "hardener.data.triggers",
     "bench": "hardener.benching.bench",
-    "demo": "hardener.demo",
+    "demo": "hardener.demonstration",
     "export": "hardener.model.exporting",
     "inspect": "hardener.model.inspecting",
     "load_scan": "hardener.scanning.saved",

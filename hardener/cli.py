@@ -490,7 +490,7 @@ def demo(
 ) -> int:
     """Harden a bundled backdoored model from end to end, on rendered traffic signs."""
     from hardener.console import note, progress_bars
-    from hardener.demo import demo as run
+    from hardener.demonstration import demo as run
 
     del verbose
 

@@ -1,6 +1,7 @@
 """The Python calls: what they share with the commands, and how files are named to them."""
 
 import enum
+import importlib.util
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,12 @@ def test_a_command_and_its_call_have_the_same_defaults(name: str) -> None:
         plain = default.value if isinstance(default, enum.Enum) else default
         if call[parameter].default is not inspect.Parameter.empty:
             assert plain == call[parameter].default, parameter
+
+
+def test_no_module_takes_the_place_of_a_call() -> None:
+    calls = [name for name in hardener.__all__ if callable(getattr(hardener, name))]
+    assert "demo" in calls
+    assert not [name for name in calls if importlib.util.find_spec(f"hardener.{name}")]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ ORDER = [
     ["scanning", "writing"],
     ["pruning", "repairing"],
     ["benching"],
-    ["demo"],
+    ["demonstration"],
     ["console", "options"],
     ["cli"],
     ["entry"],

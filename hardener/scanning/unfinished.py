@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ Arrays = tuple[FloatArray, ...]
 Forms = Sequence[tuple[int, ...]]
 
 _LARGEST_PIECE_BYTES = 1 << 30
+_OLD_SECONDS = 30 * 24 * 3600
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -108,12 +110,21 @@ def unfinished(depends_on: Mapping[str, object]) -> Iterator[Unfinished]:
     folder: Path | None = None
     with suppress(RuntimeError):  # there is no home
         folder = cache_folder() / key
+        _forget_old(folder)
     kept = Unfinished(folder, key)
     try:
         yield kept
     except HardenError:
         kept.remove()
         raise
+
+
+def _forget_old(own: Path) -> None:
+    """Removes the pieces of other scans that nobody went on with for a month."""
+    with suppress(OSError):
+        for other in own.parent.iterdir():
+            if other != own and time.time() - other.lstat().st_mtime > _OLD_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _npz(arrays: Arrays) -> bytes:

@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,19 @@ def test_pieces_go_when_the_scan_is_done_or_fails_and_stay_when_it_is_cut_short(
 def test_a_relative_cache_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     assert cache_folder() == Path("~/.cache/hardener/scans").expanduser()
+
+
+def test_what_nobody_went_on_with_for_a_month_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for key in ("old", "recent"):
+        with unfinished({"scan": key}) as kept:
+            kept.piece([1], FORMS, _Maker())
+    old, recent = sorted(cache_folder().iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    month = old.stat().st_mtime - 31 * 24 * 3600
+    os.utime(old, (month, month))
+    with unfinished({"scan": "another"}) as kept:
+        kept.piece([1], FORMS, _Maker())
+    assert not old.exists()
+    assert recent.exists()
