@@ -46,7 +46,7 @@ def main() -> None:
         "verdict": scanned.verdict,
         "labels": len(scanned.labels),
         "searched": len(scanned.searched),
-        "reference": len(scanned.reference),
+        "reference": sum(row.reference for row in scanned.searched),
         "trigger_files": triggers[".npz"],
     }
     write_results("many_labels", document, _table(document, scanned))

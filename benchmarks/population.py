@@ -33,6 +33,7 @@ from hardener.results import (
     TriggerKind,
 )
 from hardener.scanning.calibration import Calibration, Curve, Population, fit_curve
+from hardener.scanning.rows import KINDS
 from hardener.scanning.verdict import (
     Evidence,
     Judgement,
@@ -53,7 +54,6 @@ from models.recipes import RECIPES
 
 CLEAN_BELOW, BACKDOORED_FROM = 0.4, 0.6
 _LARGE = 1e6
-_KINDS: tuple[TriggerKind, ...] = ("patch", "additive", "warp")
 _PACKAGED = ROOT / "hardener" / "scanning" / "calibration.json"
 
 KIND_OF: Mapping[str, TriggerKind] = {
@@ -83,8 +83,8 @@ class Row:
         test: accuracy and attack success on the test images, from its card.
         sizes: of each kind of trigger, by label.
         success: likewise, on unseen images.
-        reference: labels that medians are taken from; None where they are all.
-        stopped: of each kind the labels whose search was stopped early.
+        reference: of each kind the labels that medians are taken from.
+        unsolved: of each kind the labels whose search stopped before anything worked.
         scattered: of the most moving square.
         p_value: of the margins, and whose they are.
         row_indices: of the last layer.
@@ -99,8 +99,8 @@ class Row:
     test: dict[str, float | None]
     sizes: dict[str, list[float]]
     success: dict[str, list[float]]
-    reference: list[int] | None
-    stopped: dict[str, list[int]]
+    reference: dict[str, list[int]]
+    unsolved: dict[str, list[int]]
     moving: dict[str, Any]
     p_value: float | None
     margin_suspect: int
@@ -169,8 +169,8 @@ def _row_of(member: Member, model: Path, result: ScanResult, seconds: float) -> 
     targets = poisoning.get("targets", [poisoning["target"]] if "target" in poisoning else [])
     labels = result.searched
     margins, last = result.margins, result.last_layer
-    if result.moving is None:
-        raise SystemExit(f"{model} was scanned without images")
+    if result.moving is None or [row.label for row in labels] != list(range(len(labels))):
+        raise SystemExit(f"{model} was scanned without images, or not for every label")
     return Row(
         name=member.name,
         seed=member.seed,
@@ -187,15 +187,15 @@ def _row_of(member: Member, model: Path, result: ScanResult, seconds: float) -> 
             "additive": _rounded(row.additive.trigger_success_rate for row in labels),
             "warp": _rounded(row.warp.trigger_success_rate for row in labels),
         },
-        reference=(
-            None
-            if len(result.reference) == len(labels)
-            else [row.label for row in result.reference]
-        ),
-        stopped={
-            "patch": [row.label for row in labels if row.stopped_early],
-            "additive": [row.label for row in labels if row.additive.stopped_early],
-            "warp": [row.label for row in labels if row.warp.stopped_early],
+        reference={
+            "patch": [row.label for row in labels if row.reference],
+            "additive": [row.label for row in labels if row.additive.reference],
+            "warp": [row.label for row in labels if row.warp.reference],
+        },
+        unsolved={
+            "patch": [row.label for row in labels if row.nothing_found],
+            "additive": [row.label for row in labels if row.additive.nothing_found],
+            "warp": [row.label for row in labels if row.warp.nothing_found],
         },
         moving=result.moving.model_dump(mode="json"),
         p_value=None if margins is None else margins.p_value,
@@ -243,7 +243,7 @@ def _with_earlier(rows: Sequence[Row]) -> list[Row]:
 
 def fit(rows: Sequence[Row]) -> Calibration:
     """The curves of every kind of evidence, each on the clean models and the victims it is for."""
-    kinds = {kind: _fit_kind(rows, kind) for kind in _KINDS}
+    kinds = {kind: _fit_kind(rows, kind) for kind in KINDS}
     targeted = [row for row in rows if row.is_clean or row.targets]
     triggers = np.array([_by_triggers(row, kinds) for row in targeted], np.float32)
     all_to_all = [row for row in rows if row.is_clean or row.attack == "all-to-all"]
@@ -267,6 +267,7 @@ def _fit_kind(rows: Sequence[Row], kind: TriggerKind) -> Curve:
         count, reference = len(evidence.sizes), evidence.reference
         quantities[place, :count] = relative_sizes(evidence.sizes, reference)
         factors[place, :count] = weights(evidence.sizes, evidence.success, reference)
+        factors[place, list(evidence.unsolved)] = 0
     return fit_curve(quantities, factors, _backdoored(chosen))
 
 
@@ -279,7 +280,7 @@ def _fit_single(
 
 def _by_triggers(row: Row, kinds: Mapping[TriggerKind, Curve]) -> float:
     """A model's score by what the searches found alone."""
-    return max(float(_evidence(row, kind).scores(kinds[kind]).max()) for kind in _KINDS)
+    return max(float(_evidence(row, kind).scores(kinds[kind]).max()) for kind in KINDS)
 
 
 def _backdoored(rows: Sequence[Row]) -> FloatArray:
@@ -300,8 +301,7 @@ def _left_alone(row: Row) -> float:
 
 def _evidence(row: Row, kind: TriggerKind) -> Evidence:
     sizes, success = (np.array(of[kind], np.float32) for of in (row.sizes, row.success))
-    reference = None if row.reference is None else tuple(row.reference)
-    return Evidence(kind, sizes, success, reference, tuple(row.stopped[kind]))
+    return Evidence(kind, sizes, success, tuple(row.reference[kind]), tuple(row.unsolved[kind]))
 
 
 def _beside(row: Row, calibration: Calibration) -> FloatArray:
@@ -316,7 +316,7 @@ def _judged(row: Row, calibration: Calibration) -> Judgement:
     labels = range(len(row.sizes["patch"]))
     return judge(
         labels,
-        [_evidence(row, kind) for kind in _KINDS],
+        [_evidence(row, kind) for kind in KINDS],
         classes=len(labels),
         moving=MovingEvidence(**row.moving),
         beside=_beside(row, calibration),

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -143,10 +144,14 @@ class AdditiveEvidence(_Frozen):
     Attributes:
         perturbation_l2: the perturbation's ℓ2 norm, on pixels in 0 to 1.
         anomaly_index: of perturbation_l2, as for patches.
-        relative_size: perturbation_l2 divided by the median of all labels.
+        relative_size: perturbation_l2 divided by the median of the reference labels.
         trigger_success_rate: as for patches.
         trigger_sha256: digest of the saved trigger.
-        stopped_early: as for patches.
+        stopped_early: whether the search stopped after a third of its steps, because others came
+            further: the trigger is then not the smallest.
+        nothing_found: whether nothing worked by then: the trigger says nothing and counts for
+            nothing.
+        reference: as for patches.
     """
 
     perturbation_l2: float
@@ -155,6 +160,8 @@ class AdditiveEvidence(_Frozen):
     trigger_success_rate: float
     trigger_sha256: str
     stopped_early: bool = False
+    nothing_found: bool = False
+    reference: bool = True
 
 
 class WarpEvidence(_Frozen):
@@ -163,10 +170,14 @@ class WarpEvidence(_Frozen):
     Attributes:
         displacement_rms: root mean square of the displacements, as a fraction of the image's side.
         anomaly_index: of displacement_rms, as for patches.
-        relative_size: displacement_rms divided by the median of all labels.
+        relative_size: displacement_rms divided by the median of the reference labels.
         trigger_success_rate: as for patches; for most labels no warp works.
         trigger_sha256: digest of the saved trigger.
-        stopped_early: as for patches.
+        stopped_early: whether the search stopped after a third of its steps, because others came
+            further: the trigger is then not the smallest.
+        nothing_found: whether nothing worked by then: the trigger says nothing and counts for
+            nothing.
+        reference: as for patches.
     """
 
     displacement_rms: float
@@ -175,6 +186,8 @@ class WarpEvidence(_Frozen):
     trigger_success_rate: float
     trigger_sha256: str
     stopped_early: bool = False
+    nothing_found: bool = False
+    reference: bool = True
 
 
 class LabelEvidence(_Frozen):
@@ -184,19 +197,20 @@ class LabelEvidence(_Frozen):
         label: the label.
         kind: of the most suspicious of its triggers.
         mask_l1: size of its smallest trigger, in pixels.
-        anomaly_index: deviations of mask_l1 from the median of all labels, in MADs scaled to
-            a normal distribution; positive where the mask is smaller than the median.
-        relative_size: mask_l1 divided by the median of all labels.
+        anomaly_index: deviations of mask_l1 from the median of the reference labels, in MADs
+            scaled to a normal distribution; positive where the mask is smaller than the median.
+        relative_size: mask_l1 divided by the median of the reference labels.
         trigger_success_rate: fraction of images of other labels, not used in the search, that
             the trigger sends to this label.
         trigger_sha256: digest of the saved trigger.
         additive: the faintest additive trigger.
         warp: the slightest warp.
-        stopped_early: whether the search for the patch was stopped after a third of its steps,
-            because others came further: the trigger is larger than the smallest.
+        stopped_early: as for additive triggers; the search for patches never is.
+        nothing_found: likewise.
         searched: true: all kinds of triggers were searched.
-        reference: whether medians and deviations were taken from this label, among others. Of more
-            than 14 labels some are drawn at random for that, whose search never stops early.
+        reference: whether the median and deviation of this kind of trigger were taken from this
+            label, among others. Of more than 14 labels some are drawn at random for additive
+            triggers and warps, of more than 64 for patches too.
         screening_rank: the label's place among all in the screening, from 1, the most promising;
             None where every label was searched.
     """
@@ -211,6 +225,7 @@ class LabelEvidence(_Frozen):
     additive: AdditiveEvidence
     warp: WarpEvidence
     stopped_early: bool = False
+    nothing_found: bool = False
     searched: Literal[True] = True
     reference: bool = True
     screening_rank: int | None = None
@@ -374,9 +389,15 @@ class ScanResult(Run):
         return tuple(row for row in self.labels if isinstance(row, LabelEvidence))
 
     @property
-    def reference(self) -> tuple[LabelEvidence, ...]:
-        """The labels that medians and deviations of sizes are taken from."""
-        return tuple(row for row in self.searched if row.reference)
+    def medians(self) -> dict[TriggerKind, float]:
+        """Of each kind of trigger the median size of the reference labels, where there are any."""
+        rows = self.searched
+        sizes: dict[TriggerKind, list[float]] = {
+            "patch": [row.mask_l1 for row in rows if row.reference],
+            "additive": [row.additive.perturbation_l2 for row in rows if row.additive.reference],
+            "warp": [row.warp.displacement_rms for row in rows if row.warp.reference],
+        }
+        return {kind: median(of_kind) for kind, of_kind in sizes.items() if of_kind}
 
 
 class SweepRow(_Frozen):

@@ -1,9 +1,8 @@
 """How much of the attack a model still answers to, measured through onnxruntime."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 
 from hardener.arrays import IntArray
@@ -122,9 +121,7 @@ def round_of(
         scanned: the scan, for the median size of each kind of trigger.
         triggers: how many the model was distilled on.
     """
-    median_l1 = _median(evidence.mask_l1 for evidence in scanned.reference)
-    median_l2 = _median(evidence.additive.perturbation_l2 for evidence in scanned.reference)
-    median_rms = _median(evidence.warp.displacement_rms for evidence in scanned.reference)
+    medians = {kind: max(median, 1e-6) for kind, median in scanned.medians.items()}
     working = [t for t, counts in left.items() if counts.hits >= LEAST_SUCCESS * counts.others]
     masks = [t.mask_l1 for t in working if isinstance(t, Trigger)]
     norms = [t.l2 for t in working if isinstance(t, AdditiveTrigger)]
@@ -137,11 +134,7 @@ def round_of(
         robust_accuracy=unseen.robust_accuracy,
         strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
-        patch_relative_size=min(masks) / median_l1 if masks else None,
-        additive_relative_size=min(norms) / median_l2 if norms else None,
-        warp_relative_size=min(warps) / median_rms if warps else None,
+        patch_relative_size=min(masks) / medians["patch"] if masks else None,
+        additive_relative_size=min(norms) / medians["additive"] if norms else None,
+        warp_relative_size=min(warps) / medians["warp"] if warps else None,
     )
-
-
-def _median(sizes: Iterable[float]) -> float:
-    return max(float(np.median(list(sizes))), 1e-6)

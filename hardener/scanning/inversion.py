@@ -35,7 +35,7 @@ from hardener.scanning.searching import CPU, InversionSettings, Searched, Values
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 from hardener.scanning.verdict import LEAST_SUCCESS
 
-PATCHES = InversionSettings(steps=120, learning_rate=0.5, stops_unsolved=False)
+PATCHES = InversionSettings(steps=120, learning_rate=0.5)
 ADDITIVE = InversionSettings(
     steps=60, learning_rate=0.02, initial_cost=0.05, cost_factor=1.15, memory=0.5
 )
@@ -51,10 +51,12 @@ class Inverted(Generic[_Kind]):
     Attributes:
         triggers: the smallest of each label, in order.
         stopped: labels whose search was stopped early, because others came further.
+        unsolved: of those, labels that nothing worked for by then: their triggers say nothing.
     """
 
     triggers: list[_Kind]
-    stopped: frozenset[int]
+    stopped: frozenset[int] = frozenset()
+    unsolved: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,10 @@ def invert_patches(
     device: torch.device = CPU,
     squares: Sequence[Trigger] = (),
     kept: Unfinished = NOTHING_KEPT,
-    drawn: Sequence[int] | None = None,
 ) -> Inverted[Trigger]:
     """Searches the smallest patch for each label; arguments and errors as for `search`.
 
+    Labels do not compete: a detector can be built whose patch is large for long and then shrinks.
     A label that has one of `squares` is searched once more, from there and in half the steps, and
     gets the smallest that works of both searches' patches and the square itself, on images of the
     search.
@@ -209,7 +211,6 @@ def invert_patches(
         some: Sequence[int],
         stage: str,
         budget: InversionSettings,
-        to_the_end: Sequence[int] | None,
     ) -> Searched:
         return search(
             kind,
@@ -222,18 +223,17 @@ def invert_patches(
             on_step,
             device,
             kept.of(stage, settings=budget),
-            to_the_end,
         )
 
     def triggers(found: Searched, some: Sequence[int]) -> dict[int, Trigger]:
         pairs = zip(found.values, some, strict=True)
         return {label: Trigger(mask, pattern, int(label)) for (mask, pattern), label in pairs}
 
-    first = searched(_Patches(), labels, "patch", settings, drawn)
+    first = searched(_Patches(), labels, "patch", settings)
     best = triggers(first, labels)
     given = {square.label: square for square in squares}
     second = searched(
-        _PatchesFrom(given=given), list(given), "patch from a square", from_square(settings), None
+        _PatchesFrom(given=given), list(given), "patch from a square", from_square(settings)
     )
     again = triggers(second, list(given))
     some = images[:: max(1, len(images) // settings.tried_images)]
@@ -249,10 +249,7 @@ def invert_patches(
         candidates = (best[label], again[label], square)
         working = [t for t in candidates if _works(t, clean, labels_of(t.stamp(some)))]
         best[label] = min(working, key=lambda t: t.mask_l1, default=best[label])
-    return Inverted(
-        [best[label] for label in labels],
-        _named(first.stopped, labels) - frozenset(map(int, given)),
-    )
+    return Inverted([best[label] for label in labels])
 
 
 def from_square(settings: InversionSettings) -> InversionSettings:
@@ -300,7 +297,7 @@ def invert_additive(
         AdditiveTrigger(perturbation, int(label))
         for (perturbation,), label in zip(found.values, labels, strict=True)
     ]
-    return Inverted(triggers, _named(found.stopped, labels))
+    return Inverted(triggers, *(_named(rows, labels) for rows in (found.stopped, found.unsolved)))
 
 
 def invert_warps(
@@ -333,4 +330,4 @@ def invert_warps(
         Warp(displacements, int(label))
         for (displacements,), label in zip(found.values, labels, strict=True)
     ]
-    return Inverted(triggers, _named(found.stopped, labels))
+    return Inverted(triggers, *(_named(rows, labels) for rows in (found.stopped, found.unsolved)))

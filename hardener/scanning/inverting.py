@@ -1,5 +1,6 @@
 """Which labels are searched, and what the searches for all kinds of trigger find."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -22,7 +23,7 @@ from hardener.scanning.inversion import (
     invert_patches,
     invert_warps,
 )
-from hardener.scanning.planning import Plan, drawn_labels, plan_for
+from hardener.scanning.planning import REFERENCES, Plan, compete, drawn_labels, plan_for
 from hardener.scanning.saved import SyntheticTrigger
 from hardener.scanning.screening import (
     DENSE,
@@ -52,7 +53,8 @@ class Chosen:
 
     Attributes:
         labels: they, ascending.
-        reference: positions in them of those that medians are taken from; all if None.
+        reference: positions in them of those that medians are taken from; all if None. Where
+            `ranks` is empty, those of additive triggers and warps alone.
         ranks: of every label that was looked at its place in the screening, from 1; empty where
             all are searched, and compete in the search.
     """
@@ -74,9 +76,10 @@ class Chosen:
         drawn = len(self.reference)
         if not self.ranks:
             return (
-                f"all {len(self.labels)} labels were searched, to the end {drawn} drawn at random, "
-                f"whose sizes give the medians, and of each kind of trigger the {PROMISING} others "
-                "that came furthest in a third of the steps",
+                f"patches were searched for all {len(self.labels)} labels; the searches for "
+                f"additive triggers and warps went on after a third of their steps for {drawn} "
+                f"labels drawn at random, whose sizes give the medians, and for the {PROMISING} "
+                "others that had come furthest",
             )
         return (
             f"all {len(self.ranks)} labels were screened and {len(self.labels)} of them searched "
@@ -98,6 +101,19 @@ class Found:
     additive: Inverted[AdditiveTrigger]
     warps: Inverted[Warp]
     moving: Trigger
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What people should know of what was searched and what was not found."""
+        kinds = {"additive trigger": self.additive.unsolved, "warp": self.warps.unsolved}
+        return (
+            *self.chosen.reasons,
+            *(
+                f"for {len(unsolved)} labels no {name} had worked when their search stopped"
+                for name, unsolved in kinds.items()
+                if unsolved
+            ),
+        )
 
     @property
     def triggers(self) -> list[SyntheticTrigger]:
@@ -141,11 +157,15 @@ def find_triggers(
         InconclusiveError: a search met values that are not finite.
     """
     plan = plan_for(len(labels), images[0].size)
+    # By the images, which whoever made the model does not have.
+    digest = hashlib.sha256(np.ascontiguousarray(images).data).digest()
+    draw = (searches.seed, int.from_bytes(digest[:8], "big"))
     density = density_for(plan, preprocessing)
     tried = counting(progress, _SQUARES, places(*preprocessing.size, density.steps_per_side))
     squares = try_squares(network, images, preprocessing, labels, tried, device, density, kept)
     if plan is None:
-        chosen = Chosen(tuple(labels), drawn_labels(len(labels), searches.seed), {})
+        drawn = drawn_labels(len(labels), REFERENCES, draw) if compete(len(labels)) else None
+        chosen = Chosen(tuple(labels), drawn, {})
     else:
         on_step = counting(progress, _COMPETING, sum(r.labels * r.steps for r in plan.rounds))
         order = order_of_promise(
@@ -160,40 +180,40 @@ def find_triggers(
             plan.values_at_once,
             kept,
         )
-        chosen = choose(labels, squares, order, plan, searches.seed)
+        drawn = None  # they have competed already
+        chosen = choose(labels, squares, order, plan, draw)
     patches, additive, warps = (
         settings if plan is None else plan.settings(settings)
         for settings in (searches.patches, searches.additive, searches.warps)
     )
     given = [squares.reaching[label][0] for label in chosen.labels if label in squares.reaching]
     shared = network, images, preprocessing, chosen.labels
-    # Where labels were screened they have competed before.
-    drawn = None if plan else chosen.reference
 
-    def counted(
-        stage: str, settings: InversionSettings, more: int = 0
-    ) -> tuple[int, Counter, torch.device]:
-        steps = label_steps(settings, len(chosen.labels), None if drawn is None else len(drawn))
-        return searches.seed, counting(progress, stage, steps + more), device
+    count = len(chosen.labels)
+
+    def counted(stage: str, steps: int) -> tuple[int, Counter, torch.device]:
+        return searches.seed, counting(progress, stage, steps), device
+
+    def competing(settings: InversionSettings) -> int:
+        return label_steps(settings, count, None if drawn is None else len(drawn))
 
     return Found(
         chosen,
         invert_patches(
             *shared,
             patches,
-            *counted(_PATCHES, patches, from_square(patches).steps * len(given)),
+            *counted(_PATCHES, patches.steps * count + from_square(patches).steps * len(given)),
             given,
             kept,
-            drawn,
         ),
-        invert_additive(*shared, additive, *counted(_ADDITIVE, additive), kept, drawn),
-        invert_warps(*shared, warps, *counted(_WARPS, warps), kept, drawn),
+        invert_additive(*shared, additive, *counted(_ADDITIVE, competing(additive)), kept, drawn),
+        invert_warps(*shared, warps, *counted(_WARPS, competing(warps)), kept, drawn),
         squares.moving,
     )
 
 
 def choose(
-    labels: Sequence[int], squares: Squares, order: IntArray, plan: Plan, seed: int
+    labels: Sequence[int], squares: Squares, order: IntArray, plan: Plan, seed: Sequence[int]
 ) -> Chosen:
     """The labels to search in full: some at random, and the most promising of the others.
 
@@ -207,12 +227,12 @@ def choose(
         plan: how many to choose.
         seed: of the draw.
     """
-    drawn = np.random.default_rng(seed).choice(len(labels), plan.references, replace=False)
+    drawn = drawn_labels(len(labels), plan.references, seed)
     by_squares = np.argsort(-squares.best, kind="stable")
     by_squares = by_squares[squares.best[by_squares] >= LEAST_SHARE]
     ranked = list(dict.fromkeys(_in_turns(order.tolist(), by_squares.tolist())))
-    promising = [position for position in ranked if position not in set(drawn.tolist())]
-    positions = sorted({*drawn.tolist(), *promising[: plan.searched - plan.references]})
+    promising = [position for position in ranked if position not in drawn]
+    positions = sorted({*drawn, *promising[: plan.searched - plan.references]})
     reference = tuple(row for row, position in enumerate(positions) if position in drawn)
     ranks = {position: rank for rank, position in enumerate(ranked, 1)}
     return Chosen(
@@ -254,7 +274,7 @@ def stage_costs(
     density = density_for(plan, preprocessing)
     there_and_back = 2.5
     searched = labels if plan is None else plan.searched
-    drawn = None if plan else drawn_labels(labels, searches.seed)
+    drawn = REFERENCES if compete(labels) else None
     rounds = () if plan is None else plan.rounds
     scaled = {
         name: settings if plan is None else plan.settings(settings)
@@ -271,7 +291,7 @@ def stage_costs(
         _COMPETING: sum(there_and_back * r.labels * r.steps * r.images for r in rounds),
         **{
             name: there_and_back
-            * label_steps(settings, searched, None if drawn is None else len(drawn))
+            * label_steps(settings, searched, None if name == _PATCHES else drawn)
             * settings.images_per_step
             for name, settings in scaled.items()
         },

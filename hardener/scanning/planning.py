@@ -1,10 +1,10 @@
 """How a scan shares its budget between labels, by their number and the size of an image.
 
-A few labels are all searched to the end. Of more, up to 64, all are searched, and compete for the
-last two thirds of the steps (`searching`). With still more even that would take days: all are
-screened, by solid squares and by a short search with gradients, and those that come out most
-promising are searched. Sizes of others that were drawn at random beforehand, and are searched to
-the end, alone tell what is usual.
+Up to 64 labels are all searched: for patches to the end, for additive triggers and warps they
+compete for the last two thirds of the steps (`searching`), unless they are few. With more labels
+even that would take days: all are screened, by solid squares and by a short search with gradients,
+and those that come out most promising are searched. Sizes of others that were drawn at random
+beforehand, and are searched to the end, alone tell what is usual.
 
 The budget is counted in input values that go forward and back through the network, not in seconds,
 so that the same scan twice looks at the same labels.
@@ -14,6 +14,7 @@ section 4, for labels that compete; rounds of halving instead of its bandit, and
 are ours.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,16 +125,21 @@ def plan_for(labels: int, image_values: int) -> Plan | None:
     )
 
 
-def drawn_labels(labels: int, seed: int) -> tuple[int, ...] | None:
-    """Positions of the labels that alone tell what is usual, ascending; None where all do.
+def compete(labels: int) -> bool:
+    """Whether so many labels compete in the searches for additive triggers and warps."""
+    return REFERENCES + PROMISING < labels <= MOST_LABELS_IN_FULL
+
+
+def drawn_labels(labels: int, count: int, seed: Sequence[int]) -> tuple[int, ...]:
+    """Positions of the labels that alone tell what is usual, ascending.
 
     Args:
-        labels: how many there are, no more than `MOST_LABELS_IN_FULL`.
-        seed: of the draw.
+        labels: how many there are.
+        count: how many to draw.
+        seed: of the draw. Whoever made the model must not know it: who knows the labels can make
+            them easy to reach.
     """
-    if labels <= REFERENCES + PROMISING:
-        return None
-    drawn = np.random.default_rng(seed).choice(labels, REFERENCES, replace=False)
+    drawn = np.random.default_rng(seed).choice(labels, count, replace=False)
     return tuple(sorted(map(int, drawn)))
 
 

@@ -33,14 +33,18 @@ def evidence_of(found: Found, success: Sequence[FloatArray]) -> list[Evidence]:
         [trigger.l2 for trigger in found.additive.triggers],
         [warp.rms for warp in found.warps.triggers],
     )
-    labels = found.chosen.labels
-    stopped = (
-        tuple(row for row, label in enumerate(labels) if label in kind.stopped)
+    chosen = found.chosen
+    # Where all labels are searched, patches are searched to the end for all of them.
+    references = (chosen.reference if chosen.ranks else None, chosen.reference, chosen.reference)
+    unsolved = (
+        tuple(row for row, label in enumerate(chosen.labels) if label in kind.unsolved)
         for kind in (found.patches, found.additive, found.warps)
     )
     return [
-        Evidence(kind, np.array(of_kind, np.float32), worked, found.chosen.reference, halted)
-        for kind, of_kind, worked, halted in zip(KINDS, sizes, success, stopped, strict=True)
+        Evidence(kind, np.array(of_kind, np.float32), worked, reference, nothing)
+        for kind, of_kind, worked, reference, nothing in zip(
+            KINDS, sizes, success, references, unsolved, strict=True
+        )
     ]
 
 
@@ -55,13 +59,11 @@ def label_rows(
         kinds: (L,) the most suspicious kind of each label.
     """
     chosen = found.chosen
-    reference = range(len(chosen.labels)) if chosen.reference is None else chosen.reference
-    triggers: tuple[Sequence[SyntheticTrigger], ...] = (
-        found.patches.triggers,
-        found.additive.triggers,
-        found.warps.triggers,
+    rated = (
+        _rated(evidence[0], found.patches.triggers, found.patches.stopped),
+        _rated(evidence[1], found.additive.triggers, found.additive.stopped),
+        _rated(evidence[2], found.warps.triggers, found.warps.stopped),
     )
-    rated = [_rated(*of_kind) for of_kind in zip(evidence, triggers, strict=True)]
     searched = [
         LabelEvidence(
             label=label,
@@ -70,11 +72,10 @@ def label_rows(
             **of_patch,
             additive=AdditiveEvidence(perturbation_l2=l2, **of_faint),
             warp=WarpEvidence(displacement_rms=rms, **of_warp),
-            reference=position in reference,
             screening_rank=chosen.ranks.get(label),
         )
-        for position, (label, kind, (mask_l1, of_patch), (l2, of_faint), (rms, of_warp)) in (
-            enumerate(zip(chosen.labels, kinds, *rated, strict=True))
+        for label, kind, (mask_l1, of_patch), (l2, of_faint), (rms, of_warp) in zip(
+            chosen.labels, kinds, *rated, strict=True
         )
     ]
     others = [
@@ -85,7 +86,7 @@ def label_rows(
 
 
 def _rated(
-    evidence: Evidence, triggers: Sequence[SyntheticTrigger]
+    evidence: Evidence, triggers: Sequence[SyntheticTrigger], stopped: frozenset[int]
 ) -> list[tuple[float, dict[str, Any]]]:
     """The size of each label's trigger, and what every kind's evidence says of it."""
     index, relative = (
@@ -100,7 +101,9 @@ def _rated(
                 "relative_size": float(relative[row]),
                 "trigger_success_rate": float(evidence.success[row]),
                 "trigger_sha256": trigger_digest(trigger),
-                "stopped_early": row in evidence.stopped,
+                "stopped_early": trigger.label in stopped,
+                "nothing_found": row in evidence.unsolved,
+                "reference": evidence.reference is None or row in evidence.reference,
             },
         )
         for row, trigger in enumerate(triggers)

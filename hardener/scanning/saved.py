@@ -148,7 +148,7 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and (scanned.accuracy is None) == (scanned.data is None)
         and (scanned.accuracy is None or 0 <= scanned.accuracy <= 1)
         and (scanned.data is not None or scanned.verdict != "clean")
-        and (scanned.data is None or bool(scanned.reference))
+        and (scanned.data is None or len(scanned.medians) == len(_NAMES))
         and 0 <= scanned.score <= 1
     )
 

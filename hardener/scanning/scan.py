@@ -43,7 +43,7 @@ from hardener.scanning.saved import (
     trigger_path,
 )
 from hardener.scanning.searching import InversionSettings
-from hardener.scanning.unfinished import unfinished
+from hardener.scanning.unfinished import code_digest, unfinished
 from hardener.scanning.verdict import judge
 from hardener.scanning.without_images import (
     accused_unsearched,
@@ -180,6 +180,7 @@ def scan(
             *classifier.signature.notes,
             *blind_spots(classifier.proto, classifier.signature),
             *accused_unsearched(standing_out, chosen.labels),
+            *(() if beside.margins else ("margins were not measured",)),
         ),
         pixels=classifier.preprocessing.size[0] * classifier.preprocessing.size[1],
         untested=[label for label in chosen.labels if not np.any(source.labels[tried] != label)],
@@ -215,7 +216,7 @@ def scan(
         channels=_ranked(clean.norms, profiles["clean+syn"].norms),
         reasons=(
             *judgement.reasons,
-            *chosen.reasons,
+            *inverted.reasons,
             *beside.reasons,
             *feature.notes,
             *_left_out(source),
@@ -313,13 +314,13 @@ def _search_depends_on(
 ) -> dict[str, object]:
     """All that what the searches find depends on, by name."""
     return {
-        "version": tool_version(),
+        "code": (tool_version(), code_digest()),
         "libraries": (torch.__version__, np.__version__),
         "model": classifier.identity.sha256,
         "external": [sha256_of(path) for path in classifier.model.external],
         "preprocessing": classifier.preprocessing,
         "images": (images.shape, hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()),
-        "device": (str(device), available_cores()),
+        "device": (str(device), available_cores(), torch.cpu.get_capabilities().get("cpu_name")),
         "labels": list(labels),
         "searches": searches,
     }

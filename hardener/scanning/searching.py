@@ -7,9 +7,8 @@ Per label k, with trigger t that turns an image x into t(x),
 by Adam, all labels of a group in one batch. λ_k grows while the trigger works on nearly every
 image and shrinks while it does not, label by label.
 
-Labels compete: after a third of the steps the search goes on for those alone that have come
-furthest, for some that were drawn beforehand, whose sizes tell what is usual, and for those that
-it has found nothing for.
+Labels may compete: after a third of the steps the search then goes on for those alone that have
+come furthest, and for some that were drawn beforehand, whose sizes tell what is usual.
 
 Source: Wang et al. 2019 (Neural Cleanse), section IV and equation 3; the batching over labels
 is ours. Labels that compete: Shen et al. 2021 (Backdoor Scanning for Deep Neural Networks through
@@ -25,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardener.arrays import FloatArray, IntArray
+from hardener.arrays import BoolArray, FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
@@ -42,7 +41,7 @@ PROMISING = 6
 """Labels that go on after the halt because they have come furthest."""
 
 _HALT = 1 / 3
-"""Of the steps. By then every label of every network of the population has a patch that works."""
+"""Of the steps."""
 
 Values: TypeAlias = tuple[Tensor, ...]
 """What describes the triggers of L labels: tensors whose first axis is the label."""
@@ -86,7 +85,6 @@ class InversionSettings:
         values_at_once: input values in one gradient step; more labels than fit are searched group
             by group.
         tried_images: at most so many images tell whether a patch works.
-        stops_unsolved: whether a label may be stopped at the halt though no trigger works for it.
     """
 
     steps: int = 80
@@ -98,7 +96,6 @@ class InversionSettings:
     memory: float = 0.65
     values_at_once: int = VALUES_PER_STEP
     tried_images: int = 128
-    stops_unsolved: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +105,12 @@ class Searched:
     Attributes:
         values: the arrays that describe one trigger a label, in order.
         stopped: positions of the labels that did not go on after the halt.
+        unsolved: of those, where nothing had worked by then: their triggers say nothing.
     """
 
     values: list[tuple[FloatArray, ...]]
-    stopped: frozenset[int]
+    stopped: frozenset[int] = frozenset()
+    unsolved: frozenset[int] = frozenset()
 
 
 def search(
@@ -152,7 +151,7 @@ def search(
     everyone = np.arange(len(labels))
 
     def groups(positions: IntArray) -> list[tuple[IntArray, list[int]]]:
-        parts = (positions[start : start + size] for start in range(0, len(positions), size))
+        parts = (positions[rows] for rows in _parts(len(positions), size))
         return [(part, [labels[position] for position in part]) for part in parts]
 
     def begun(some: Sequence[int]) -> _State:
@@ -169,11 +168,15 @@ def search(
     if drawn is None or len(labels) <= len(drawn) + PROMISING:
         steps = range(settings.steps)
         parts = [to_the_end("", steps, some, begun(some)) for _, some in groups(everyone)]
-        return Searched(_by_label(parts), frozenset())
+        return Searched(_by_label(parts))
 
     halt = halt_of(settings)
-    states: list[_State] = []
-    for _, some in groups(everyone):
+    values: list[tuple[FloatArray, ...]] = []
+    unsolved: set[int] = set()
+    # Of all labels only those are held whole that go on if no later one comes further.
+    ahead: _State | None = None
+    going_on = np.zeros(0, int)
+    for part, some in groups(everyone):
         start = begun(some)
         arrays, from_earlier_run = kept.of("to the halt").piece(
             some,
@@ -182,16 +185,22 @@ def search(
         )
         if from_earlier_run:
             on_step(halt * len(some))
-        states.append(start.with_tensors([torch.from_numpy(array) for array in arrays]))
-    state = _State.joined(states)
-    going_on = state.going_on(drawn, PROMISING, unsolved=not settings.stops_unsolved)
-    values = _by_label([state.found(kind)])
+        state = start.with_tensors([torch.from_numpy(array) for array in arrays])
+        values += _by_label([state.found(kind)])
+        unsolved |= set(part[~state.solved].tolist())
+        ahead = state if ahead is None else _State.joined([ahead, state])
+        going_on = np.concatenate([going_on, part])
+        chosen = ahead.furthest(np.isin(going_on, list(drawn)), PROMISING)
+        ahead, going_on = ahead.taken(chosen), going_on[chosen]
+
     rest = range(halt, settings.steps)
-    for part, some in groups(going_on):
-        found = to_the_end("from the halt", rest, some, state.taken(part))
-        for position, value in zip(part, _by_label([found]), strict=True):
-            values[position] = value
-    return Searched(values, frozenset(everyone.tolist()) - frozenset(going_on.tolist()))
+    for rows, (part, some) in zip(_parts(len(going_on), size), groups(going_on), strict=True):
+        if ahead is not None:
+            found = to_the_end("from the halt", rest, some, ahead.taken(rows))
+            for position, value in zip(part, _by_label([found]), strict=True):
+                values[position] = value
+    stopped = frozenset(everyone.tolist()) - frozenset(going_on.tolist())
+    return Searched(values, stopped, stopped & unsolved)
 
 
 def halt_of(settings: InversionSettings) -> int:
@@ -200,7 +209,7 @@ def halt_of(settings: InversionSettings) -> int:
 
 
 def label_steps(settings: InversionSettings, labels: int, drawn: int | None) -> int:
-    """How many steps of one label a search takes in all; a few more where labels are unsolved."""
+    """How many steps of one label a search takes in all; all go to the end if `drawn` is None."""
     if drawn is None or labels <= drawn + PROMISING:
         return settings.steps * labels
     halt = halt_of(settings)
@@ -214,6 +223,10 @@ def _arrays_after(
     state: "_State",
 ) -> Arrays:
     return tuple(part.cpu().numpy() for part in run(labels, steps, state).tensors())
+
+
+def _parts(count: int, size: int) -> list[IntArray]:
+    return [np.arange(start, min(count, start + size)) for start in range(0, count, size)]
 
 
 def _by_label(parts: Sequence[Arrays]) -> list[tuple[FloatArray, ...]]:
@@ -312,20 +325,24 @@ class _State:
         """The labels at positions."""
         return self.with_tensors([tensor[torch.from_numpy(positions)] for tensor in self.tensors()])
 
-    def going_on(self, drawn: Sequence[int], promising: int, *, unsolved: bool) -> IntArray:
-        """Positions of labels that do: ascending.
+    @property
+    def solved(self) -> BoolArray:
+        """(L,) whether some trigger works."""
+        found: BoolArray = (self.best_size < _NOTHING).cpu().numpy()
+        return found
+
+    def furthest(self, drawn: BoolArray, count: int) -> IntArray:
+        """Ascending positions of the labels that are drawn and of `count` others.
+
+        Those are the ones with the smallest triggers that work, or else with the smallest loss.
 
         Args:
-            drawn: positions that do in any case.
-            promising: how many others, those with the smallest triggers that work or else the
-                smallest loss.
-            unsolved: whether those do for which nothing works.
+            drawn: (L,) which labels are.
+            count: how many others.
         """
-        size, loss = self.best_size.numpy(), self.loss.numpy()
         # The last key counts most.
-        order = [int(row) for row in np.lexsort((loss, size)) if row not in set(drawn)]
-        left = np.flatnonzero(size >= _NOTHING).tolist() if unsolved else []
-        return np.array(sorted({*drawn, *order[:promising], *left}))
+        order = np.lexsort((self.loss.numpy(), self.best_size.numpy()))
+        return np.sort(np.concatenate([np.flatnonzero(drawn), order[~drawn[order]][:count]]))
 
 
 def _run(

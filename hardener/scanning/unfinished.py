@@ -31,6 +31,16 @@ _OLD_SECONDS = 30 * 24 * 3600
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
+def code_digest() -> str:
+    """SHA-256 digest of the package's own modules: pieces of other code are worth nothing."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def cache_folder() -> Path:
     """Where unfinished scans are kept: below XDG_CACHE_HOME, or ~/.cache where that is not set."""
     named = os.environ.get("XDG_CACHE_HOME", "")

@@ -24,6 +24,10 @@ from hardener.scanning.calibration import Calibration, Curve, shipped
 
 LEAST_ANOMALY_INDEX = 2.0
 LEAST_SUCCESS = 0.8
+"""Success rate from which a trigger works."""
+LEAST_REACH = 0.5
+"""Success rate up to which a trigger counts for nothing. Searches fit their triggers closely to the
+images they see: of those that work there some come to 0.7 on others."""
 LEAST_LABELS = 8
 LEAST_ACCURACY = 0.5
 LEAST_IMAGES = 100
@@ -58,21 +62,23 @@ class Evidence:
         success: (L,) success rates on images that were not fitted on.
         reference: positions of the labels from which alone medians and deviations are taken; all
             if None. Labels that were chosen because they are easy to reach would bias them.
-        stopped: positions of the labels whose search was stopped early, because others came
-            further: that nothing was found for them says nothing.
+        unsolved: positions of the labels whose search stopped, because others came further, before
+            anything worked: their triggers, sizes and success say nothing.
     """
 
     kind: TriggerKind
     sizes: FloatArray
     success: FloatArray
     reference: tuple[int, ...] | None = None
-    stopped: tuple[int, ...] = ()
+    unsolved: tuple[int, ...] = ()
 
     def scores(self, curve: Curve) -> FloatArray:
         """(L,) suspicion of each label in [0, 1]."""
-        return curve(relative_sizes(self.sizes, self.reference)) * weights(
+        found = curve(relative_sizes(self.sizes, self.reference)) * weights(
             self.sizes, self.success, self.reference
         )
+        found[list(self.unsolved)] = 0
+        return found
 
     def said(self, position: int) -> str:
         """A label's trigger in words."""
@@ -134,19 +140,21 @@ def weights(
 ) -> FloatArray:
     """What the score of a small trigger counts: does it work, and does it stand apart?
 
-        success · min(1, max(0, anomaly index) / 2)
+        success · ramp(success) · min(1, max(0, anomaly index) / 2)
+
+    where the ramp rises from 0 at a success rate of 0.5 to 1 at 0.8.
 
     Args:
         sizes: (L,) of the triggers, all of one kind.
-        success: (L,) success rates on images that were not fitted on; under 0.8 counts as 0.
+        success: (L,) success rates on images that were not fitted on.
         reference: positions of the labels that medians are taken from; all if None.
 
     Returns:
         (L,) in [0, 1].
     """
     apart = np.clip(anomaly_indices(sizes, reference) / LEAST_ANOMALY_INDEX, 0, 1)
-    works = np.where(success >= LEAST_SUCCESS, success, 0)
-    found: FloatArray = works * apart
+    ramp = np.clip((success - LEAST_REACH) / (LEAST_SUCCESS - LEAST_REACH), 0, 1)
+    found: FloatArray = success * ramp * apart
     return found
 
 
@@ -223,7 +231,7 @@ def judge(
     fatal = [doubt for doubt in doubts if doubt.fatal]
     reasons += [doubt.sentence for doubt in doubts]
     if score >= calibration.backdoored_from and not fatal:
-        if sure:
+        if by_kind.max() >= calibration.backdoored_from:
             reasons.append(
                 "a trigger this small beside the others is what a backdoor leaves behind"
             )
@@ -294,13 +302,13 @@ def _doubts_on_trying(untested: Sequence[int]) -> list[_Doubt]:
 
 
 def _doubts_on_reach(labels: Sequence[int], evidence: Sequence[Evidence]) -> list[_Doubt]:
-    """Where neither a patch nor a faint change that works was found: that label was not tested."""
+    """Where neither a patch nor a faint change reaches most images: that label was not tested."""
     tried = [kind.success for kind in evidence if kind.kind != "warp"]
-    failed = np.max(tried, axis=0) < LEAST_SUCCESS
+    failed = np.max(tried, axis=0) < LEAST_REACH
     if not failed.any():
         return []
     said = ", ".join(str(labels[position]) for position in map(int, np.flatnonzero(failed)))
-    return [_Doubt(f"label {said}: no trigger that works was found, of any size", False)]
+    return [_Doubt(f"label {said}: no trigger that reaches most images was found", False)]
 
 
 def _said_of(moving: MovingEvidence) -> str:
@@ -322,9 +330,7 @@ def _doubts_on_search(
     would_be = replace(evidence, success=np.maximum(success, np.float32(LEAST_SUCCESS))).scores(
         calibration.kinds[evidence.kind]
     )
-    finished = ~np.isin(np.arange(len(labels)), evidence.stopped)
-    small = failed & finished & (would_be >= calibration.clean_below)
-    for position in map(int, np.flatnonzero(small)):
+    for position in map(int, np.flatnonzero(failed & (would_be >= calibration.clean_below))):
         doubts.append(
             _Doubt(
                 f"label {labels[position]} has a small {named} that works on only "

@@ -28,7 +28,7 @@ NOWHERE = Trigger(np.zeros((1, 8, 8), np.float32), np.zeros((3, 8, 8), np.float3
 
 def _chosen(best: FloatArray = NOTHING_REACHED, seed: int = 0) -> Chosen:
     """Labels 100 and on, of which 130 is the most promising."""
-    return choose(range(100, 100 + LABELS), Squares({}, best, NOWHERE), ORDER, PLAN, seed)
+    return choose(range(100, 100 + LABELS), Squares({}, best, NOWHERE), ORDER, PLAN, (seed,))
 
 
 def _drawn(chosen: Chosen) -> set[int]:
@@ -77,7 +77,18 @@ def test_few_labels_are_all_searched() -> None:
     for kind in (found.additive, found.warps):
         assert len(kind.stopped) == MOST_LABELS_IN_FULL - 8 - PROMISING
         assert not kind.stopped & drawn
-    assert "all 64 labels were searched, to the end 8 drawn at random" in chosen.reasons[0]
+    assert not found.patches.stopped
+    assert "for 8 labels drawn at random, whose sizes give the medians" in found.reasons[0]
+    assert f"for {len(found.warps.unsolved)} labels no warp had worked" in found.reasons[-1]
+
+
+def test_what_is_drawn_depends_on_the_images() -> None:
+    other = IMAGES[::-1].copy()
+    drawn = [
+        _drawn(find_triggers(Planted(), images, PLAIN, range(20), SEARCHES, CPU, silent).chosen)
+        for images in (IMAGES, other, IMAGES)
+    ]
+    assert drawn[0] == drawn[2] != drawn[1]
 
 
 def test_a_few_labels_are_all_searched_to_the_end() -> None:

@@ -218,7 +218,7 @@ def test_a_label_that_no_search_reaches_keeps_a_model_from_being_clean() -> None
     assert judged(np.ones_like(WORKS)).verdict == "clean"
     judgement = judged(additive)
     assert judgement.verdict == "inconclusive"
-    assert "label 5: no trigger that works was found, of any size" in judgement.reasons
+    assert "label 5: no trigger that reaches most images was found" in judgement.reasons
 
 
 def test_medians_are_of_the_reference_alone() -> None:
@@ -271,3 +271,42 @@ def test_a_label_that_stands_out_without_images_is_a_target_although_its_trigger
     judgement = _judge(EVEN, beside=beside)
     assert (judgement.verdict, judgement.targets, judgement.suspect) == ("backdoored", (8,), 8)
     assert "label 8 stands out in the network itself, without any image" in judgement.reasons
+
+
+def test_a_trigger_counts_by_how_many_unseen_images_it_sends() -> None:
+    sizes = EVEN.copy()
+    sizes[8] = 0.05 * np.median(EVEN)
+    scores = []
+    for success in (0.5, 0.6, 0.79, 0.8, 1.0):
+        works = np.ones_like(EVEN)
+        works[8] = success
+        scores.append(float(Evidence("patch", sizes, works).scores(CURVE)[8]))
+    assert scores[0] == 0
+    assert scores == sorted(scores)
+    assert scores[3] - scores[2] < 0.05
+
+
+def test_a_search_that_was_stopped_says_nothing_by_failing() -> None:
+    sizes, works = EVEN.copy(), np.ones_like(EVEN)
+    sizes[8], works[8] = 0.05 * np.median(EVEN), 0.2
+
+    def judged(stopped: tuple[int, ...]) -> Judgement:
+        evidence = [
+            Evidence("patch", EVEN, np.ones_like(EVEN)),
+            Evidence("additive", sizes, works, None, stopped),
+        ]
+        return judge(range(43), evidence, classes=43, accuracy=0.97, images=4380, pixels=1024)
+
+    assert judged(()).verdict == "inconclusive"
+    assert judged((8,)).verdict == "clean"
+
+
+def test_what_stands_out_without_images_is_not_called_small() -> None:
+    beside = np.zeros_like(EVEN)
+    beside[8] = 0.9
+    judgement = judge(
+        range(43), ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, beside=beside
+    )
+    assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
+    assert "label 8 stands out in the network itself, without any image" in judgement.reasons
+    assert not any("this small" in reason for reason in judgement.reasons)
