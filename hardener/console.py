@@ -156,7 +156,8 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
     additive = _table(
         "Faintest additive triggers", "label", "ℓ2 norm", "of median", "anomaly", "success"
     )
-    found = ((row.label, row.additive) for row in result.searched)
+    rows = result.searched
+    found = ((row.label, row.additive) for row in rows if not row.additive.nothing_found)
     for label, faint in sorted(found, key=lambda pair: pair[1].perturbation_l2)[:_LABELS_SHOWN]:
         additive.add_row(
             str(label),
@@ -166,7 +167,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
             _percent(faint.trigger_success_rate),
         )
     warps = _table("Slightest warps", "label", "% of side", "of median", "anomaly", "success")
-    moved = ((row.label, row.warp) for row in result.searched)
+    moved = ((row.label, row.warp) for row in rows if not row.warp.nothing_found)
     for label, warp in sorted(moved, key=lambda pair: pair[1].displacement_rms)[:_LABELS_SHOWN]:
         warps.add_row(
             str(label),

@@ -5,8 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hardener
 from hardener.errors import InconclusiveError
-from hardener.scanning.unfinished import Arrays, Unfinished, cache_folder, unfinished
+from hardener.scanning.unfinished import (
+    Arrays,
+    Unfinished,
+    cache_folder,
+    code_digest,
+    unfinished,
+)
 
 FORMS = [(2, 3), (2,)]
 
@@ -148,3 +155,14 @@ def test_what_nobody_went_on_with_for_a_month_is_removed(
         kept.piece([1], FORMS, _Maker())
     assert not old.exists()
     assert recent.exists()
+
+
+def test_the_code_is_part_of_what_a_scan_depends_on() -> None:
+    own = code_digest()
+    assert own == code_digest()
+    probe = Path(hardener.__file__).parent / "scanning" / "a_module_that_was_not_there.py"
+    probe.write_text("", encoding="utf-8")
+    try:
+        assert code_digest() != own
+    finally:
+        probe.unlink()
