@@ -31,6 +31,7 @@ The house, each room importing only from those above it:
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 from hardener.errors import (
@@ -41,6 +42,9 @@ from hardener.errors import (
     ProviderError,
     UsageError,
 )
+
+# onnxruntime decides when it is first imported; by default it sends what models run to its makers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from hardener.benching.bench import bench

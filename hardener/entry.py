@@ -20,3 +20,7 @@ def main() -> None:
 def _leave(number: int, _frame: object) -> None:
     os.write(2, b"harden: terminated; files are as they were or whole\n")
     sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,9 +9,11 @@ does not bear that out, or holds arrays of other forms, is worth nothing and is 
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,13 +29,13 @@ Arrays = tuple[FloatArray, ...]
 Forms = Sequence[tuple[int, ...]]
 
 _LARGEST_PIECE_BYTES = 1 << 30
+_LARGEST_HEADER_BYTES = 1 << 10
 _OLD_SECONDS = 30 * 24 * 3600
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def code_digest() -> str:
-    """SHA-256 digest of the package's own modules: pieces of other code are worth nothing."""
-    package = Path(__file__).parent.parent
+def code_digest(package: Path = Path(__file__).parent.parent) -> str:
+    """SHA-256 digest of a package's modules, by default ours: what other code found is not ours."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(f"{path.relative_to(package)}\0".encode())
@@ -121,6 +123,8 @@ def unfinished(depends_on: Mapping[str, object]) -> Iterator[Unfinished]:
     with suppress(RuntimeError):  # there is no home
         folder = cache_folder() / key
         _forget_old(folder)
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            folder = None
     kept = Unfinished(folder, key)
     try:
         yield kept
@@ -147,12 +151,23 @@ def _signed(name: str, content: bytes) -> bytes:
     return hashlib.sha256(name.encode() + content).digest() + content
 
 
+def _is_plain(content: bytes, forms: Forms) -> bool:
+    """Whether an archive holds no more bytes than arrays of such forms take, uncompressed."""
+    allowed = sum(4 * math.prod(form) + _LARGEST_HEADER_BYTES for form in forms)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = archive.infolist()
+    stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+    return stored and sum(part.file_size for part in parts) <= allowed
+
+
 def _read(path: Path, name: str, forms: Forms) -> Arrays | None:
     """A piece's arrays; None where there is none, or none that can be right."""
     try:
         whole = read_regular(path, _LARGEST_PIECE_BYTES)
         content = whole[_DIGEST_BYTES:]
         if whole != _signed(name, content):
+            return None
+        if not _is_plain(content, forms):
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             arrays = tuple(stored[f"arr_{number}"] for number in range(len(stored.files)))

@@ -1,11 +1,12 @@
+import hashlib
 import io
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import hardener
 from hardener.errors import InconclusiveError
 from hardener.scanning.unfinished import (
     Arrays,
@@ -157,12 +158,48 @@ def test_what_nobody_went_on_with_for_a_month_is_removed(
     assert recent.exists()
 
 
-def test_the_code_is_part_of_what_a_scan_depends_on() -> None:
-    own = code_digest()
-    assert own == code_digest()
-    probe = Path(hardener.__file__).parent / "scanning" / "a_module_that_was_not_there.py"
-    probe.write_text("", encoding="utf-8")
+def test_a_digest_of_code_is_of_every_module(tmp_path: Path) -> None:
+    assert code_digest() == code_digest()
+    (tmp_path / "room").mkdir()
+    (tmp_path / "one.py").write_text("1")
+    digests = [code_digest(tmp_path)]
+    (tmp_path / "room" / "two.py").write_text("2")
+    digests.append(code_digest(tmp_path))
+    (tmp_path / "one.py").write_text("3")
+    digests.append(code_digest(tmp_path))
+    assert len({code_digest(), *digests}) == 4
+
+
+def test_a_piece_that_unpacks_to_more_than_it_should_is_not_unpacked(tmp_path: Path) -> None:
+    kept, maker = _kept(tmp_path), _Maker()
+    kept.piece([1], FORMS, maker)
+    path = _only(tmp_path)
+    bomb = io.BytesIO()
+    np.savez_compressed(bomb, np.zeros((1 << 26,), np.float32), np.zeros(2, np.float32))
+    path.write_bytes(
+        hashlib.sha256(path.stem.encode() + bomb.getvalue()).digest() + bomb.getvalue()
+    )
+    tracemalloc.start()
     try:
-        assert code_digest() != own
+        kept.piece([1], FORMS, maker)
+        most = tracemalloc.get_traced_memory()[1]
     finally:
-        probe.unlink()
+        tracemalloc.stop()
+    assert maker.calls == 2
+    assert most < 1 << 26
+
+
+def test_a_link_in_place_of_a_scans_folder_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with unfinished({"scan": "one"}) as kept:
+        assert kept.folder is not None
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        kept.folder.parent.mkdir(parents=True)
+        kept.folder.symlink_to(outside)
+    with unfinished({"scan": "one"}) as kept:
+        kept.piece([1], FORMS, _Maker())
+        kept.remove()
+    assert not list(outside.iterdir())
