@@ -206,9 +206,11 @@ def judge(
     all_to_all = 0.0 if moving is None else moving_score(moving, calibration.moving)
     score = max(float(scores[suspect]), all_to_all)
     named = _NAMES[more[suspect].kind]
-    reasons = [
-        f"label {labels[suspect]} has the most suspicious {named}: {more[suspect].said(suspect)}"
-    ]
+    by_size = by_kind[:, suspect].max() >= scores[suspect]
+    lead = f"label {labels[suspect]} has the most suspicious {named}"
+    if not by_size:
+        lead = f"label {labels[suspect]} is the most suspicious, though not by its {named}"
+    reasons = [f"{lead}: {more[suspect].said(suspect)}"]
     if beside is not None:
         reasons += [
             f"label {labels[row]} stands out in the network itself, without any image"

@@ -309,4 +309,5 @@ def test_what_stands_out_without_images_is_not_called_small() -> None:
     )
     assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
     assert "label 8 stands out in the network itself, without any image" in judgement.reasons
+    assert judgement.reasons[0].startswith("label 8 is the most suspicious, though not by its ")
     assert not any("this small" in reason for reason in judgement.reasons)
