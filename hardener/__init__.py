@@ -8,11 +8,12 @@
 
 Everything the commands do is one call here: `export`, `scan`, `prune`, `prune_channels`,
 `repair`, `bench`, `inspect` and `demo` write the same files and return the frozen documents of
-`hardener.results`.
+`hardener.results`; `markdown` and `sarif` make texts of those, `schema` has their JSON Schemas.
 
 The house, each room importing only from those above it:
 
-    errors, arrays, cores     what every room uses
+    errors, exit_codes,       what every room uses
+    arrays, cores
     files                     written whole, read with limits
     progress                  who listens to long work
     data/, policy             image sets, preprocessing, triggers, rendered signs; harden.toml
@@ -24,6 +25,8 @@ The house, each room importing only from those above it:
     pruning/                  criteria, threshold sweep, choice
     repairing/                new weights in the same graph: distil, invert again, choose
     benching/                 models side by side, latency
+    reporting/                documents as Markdown, SARIF and sentences
+    schemas/                  JSON Schemas of the documents
     demonstration, console    the bundled example; what people see
     options, cli, entry       the commands and their options; where the script begins
 
@@ -55,8 +58,11 @@ if TYPE_CHECKING:
     from hardener.pruning.named import prune_channels
     from hardener.pruning.prune import prune
     from hardener.repairing.repair import repair
+    from hardener.reporting.markdown import markdown
+    from hardener.reporting.sarif import sarif
     from hardener.scanning.saved import load_scan
     from hardener.scanning.scan import scan
+    from hardener.schemas.shipped import schema
 
 __all__ = [
     "DataError",
@@ -72,11 +78,14 @@ __all__ = [
     "inspect",
     "load_scan",
     "load_trigger",
+    "markdown",
     "prune",
     "prune_channels",
     "repair",
+    "sarif",
     "save_trigger",
     "scan",
+    "schema",
 ]
 
 _HOMES = {
@@ -87,11 +96,14 @@ _HOMES = {
     "inspect": "hardener.model.inspecting",
     "load_scan": "hardener.scanning.saved",
     "load_trigger": "hardener.data.triggers",
+    "markdown": "hardener.reporting.markdown",
     "prune": "hardener.pruning.prune",
     "prune_channels": "hardener.pruning.named",
     "repair": "hardener.repairing.repair",
+    "sarif": "hardener.reporting.sarif",
     "save_trigger": "hardener.data.triggers",
     "scan": "hardener.scanning.scan",
+    "schema": "hardener.schemas.shipped",
 }
 
 

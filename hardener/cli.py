@@ -11,8 +11,9 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ import typer
 from typer.exceptions import TyperException
 
 from hardener.errors import HardenError, InconclusiveError, UsageError
+from hardener.exit_codes import DONE, FAILED, INCONCLUSIVE, OF_A_VERDICT, OF_AN_OUTCOME
 from hardener.options import (
     DataOption,
     FormatOption,
@@ -32,6 +34,10 @@ from hardener.options import (
     ProviderName,
     ProviderOption,
     QuietOption,
+    ReportFormat,
+    ReportFormatOption,
+    ScanFormat,
+    ScanFormatOption,
     SeedOption,
     SizeOption,
     StdOption,
@@ -47,14 +53,7 @@ from hardener.options import (
 if TYPE_CHECKING:
     from hardener.results import Document, Run
 
-DONE, BAD_NEWS, FAILED, INCONCLUSIVE = 0, 1, 2, 3
 _INTERRUPTED = 130
-_HARDENED = {
-    "no-gain": BAD_NEWS,
-    "over-budget": BAD_NEWS,
-    "attack-left": BAD_NEWS,
-    "inconclusive": INCONCLUSIVE,
-}
 _TERMINATED = b"harden: terminated; files are as they were or whole\n"
 
 app = typer.Typer(
@@ -155,7 +154,7 @@ def scan(
     size: SizeOption = None,
     policy: PolicyOption = None,
     provider: ProviderOption = ProviderName.auto,
-    output_format: FormatOption = OutputFormat.text,
+    output_format: ScanFormatOption = ScanFormat.text,
     seed: SeedOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -193,7 +192,7 @@ def scan(
     if result.data is not None and result.verdict == "backdoored" and result.targets:
         lines.append(f"next: harden repair {model} --scan {output} --data {data} -o HARDENED.onnx")
     _print(result, output_format, *lines)
-    return {"clean": DONE, "backdoored": BAD_NEWS, "inconclusive": INCONCLUSIVE}[result.verdict]
+    return OF_A_VERDICT[result.verdict]
 
 
 @app.command()
@@ -274,7 +273,7 @@ def prune(
     size: SizeOption = None,
     policy: PolicyOption = None,
     provider: ProviderOption = ProviderName.auto,
-    output_format: FormatOption = OutputFormat.text,
+    output_format: ReportFormatOption = ReportFormat.text,
     seed: SeedOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -333,7 +332,7 @@ def prune(
     known = "" if scan is None else f" --scan {scan}"
     following = [f"next: harden bench {model} {output} --data TEST{known} -o BENCH.json"]
     _print(result, output_format, *(following if result.outcome == "written" else ()))
-    return _HARDENED.get(result.outcome, DONE)
+    return OF_AN_OUTCOME[result.outcome]
 
 
 @app.command()
@@ -368,7 +367,7 @@ def repair(
     size: SizeOption = None,
     policy: PolicyOption = None,
     provider: ProviderOption = ProviderName.auto,
-    output_format: FormatOption = OutputFormat.text,
+    output_format: ReportFormatOption = ReportFormat.text,
     seed: SeedOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -397,7 +396,7 @@ def repair(
     _note_unreadable(result.data.unreadable, quiet=quiet)
     following = [f"next: harden bench {model} {output} --data TEST --scan {scan} -o BENCH.json"]
     _print(result, output_format, *(following if result.outcome == "written" else ()))
-    return _HARDENED.get(result.outcome, DONE)
+    return OF_AN_OUTCOME[result.outcome]
 
 
 @app.command()
@@ -420,7 +419,7 @@ def bench(
     size: SizeOption = None,
     policy: PolicyOption = None,
     provider: ProviderOption = ProviderName.auto,
-    output_format: FormatOption = OutputFormat.text,
+    output_format: ReportFormatOption = ReportFormat.text,
     seed: SeedOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -474,6 +473,25 @@ def inspect(
     del seed, quiet, verbose
     result = run(model)
     _print(result, output_format)
+    return DONE
+
+
+@app.command()
+def schema(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of the command that writes it.")
+    ] = None,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Print the JSON Schema of the documents that a command writes; without NAME list them."""
+    from hardener.schemas.shipped import schema_names, schema_text
+
+    del seed, quiet, verbose
+    _print_whole(
+        "".join(f"{one}\n" for one in schema_names()) if name is None else schema_text(name)
+    )
     return DONE
 
 
@@ -577,21 +595,48 @@ def _leave_cleanly(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def _print(result: "Document", output_format: OutputFormat, *more: str) -> None:
+def _print(result: "Document", output_format: StrEnum, *more: str) -> None:
+    """Prints a result; `more` are lines for people, which only they get."""
     from hardener.console import print_tables, summary
 
-    try:
-        if output_format is OutputFormat.json:
-            print(result.model_dump_json(indent=2), flush=True)
-        else:
+    if output_format == OutputFormat.text:
+        with _readers_may_go():
             print_tables(*summary(result), *more)
-            sys.stdout.flush()
+    else:
+        _print_whole(_document(result, output_format))
+
+
+def _document(result: "Document", output_format: StrEnum) -> str:
+    """A result as one document for programs or pages, ending in a line feed."""
+    from hardener.results import ScanResult
+
+    if output_format == ScanFormat.sarif and isinstance(result, ScanResult):
+        from hardener.reporting.sarif import sarif
+
+        return sarif(result, Path.cwd())
+    if output_format == ReportFormat.markdown:
+        from hardener.reporting.markdown import markdown
+
+        return markdown(result)
+    return result.to_json()
+
+
+def _print_whole(text: str) -> None:
+    with _readers_may_go():
+        print(text, end="")
+
+
+@contextmanager
+def _readers_may_go() -> Iterator[None]:
+    """Flushes what was printed; the exit code still tells the result where nobody reads it."""
+    try:
+        yield
+        sys.stdout.flush()
     except OSError as error:
         # What is left in the buffer would fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise UsageError(f"standard output cannot be written: {error.strerror}") from error
-        # Whoever read standard output has gone; the exit code still tells the result.
 
 
 def _how_it_ran(result: "Run") -> str:

@@ -22,6 +22,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hardener.progress import Progress, silent
+from hardener.reporting.outcomes import prune_outcome, repair_outcome
+from hardener.reporting.plain_text import percent, printable
 from hardener.results import (
     BenchResult,
     Document,
@@ -51,11 +53,6 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Instead of leaving with exit code 1, which would mean bad news."""
         raise BrokenPipeError
-
-
-def printable(text: str) -> str:
-    """Spells out control characters, which could fake or hide lines on a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def note(message: str, *, quiet: bool) -> None:
@@ -151,7 +148,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
             f"{row.mask_l1:.1f}",
             f"{row.relative_size:.2f}",
             f"{row.anomaly_index:.1f}",
-            _percent(row.trigger_success_rate),
+            percent(row.trigger_success_rate),
         )
     additive = _table(
         "Faintest additive triggers", "label", "ℓ2 norm", "of median", "anomaly", "success"
@@ -164,7 +161,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
             f"{faint.perturbation_l2:.2f}",
             f"{faint.relative_size:.2f}",
             f"{faint.anomaly_index:.1f}",
-            _percent(faint.trigger_success_rate),
+            percent(faint.trigger_success_rate),
         )
     warps = _table("Slightest warps", "label", "% of side", "of median", "anomaly", "success")
     moved = ((row.label, row.warp) for row in rows if not row.warp.nothing_found)
@@ -174,7 +171,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
             f"{100 * warp.displacement_rms:.2f}",
             f"{warp.relative_size:.2f}",
             f"{warp.anomaly_index:.1f}",
-            _percent(warp.trigger_success_rate),
+            percent(warp.trigger_success_rate),
         )
     channels = _table(
         f"Strongest channels of {result.layer.name}", "channel", "ℓ∞ clean", "triggered", "gap"
@@ -192,7 +189,7 @@ def _scan_summary(result: ScanResult) -> list[Table | str]:
         warps,
         channels,
         *reasons,
-        f"{verdict}accuracy {_percent(result.accuracy)} on {result.data.count} images)",
+        f"{verdict}accuracy {percent(result.accuracy)} on {result.data.count} images)",
     ]
 
 
@@ -232,46 +229,14 @@ def _prune_summary(result: PruneResult) -> list[Table | str]:
             sweep.add_row(
                 "none" if row.threshold is None else f"{'→ ' * chosen}{row.threshold:.3f}",
                 str(row.channels_pruned),
-                _percent(row.accuracy),
-                _percent(row.attack_success_rate),
-                _percent(row.robust_accuracy),
+                percent(row.accuracy),
+                percent(row.attack_success_rate),
+                percent(row.robust_accuracy),
                 style="bold" if chosen else None,
             )
         lines.append(sweep)
     lines += _before_and_after(result, "synthetic trigger's attack success")
-    what = _what_was_pruned(result)
-    endings = {
-        "written": f"wrote {result.hardened.path if result.hardened else ''}: {what}",
-        "planned": f"dry run, nothing written: {what}",
-        "nothing-found": "the scan found no backdoor: nothing to prune, nothing written "
-        "(--force prunes the most suspicious label's channels all the same)",
-        "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
-        "prunes the most suspicious label's channels all the same)",
-        "no-gain": "no threshold within the accuracy budget lowers the attack success rate: "
-        "nothing written (a larger --max-accuracy-drop or another --criterion may)",
-        "attack-left": f"more than {_percent(result.max_attack_success)} of the attack is left: "
-        "nothing written (a larger --max-accuracy-drop or --max-attack-success, or another "
-        "--criterion; --force writes all the same)",
-        "over-budget": "the accuracy budget does not hold on images that the threshold was not "
-        "chosen on: nothing written (--force writes all the same)",
-    }
-    return [*lines, *(f"note: {said}" for said in result.notes), endings[result.outcome]]
-
-
-def _what_was_pruned(result: PruneResult) -> str:
-    if result.rewrite in ("guard", "clip") and result.threshold is not None:
-        return f"{result.rewrite} at {result.criterion} threshold {result.threshold:.4g}"
-    if len(result.convolutions) > 1:
-        pruned = sum(len(convolution.pruned) for convolution in result.convolutions)
-        every = sum(convolution.channels for convolution in result.convolutions)
-        return (
-            f"{pruned} of {every} channels of {len(result.convolutions)} convolutions, "
-            f"{result.rewrite}"
-        )
-    return (
-        f"{len(result.channels)} of {result.layer.channels} channels of {result.layer.name}, "
-        f"{result.rewrite}"
-    )
+    return [*lines, *(f"note: {said}" for said in result.notes), prune_outcome(result)]
 
 
 @summary.register
@@ -287,10 +252,10 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
             chosen = number == result.chosen_round
             rounds.add_row(
                 "none" if number == 0 else f"{'→ ' * chosen}{number}",
-                _percent(row.accuracy),
-                _percent(row.attack_success_rate),
-                _percent(row.strengthened_success_rate),
-                _percent(row.robust_accuracy),
+                percent(row.accuracy),
+                percent(row.attack_success_rate),
+                percent(row.strengthened_success_rate),
+                percent(row.robust_accuracy),
                 _smallest_left(row),
                 style="bold" if chosen else None,
             )
@@ -304,29 +269,10 @@ def _repair_summary(result: RepairResult) -> list[Table | str]:
     if result.strengthened_success_rate_after is not None:
         lines.append(
             f"there after the repair: stronger versions "
-            f"{_percent(result.strengthened_success_rate_after)}, the scan's own triggers "
-            f"{_percent(result.scan_success_rate_after)}"
+            f"{percent(result.strengthened_success_rate_after)}, the scan's own triggers "
+            f"{percent(result.scan_success_rate_after)}"
         )
-    targets = ", ".join(map(str, result.targets))
-    endings = {
-        "written": f"wrote {result.hardened.path if result.hardened else ''}: target label "
-        f"{targets}, round {result.chosen_round}, the graph as it was",
-        "nothing-found": "the scan found no backdoor: nothing to repair, nothing written (--force "
-        "repairs the most suspicious label all the same)",
-        "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
-        "repairs the most suspicious label all the same)",
-        "over-budget": (
-            "no round within the accuracy budget"
-            if result.chosen_round is None
-            else "the accuracy budget does not hold on images that the round was not chosen on"
-        )
-        + ": nothing written (a larger --max-accuracy-drop or more images may; --force writes all "
-        "the same)",
-        "attack-left": f"more than {_percent(result.max_attack_success)} of the attack is left, or "
-        "a small trigger still works: nothing written (more --rounds or a larger "
-        "--max-accuracy-drop may; --force writes all the same)",
-    }
-    return [*lines, *(f"note: {said}" for said in result.notes), endings[result.outcome]]
+    return [*lines, *(f"note: {said}" for said in result.notes), repair_outcome(result)]
 
 
 @summary.register
@@ -398,7 +344,7 @@ def _before_and_after(result: PruneResult | RepairResult, attack: str) -> list[s
         (attack, result.attack_success_rate_before, result.attack_success_rate_after),
         ("robust accuracy", result.robust_accuracy_before, result.robust_accuracy_after),
     )
-    said = (f"{name} {_percent(before)} → {_percent(after)}" for name, before, after in rates)
+    said = (f"{name} {percent(before)} → {percent(after)}" for name, before, after in rates)
     return [f"on {result.reported_on} other images: {', '.join(said)}"]
 
 
@@ -436,10 +382,6 @@ def _table(title: str, *columns: str) -> Table:
 def _short(model: ModelBench) -> Text:
     # A Text, because a file's name may hold what rich reads as markup.
     return Text(printable(model.path.replace("\\", "/").rsplit("/", 1)[-1]))
-
-
-def _percent(rate: float | None) -> str:
-    return "?" if rate is None else f"{100 * rate:.2f} %"
 
 
 def _interval(rate: Rate) -> str:

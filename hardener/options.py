@@ -21,6 +21,23 @@ class OutputFormat(StrEnum):
     json = "json"
 
 
+class ReportFormat(StrEnum):
+    """The same, of a command whose result goes into a pull request too."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+
+
+class ScanFormat(StrEnum):
+    """The same, of a command whose result goes to code scanning too."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+    sarif = "sarif"
+
+
 class ProviderName(StrEnum):
     """Execution providers that can be asked for."""
 
@@ -73,6 +90,21 @@ ProviderOption = Annotated[
 SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")]
 FormatOption = Annotated[
     OutputFormat, typer.Option("--format", help="What to print on standard output.")
+]
+ReportFormatOption = Annotated[
+    ReportFormat,
+    typer.Option(
+        "--format",
+        help="What to print on standard output; markdown is a short summary for a pull request.",
+    ),
+]
+ScanFormatOption = Annotated[
+    ScanFormat,
+    typer.Option(
+        "--format",
+        help="What to print on standard output; markdown is a short summary for a pull request, "
+        "sarif a SARIF 2.1.0 log for code scanning.",
+    ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
 VerboseOption = Annotated[

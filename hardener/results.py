@@ -83,7 +83,15 @@ class Ratio(_Frozen):
 
 
 class Document(_Frozen):
-    """What every JSON file starts with. `provider` is what ran, not what was asked for."""
+    """What every JSON file starts with.
+
+    Attributes:
+        schema_version: of the document's form.
+        tool: what wrote it.
+        created: when, in UTC, as ISO 8601.
+        seed: of every random choice.
+        provider: the execution provider that ran, not what was asked for.
+    """
 
     schema_version: int = SCHEMA_VERSION
     tool: Tool = Field(default_factory=lambda: Tool(name="hardener", version=tool_version()))
@@ -351,6 +359,10 @@ class ScanResult(Run):
     are empty.
 
     Attributes:
+        verdict: clean, backdoored or inconclusive.
+        score: in [0, 1]; higher is more suspicious.
+        targets: the labels called backdoored; where inconclusive, those suspected.
+        reasons: sentences for people, on the evidence and on what was not looked at.
         suspect: the label whose trigger the norms and channels were measured with; without images
             the one with the largest margin.
         accuracy: on the clean images.
@@ -605,7 +617,8 @@ class LatencyRow(_Frozen):
 class ModelBench(_Frozen):
     """One model's row. Settings under test name the rates.
 
-    `latency_ratio` is at batch 1, or at the batch that the model fixes.
+    Attributes:
+        latency_ratio: to the first model, at batch 1, or at the batch that the model fixes.
     """
 
     path: PathText
@@ -619,7 +632,13 @@ class ModelBench(_Frozen):
 
 
 class BenchResult(Run):
-    """What `harden bench` writes."""
+    """What `harden bench` writes.
+
+    Attributes:
+        model: the first of the models, which ratios compare with.
+        target: the label that counts as a hit; None where no attack was tried.
+        models: one row a model, as they were named.
+    """
 
     model: ModelIdentity
     data: DataIdentity

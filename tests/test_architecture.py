@@ -11,7 +11,7 @@ PACKAGE = Path(hardener.__file__).parent
 
 # A module may import from its own room and from rooms further left.
 ORDER = [
-    ["errors", "arrays", "cores"],
+    ["errors", "arrays", "cores", "exit_codes"],
     ["files"],
     ["progress", "data", "policy"],
     ["results"],
@@ -20,6 +20,7 @@ ORDER = [
     ["scanning", "writing"],
     ["pruning", "repairing"],
     ["benching"],
+    ["reporting", "schemas"],
     ["demonstration"],
     ["console", "options"],
     ["cli"],

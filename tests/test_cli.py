@@ -7,37 +7,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import onnx
 import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, RESIDUAL, RESIDUAL_SHAPES, classifier, saved
+from support.small import scanned_and_labelled, write_scan_of
 
 from hardener.cli import run
 from hardener.cores import available_cores
-from hardener.data.additive import AdditiveTrigger, additive_npz
-from hardener.data.triggers import Trigger, load_trigger, save_trigger
-from hardener.data.warps import Warp, warp_npz
+from hardener.data.triggers import load_trigger
 from hardener.files import sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.results import (
-    AdditiveEvidence,
     BenchResult,
-    DataIdentity,
-    LabelEvidence,
-    Layer,
-    Normalisation,
     PruneResult,
     RepairResult,
     ScanResult,
-    Verdict,
-    WarpEvidence,
 )
-from hardener.scanning.saved import trigger_path
-
-WHITE = 3  # what the small model takes a white image for
 
 HARDEN = [sys.executable, "-c", "from hardener.entry import main; main()"]
 
@@ -429,80 +417,16 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert after == before
 
 
-def _scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> None:
-    """A finished scan of a small model, with a trigger that whitens the whole image."""
-    trigger = Trigger(np.ones((1, 8, 8), np.float32), np.ones((3, 8, 8), np.float32), WHITE)
-    whitening = AdditiveTrigger(np.ones((3, 8, 8), np.float32), WHITE)
-    path, beside = trigger_path(folder, WHITE), trigger_path(folder, WHITE, "additive")
-    save_trigger(trigger, path)
-    beside.write_bytes(additive_npz(whitening))
-    still, third = Warp(np.zeros((2, 2, 2), np.float32), WHITE), trigger_path(folder, WHITE, "warp")
-    third.write_bytes(warp_npz(still))
-    evidence = LabelEvidence(
-        label=WHITE,
-        kind="patch",
-        mask_l1=64,
-        anomaly_index=3,
-        relative_size=0.1,
-        trigger_success_rate=1,
-        trigger_sha256=sha256_of(path),
-        additive=AdditiveEvidence(
-            perturbation_l2=whitening.l2,
-            anomaly_index=3,
-            relative_size=0.1,
-            trigger_success_rate=1,
-            trigger_sha256=sha256_of(beside),
-        ),
-        warp=WarpEvidence(
-            displacement_rms=0,
-            anomaly_index=0,
-            relative_size=1,
-            trigger_success_rate=0,
-            trigger_sha256=sha256_of(third),
-        ),
-    )
-    opened = open_classifier(model)
-    ScanResult(
-        seed=0,
-        provider="cpu",
-        model=opened.identity,
-        data=DataIdentity(path="d.npz", sha256="", count=1),
-        verdict=cast(Verdict, verdict),
-        score=0.9,
-        targets=() if verdict == "clean" else (WHITE,),
-        suspect=WHITE,
-        accuracy=0.9,
-        preprocessing=Normalisation.of(opened.preprocessing),
-        layer=Layer(name="feature", channels=6, axis=1),
-        labels=(evidence,),
-        norms={},
-        channels=(),
-        reasons=(),
-    ).write(folder / "scan.json")
-
-
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Path, Path, Path]:
     """A small model, its scan, and images that it labels itself, so that it is never wrong."""
-    return _scanned_and_labelled(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path)
+    return scanned_and_labelled(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path)
 
 
 @pytest.fixture
 def residual(tmp_path: Path) -> tuple[Path, Path, Path]:
     """The same of a model with two convolutions."""
-    return _scanned_and_labelled(classifier(RESIDUAL, dict(RESIDUAL_SHAPES), seed=67), tmp_path)
-
-
-def _scanned_and_labelled(proto: onnx.ModelProto, tmp_path: Path) -> tuple[Path, Path, Path]:
-    model = saved(proto, tmp_path / "m.onnx")
-    _scan_of(model, tmp_path / "s")
-    opened = open_classifier(model)
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
-    images = np.moveaxis(pixels, -1, 1).astype(np.float32) / np.float32(255)
-    runner = open_full(opened.proto, opened.signature, "cpu")
-    labels = runner.run(opened.feeds(images))[0].argmax(axis=1)
-    np.savez(tmp_path / "d.npz", images=pixels, labels=labels)
-    return model, tmp_path / "s", tmp_path / "d.npz"
+    return scanned_and_labelled(classifier(RESIDUAL, dict(RESIDUAL_SHAPES), seed=67), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -696,7 +620,7 @@ def test_a_guard_may_be_guarded_again_but_has_one_alarm(
     guarded, found = tmp_path / "h.onnx", tmp_path / "found"
     guard = ["--data", data, "--rewrite", "guard", "--threshold", "2", "--force"]
     assert run(["prune", model, "--scan", scan, "-o", str(guarded), *guard, "--alarm"]) == 0
-    _scan_of(guarded, found)
+    write_scan_of(guarded, found)
     twice = tmp_path / "twice.onnx"
     command = ["prune", str(guarded), "--scan", str(found), "-o", str(twice), *guard]
     assert run([*command, "--alarm"]) == 2
@@ -747,7 +671,7 @@ def test_without_a_backdoor_nothing_is_repaired(
     outcome: str,
 ) -> None:
     model, _, data = map(str, small)
-    _scan_of(small[0], tmp_path / "other", verdict)
+    write_scan_of(small[0], tmp_path / "other", verdict)
     output = tmp_path / "h.onnx"
     arguments = ["repair", model, "--scan", str(tmp_path / "other"), "--data", data]
     assert run([*arguments, "-o", str(output), "--format", "json"]) == code
@@ -759,7 +683,7 @@ def test_a_clean_model_is_repaired_where_that_is_forced(
     small: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
     model, _, data = map(str, small)
-    _scan_of(small[0], tmp_path / "other", "clean")
+    write_scan_of(small[0], tmp_path / "other", "clean")
     output = tmp_path / "h.onnx"
     arguments = ["repair", model, "--scan", str(tmp_path / "other"), "--data", data, "--quiet"]
     assert run([*arguments, "-o", str(output), "--rounds", "1", "--force"]) == 0
@@ -826,7 +750,7 @@ def test_values_that_are_not_finite_are_inconclusive(
         if weight.name == "b2":
             weight.CopyFrom(onnx.numpy_helper.from_array(np.full(5, np.nan, np.float32), "b2"))
     model = saved(broken, tmp_path / "nan.onnx")
-    _scan_of(model, tmp_path / "sn")
+    write_scan_of(model, tmp_path / "sn")
     output = tmp_path / "out"
     rest = {
         "scan": ["-o", str(output)],

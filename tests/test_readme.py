@@ -11,7 +11,7 @@ from benchmarks.readme import filled
 from hardener.cli import run
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
-COMMANDS = ("export", "scan", "prune", "repair", "bench", "inspect", "demo")
+COMMANDS = ("export", "scan", "prune", "repair", "bench", "inspect", "schema", "demo")
 
 
 def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:

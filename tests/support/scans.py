@@ -2,6 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from hardener.data.additive import AdditiveTrigger
+from hardener.data.triggers import Trigger
+from hardener.data.warps import Warp
 from hardener.results import (
     AdditiveEvidence,
     ChannelEvidence,
@@ -71,3 +76,13 @@ def scan_of(triggers: Sequence[SyntheticTrigger], seed: int) -> ScanResult:
         channels=(ChannelEvidence(channel=0, linf_clean=1.0, linf_triggered=2.0, gap=1.0),),
         reasons=(),
     )
+
+
+def some_scan(searched: int = 3, /, **changes: object) -> ScanResult:
+    """A finished scan of so many labels, 0 being the target, with fields changed as named."""
+    one = np.ones((3, 8, 8), np.float32)
+    triggers: list[SyntheticTrigger] = [Trigger(one[:1], one, label) for label in range(searched)]
+    triggers += [AdditiveTrigger(one, label) for label in range(searched)]
+    triggers += [Warp(np.zeros((2, 2, 2), np.float32), label) for label in range(searched)]
+    found = scan_of(triggers, 0).model_dump() | {"created": "2026-01-02T03:04:05+00:00"}
+    return ScanResult.model_validate(found | changes)

@@ -1,0 +1,1 @@
+"""Documents as text for people and for other machines: pure functions, nothing is measured here."""

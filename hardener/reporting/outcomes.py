@@ -1,0 +1,65 @@
+"""How a prune and a repair ended, in one sentence each."""
+
+from hardener.reporting.plain_text import percent
+from hardener.results import PruneResult, RepairResult
+
+
+def prune_outcome(result: PruneResult) -> str:
+    """What was pruned, or why nothing was written and what may help."""
+    what = _what_was_pruned(result)
+    endings = {
+        "written": f"wrote {result.hardened.path if result.hardened else ''}: {what}",
+        "planned": f"dry run, nothing written: {what}",
+        "nothing-found": "the scan found no backdoor: nothing to prune, nothing written "
+        "(--force prunes the most suspicious label's channels all the same)",
+        "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
+        "prunes the most suspicious label's channels all the same)",
+        "no-gain": "no threshold within the accuracy budget lowers the attack success rate: "
+        "nothing written (a larger --max-accuracy-drop or another --criterion may)",
+        "attack-left": f"more than {percent(result.max_attack_success)} of the attack is left: "
+        "nothing written (a larger --max-accuracy-drop or --max-attack-success, or another "
+        "--criterion; --force writes all the same)",
+        "over-budget": "the accuracy budget does not hold on images that the threshold was not "
+        "chosen on: nothing written (--force writes all the same)",
+    }
+    return endings[result.outcome]
+
+
+def repair_outcome(result: RepairResult) -> str:
+    """What was repaired, or why nothing was written and what may help."""
+    targets = ", ".join(map(str, result.targets))
+    endings = {
+        "written": f"wrote {result.hardened.path if result.hardened else ''}: target label "
+        f"{targets}, round {result.chosen_round}, the graph as it was",
+        "nothing-found": "the scan found no backdoor: nothing to repair, nothing written (--force "
+        "repairs the most suspicious label all the same)",
+        "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
+        "repairs the most suspicious label all the same)",
+        "over-budget": (
+            "no round within the accuracy budget"
+            if result.chosen_round is None
+            else "the accuracy budget does not hold on images that the round was not chosen on"
+        )
+        + ": nothing written (a larger --max-accuracy-drop or more images may; --force writes all "
+        "the same)",
+        "attack-left": f"more than {percent(result.max_attack_success)} of the attack is left, or "
+        "a small trigger still works: nothing written (more --rounds or a larger "
+        "--max-accuracy-drop may; --force writes all the same)",
+    }
+    return endings[result.outcome]
+
+
+def _what_was_pruned(result: PruneResult) -> str:
+    if result.rewrite in ("guard", "clip") and result.threshold is not None:
+        return f"{result.rewrite} at {result.criterion} threshold {result.threshold:.4g}"
+    if len(result.convolutions) > 1:
+        pruned = sum(len(convolution.pruned) for convolution in result.convolutions)
+        every = sum(convolution.channels for convolution in result.convolutions)
+        return (
+            f"{pruned} of {every} channels of {len(result.convolutions)} convolutions, "
+            f"{result.rewrite}"
+        )
+    return (
+        f"{len(result.channels)} of {result.layer.channels} channels of {result.layer.name}, "
+        f"{result.rewrite}"
+    )

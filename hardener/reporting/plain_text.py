@@ -1,0 +1,22 @@
+"""Untrusted text on one line, and rates in words."""
+
+
+def printable(text: str) -> str:
+    """Spells out control characters, which could fake or hide lines on a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space as one space and control characters spelt out."""
+    return printable(" ".join(text.split()))
+
+
+def percent(rate: float | None) -> str:
+    """A fraction as people read it; a question mark for one that was not measured."""
+    return "?" if rate is None else f"{100 * rate:.2f} %"
+
+
+def listed(values: tuple[int, ...], most: int) -> str:
+    """Numbers with commas between, the first `most` of them."""
+    shown = ", ".join(map(str, values[:most]))
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"

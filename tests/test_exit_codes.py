@@ -1,0 +1,17 @@
+"""Every ending of a command has an exit code."""
+
+from typing import get_args
+
+from hardener.exit_codes import OF_A_VERDICT, OF_AN_OUTCOME
+from hardener.results import PruneOutcome, RepairOutcome, Verdict
+
+
+def test_every_verdict_and_outcome_has_one() -> None:
+    assert set(OF_A_VERDICT) == set(get_args(Verdict))
+    assert set(OF_AN_OUTCOME) == {*get_args(PruneOutcome), *get_args(RepairOutcome)}
+
+
+def test_only_what_is_done_and_good_is_0() -> None:
+    assert [verdict for verdict, code in OF_A_VERDICT.items() if code == 0] == ["clean"]
+    good = {outcome for outcome, code in OF_AN_OUTCOME.items() if code == 0}
+    assert good == {"written", "planned", "nothing-found"}
