@@ -154,38 +154,35 @@ def _text(
 
 
 def _suspects(result: ScanResult) -> list[str]:
-    """The labels that are called backdoored first, then those that are easiest to reach."""
+    """The labels that are called backdoored first, then those whose triggers stand apart most."""
+    found = [(row, *_strongest(row)) for row in result.searched]
     ranked = sorted(
-        result.searched,
-        key=lambda row: (row.label not in result.targets, -_strongest(row)[2], row.label),
-    )[:_LABELS_SHOWN]
-    rows = []
-    for row in ranked:
-        size, of_median, anomaly, success = _strongest(row)
-        rows.append(
-            (
-                f"label {row.label}, {row.kind}",
-                size,
-                f"{of_median:.2f}",
-                f"{anomaly:.1f}",
-                percent(success),
-            )
+        (one for one in found if not one[2].nothing_found),
+        key=lambda one: (one[0].label not in result.targets, -one[2].anomaly_index, one[0].label),
+    )
+    rows = [
+        (
+            f"label {row.label}, {row.kind}",
+            size,
+            f"{evidence.relative_size:.2f}",
+            f"{evidence.anomaly_index:.1f}",
+            percent(evidence.trigger_success_rate),
         )
+        for row, size, evidence in ranked[:_LABELS_SHOWN]
+    ]
     head = ("smallest trigger", "size", "of median", "anomaly index", "success")
     return table(head, rows) if rows else []
 
 
-def _strongest(row: LabelEvidence) -> tuple[str, float, float, float]:
-    """Size, size beside the median, anomaly index and success of a label's most suspicious kind."""
-    found: LabelEvidence | AdditiveEvidence | WarpEvidence
+def _strongest(row: LabelEvidence) -> tuple[str, LabelEvidence | AdditiveEvidence | WarpEvidence]:
+    """Size of a label's most suspicious trigger, and what was found of it."""
     match row.kind:
         case "patch":
-            size, found = f"{row.mask_l1:.1f} pixels", row
+            return f"{row.mask_l1:.1f} pixels", row
         case "additive":
-            size, found = f"{row.additive.perturbation_l2:.2f} ℓ2", row.additive
+            return f"{row.additive.perturbation_l2:.2f} ℓ2", row.additive
         case "warp":
-            size, found = f"{percent(row.warp.displacement_rms)} of side", row.warp
-    return size, found.relative_size, found.anomaly_index, found.trigger_success_rate
+            return f"{percent(row.warp.displacement_rms)} of side", row.warp
 
 
 def _on_other_images(result: PruneResult | RepairResult) -> list[str]:

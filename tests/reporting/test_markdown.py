@@ -158,6 +158,17 @@ def test_a_scan_says_its_verdict_its_reasons_its_labels_and_its_digests_in_order
     assert lines[-1].endswith("seed 0, on cpu")
 
 
+def test_the_labels_that_stand_apart_most_come_after_the_targets() -> None:
+    rows = some_scan(4).model_dump()["labels"]
+    rows[0]["anomaly_index"] = -1.0
+    rows[3]["anomaly_index"] = 2.0
+    rows[2]["warp"]["nothing_found"] = True
+    text = markdown(some_scan(labels=rows))
+    assert re.findall(r"^\| label (\d), (\w+)", text, re.MULTILINE) == [
+        *(("0", "patch"), ("3", "patch"), ("1", "additive"))
+    ]
+
+
 def test_a_scan_that_is_not_backdoored_names_no_target() -> None:
     unsure = markdown(some_scan(verdict="inconclusive"))
     assert unsure.startswith("### harden scan: inconclusive, suspected label 0\n")
