@@ -7,8 +7,9 @@
     >>> hardener.repair("model.onnx", "scan", "clean.zip", "hardened.onnx")
 
 Everything the commands do is one call here: `export`, `scan`, `prune`, `prune_channels`,
-`repair`, `bench`, `inspect` and `demo` write the same files and return the frozen documents of
-`hardener.results`; `markdown` and `sarif` make texts of those, `schema` has their JSON Schemas.
+`repair`, `bench`, `report`, `inspect` and `demo` write the same files and return the frozen
+documents of `hardener.results`; `markdown` and `sarif` make texts of those, `schema` has their JSON
+Schemas.
 
 The house, each room importing only from those above it:
 
@@ -25,7 +26,7 @@ The house, each room importing only from those above it:
     pruning/                  criteria, threshold sweep, choice
     repairing/                new weights in the same graph: distil, invert again, choose
     benching/                 models side by side, latency
-    reporting/                documents as Markdown, SARIF and sentences
+    reporting/                documents as a page with figures, Markdown, SARIF and sentences
     schemas/                  JSON Schemas of the documents
     demonstration, console    the bundled example; what people see
     options, cli, entry       the commands and their options; where the script begins
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from hardener.pruning.prune import prune
     from hardener.repairing.repair import repair
     from hardener.reporting.markdown import markdown
+    from hardener.reporting.page import report
     from hardener.reporting.sarif import sarif
     from hardener.scanning.saved import load_scan
     from hardener.scanning.scan import scan
@@ -82,6 +84,7 @@ __all__ = [
     "prune",
     "prune_channels",
     "repair",
+    "report",
     "sarif",
     "save_trigger",
     "scan",
@@ -100,6 +103,7 @@ _HOMES = {
     "prune": "hardener.pruning.prune",
     "prune_channels": "hardener.pruning.named",
     "repair": "hardener.repairing.repair",
+    "report": "hardener.reporting.page",
     "sarif": "hardener.reporting.sarif",
     "save_trigger": "hardener.data.triggers",
     "scan": "hardener.scanning.scan",

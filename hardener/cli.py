@@ -460,6 +460,31 @@ def bench(
 
 
 @app.command()
+def report(
+    scan: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished scan.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file to write.")],
+    hardened: Annotated[
+        Path | None, typer.Option(help="JSON file that repair or prune wrote beside its model.")
+    ] = None,
+    bench: Annotated[Path | None, typer.Option(help="JSON file that bench wrote.")] = None,
+    output_format: FormatOption = OutputFormat.text,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Write one HTML page that shows a scan, what was done about it and what that changed."""
+    from hardener.console import note
+    from hardener.reporting.page import report as run
+
+    del seed, verbose
+    result = run(scan, output, hardened=hardened, bench=bench)
+    for sentence in result.missing:
+        note(f"the page does not show {sentence}", quiet=quiet)
+    _print(result, output_format)
+    return DONE
+
+
+@app.command()
 def inspect(
     model: ModelArgument,
     output_format: FormatOption = OutputFormat.text,

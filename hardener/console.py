@@ -34,6 +34,7 @@ from hardener.results import (
     Rate,
     RepairResult,
     RepairRound,
+    ReportResult,
     ScanResult,
 )
 
@@ -131,6 +132,12 @@ def _export_summary(result: ExportResult) -> list[Table | str]:
         f"wrote {result.model.path}: logits equal PyTorch's within "
         f"{result.largest_difference:.1e} on {result.parity_images} images"
     ]
+
+
+@summary.register
+def _report_summary(result: ReportResult) -> list[Table | str]:
+    """Where the page lies."""
+    return [f"wrote {result.report} ({result.bytes / 1000:.0f} kB): open it in any browser"]
 
 
 @summary.register

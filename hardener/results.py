@@ -656,6 +656,22 @@ class ExportResult(Document):
     largest_difference: float
 
 
+class ReportResult(Document):
+    """What `harden report` wrote.
+
+    Attributes:
+        report: the page.
+        bytes: its size.
+        missing: what it would show besides if it had been given, as sentences.
+    """
+
+    model: ModelIdentity
+    data: DataIdentity | None
+    report: PathText
+    bytes: int
+    missing: tuple[str, ...]
+
+
 class Inspection(Document):
     """What `harden inspect` understood.
 

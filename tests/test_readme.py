@@ -11,7 +11,9 @@ from benchmarks.readme import filled
 from hardener.cli import run
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
-COMMANDS = ("export", "scan", "prune", "repair", "bench", "inspect", "schema", "demo")
+COMMANDS = (
+    "export", "scan", "prune", "repair", "bench", "report", "inspect", "schema", "demo",
+)  # fmt: skip
 
 
 def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:

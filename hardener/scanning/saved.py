@@ -74,7 +74,7 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrig
         # A digest that is staged twice is the same trigger and has moved already.
         if staged.exists():
             staged.replace(target)
-        write_bytes(target.with_suffix(".png"), _png(trigger))
+        write_bytes(target.with_suffix(".png"), picture_of(trigger))
     for leftover in (folder / "triggers").glob(_STAGED):
         with suppress(OSError):
             leftover.unlink()
@@ -171,7 +171,7 @@ def load_synthetic_triggers(
     for label in dict.fromkeys(labels or scanned.targets or (scanned.suspect,)):
         if label not in evidence:
             raise DataError(f"{folder} has no trigger of label {label}: scan that label too")
-        triggers.append(_load(folder, evidence[label], evidence[label].kind))
+        triggers.append(load_of_kind(folder, evidence[label], evidence[label].kind))
     return tuple(triggers)
 
 
@@ -191,7 +191,7 @@ def load_working_triggers(
     """
     wanted = scanned.targets or (scanned.suspect,)
     return tuple(
-        _load(folder, found, kind)
+        load_of_kind(folder, found, kind)
         for found in scanned.searched
         if found.label in wanted
         for kind in _NAMES
@@ -211,7 +211,12 @@ def _of_kind(
             return evidence.warp
 
 
-def _load(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> SyntheticTrigger:
+def load_of_kind(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> SyntheticTrigger:
+    """Reads one label's trigger of a kind.
+
+    Raises:
+        DataError: it is missing or not the one that the scan saved.
+    """
     digest = _of_kind(evidence, kind).trigger_sha256
     path = trigger_path(folder, evidence.label, kind)
     content = _with_digest(digest, path, _staged_path(folder, digest))
@@ -247,7 +252,8 @@ def _npz(trigger: SyntheticTrigger) -> bytes:
             return warp_npz(trigger)
 
 
-def _png(trigger: SyntheticTrigger) -> bytes:
+def picture_of(trigger: SyntheticTrigger) -> bytes:
+    """A trigger as a PNG file."""
     match trigger:
         case Trigger():
             return trigger_png(trigger)

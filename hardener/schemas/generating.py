@@ -25,6 +25,7 @@ from hardener.results import (
     Inspection,
     PruneResult,
     RepairResult,
+    ReportResult,
     ScanResult,
 )
 from hardener.schemas.shipped import ENDING
@@ -36,6 +37,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "inspect": Inspection,
     "prune": PruneResult,
     "repair": RepairResult,
+    "report": ReportResult,
     "scan": ScanResult,
 }
 _ATTRIBUTES = "\n\nAttributes:\n"

@@ -30,7 +30,8 @@ def schema(name: str) -> dict[str, Any]:
     """A document's JSON Schema (draft 2020-12), for a validator.
 
     Args:
-        name: of the command that writes it: bench, export, inspect, prune, repair or scan.
+        name: of the command that writes it: bench, export, inspect, prune, repair, report or
+            scan.
 
     Raises:
         UsageError: there is none of that name.

@@ -20,5 +20,5 @@ def test_an_unknown_one_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixtur
     assert run(["schema", "../results"]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "use one of bench, export, inspect, prune, repair, scan" in shown.err
+    assert "use one of bench, export, inspect, prune, repair, report, scan" in shown.err
     assert shown.err.count("\n") == 1

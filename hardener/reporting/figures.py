@@ -1,0 +1,247 @@
+"""Figures of a scan, a pruning, a repair and a measurement, from their documents alone.
+
+Each takes a frozen document and returns what it drew. Text from outside (class names, paths) is
+drawn as it is: a formula or markup in it means nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from hardener.errors import DataError
+from hardener.reporting.drawing import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, Drawn, new_figure
+from hardener.results import BenchResult, LabelEvidence, PruneResult, RepairResult, ScanResult
+from hardener.scanning.verdict import LEAST_SUCCESS
+
+_WIDTH = 7.2
+_LARGEST_SHOWN = 2.5
+"""Of the median; what is larger stands at the upper edge."""
+_MOST_NAMED = 3
+
+
+def label_sizes(scanned: ScanResult) -> Drawn:
+    """How large every label's triggers are beside the medians, kind by kind.
+
+    Small and filled means suspicious: few pixels, and it works on unseen images. Of many labels
+    those that were only screened have no size and are not drawn.
+
+    Raises:
+        DataError: a scan without images has no triggers.
+    """
+    rows = scanned.searched
+    if not rows:
+        raise DataError("a scan without images has no triggers to draw")
+    kinds = {
+        "patch": [(row.relative_size, row.trigger_success_rate) for row in rows],
+        "faint change": [
+            (row.additive.relative_size, row.additive.trigger_success_rate) for row in rows
+        ],
+        "warp": [(row.warp.relative_size, row.warp.trigger_success_rate) for row in rows],
+    }
+    nothing = {
+        "faint change": [row.additive.nothing_found for row in rows],
+        "warp": [row.warp.nothing_found for row in rows],
+    }
+    labels = [row.label for row in rows]
+    suspects = _named(rows, scanned)
+    with new_figure(_WIDTH, 4.8) as figure:
+        axes = figure.subplots(len(kinds), 1, sharex=True)
+        marks = zip(kinds.items(), (BLUE, GREEN, PURPLE), "os^", strict=True)
+        for axis, ((kind, values), colour, mark) in zip(axes, marks, strict=True):
+            sizes, success = (np.array(column) for column in zip(*values, strict=True))
+            works = success >= LEAST_SUCCESS
+            top = max(1.6, min(_LARGEST_SHOWN, float(sizes.max()) * 1.1))
+            sizes = np.minimum(sizes, top)
+            found = ~np.array(nothing.get(kind, [False] * len(rows)))
+            for chosen, face in ((works & found, colour), (~works & found, "none")):
+                axis.scatter(
+                    np.array(labels)[chosen], sizes[chosen], 18, marker=mark, facecolors=face,
+                    edgecolors=colour, linewidths=0.9,
+                )  # fmt: skip
+            axis.axhline(1, color=FAINT, linewidth=0.9, linestyle="--")
+            axis.set_ylim(0, top * 1.02)
+            axis.set_ylabel(f"{kind}\n× median")
+            axis.grid(axis="y")
+            for label in suspects:
+                position = labels.index(label)
+                if works[position]:
+                    axis.annotate(
+                        str(label), (label, sizes[position]), (5, 4), textcoords="offset points",
+                        color=ORANGE, fontweight="bold",
+                    )  # fmt: skip
+        axes[-1].set_xlabel(f"label (filled: works on {LEAST_SUCCESS:.0%} of unseen images)")
+    smallest = min(rows, key=lambda row: row.relative_size)
+    described = (
+        f"Of {len(rows)} labels, label {smallest.label} has the smallest patch beside the median: "
+        f"{smallest.relative_size:.2f} of it, which sends {smallest.trigger_success_rate:.0%} of "
+        "unseen images there."
+    )
+    return Drawn("labels", "Size of each label's smallest trigger", described, figure)
+
+
+def channel_gaps(scanned: ScanResult, pruned: Sequence[int] = ()) -> Drawn:
+    """How far the peak of every channel rises under the most suspicious trigger.
+
+    Args:
+        scanned: the scan.
+        pruned: channels that a pruning took out, marked.
+
+    Raises:
+        DataError: a scan without images has no channels.
+    """
+    if not scanned.channels:
+        raise DataError("a scan without images has no channels to draw")
+    by_channel = sorted(scanned.channels, key=lambda row: row.channel)
+    clean = np.array([row.linf_clean for row in by_channel])
+    triggered = np.array([row.linf_triggered for row in by_channel])
+    marked = np.isin([row.channel for row in by_channel], list(pruned))
+    with new_figure(_WIDTH, 3.6) as figure:
+        axis = figure.subplots()
+        axis.scatter(
+            clean[~marked], triggered[~marked], 16, marker="o", color=BLUE, label="channel"
+        )
+        if marked.any():
+            axis.scatter(
+                clean[marked], triggered[marked], 22, marker="X", color=ORANGE, label="pruned"
+            )
+            axis.legend()
+        most = float(max(clean.max(), triggered.max(), 1e-6)) * 1.05
+        axis.plot([0, most], [0, most], color=FAINT, linestyle="--", linewidth=0.9)
+        axis.set_xlabel("mean peak activation (ℓ∞) on clean images")
+        axis.set_ylabel("with the trigger")
+        axis.grid()
+        for row in scanned.channels[:_MOST_NAMED]:
+            axis.annotate(
+                str(row.channel), (row.linf_clean, row.linf_triggered), (5, 3),
+                textcoords="offset points", color=INK,
+            )  # fmt: skip
+    first = scanned.channels[0]
+    described = (
+        f"{len(by_channel)} channels of {scanned.layer.name}. Channel {first.channel} rises most "
+        f"under the trigger of label {scanned.suspect}: from {first.linf_clean:.2f} to "
+        f"{first.linf_triggered:.2f}. Points on the dashed line do not rise."
+    )
+    return Drawn("channels", "Channels under the trigger", described, figure)
+
+
+def sweep(result: PruneResult) -> Drawn:
+    """Accuracy, attack success and robust accuracy by how many channels are pruned.
+
+    Raises:
+        DataError: named channels were pruned, without a sweep.
+    """
+    rows = result.sweep
+    if not rows:
+        raise DataError("channels that were named are pruned without a sweep")
+    counts = [row.channels_pruned for row in rows]
+    with new_figure(_WIDTH, 3.6) as figure:
+        axis = figure.subplots()
+        for name, colour, style, values in (
+            ("accuracy", BLUE, "-", [row.accuracy for row in rows]),
+            ("attack success rate", ORANGE, "--", [row.attack_success_rate for row in rows]),
+            ("robust accuracy", GREEN, "-.", [row.robust_accuracy for row in rows]),
+        ):
+            axis.plot(counts, values, color=colour, linestyle=style, label=name)
+        chosen = [row for row in rows if row.threshold == result.threshold]
+        if result.threshold is not None and chosen:
+            axis.axvline(chosen[0].channels_pruned, color=INK, linewidth=0.9, linestyle=":")
+        if result.max_accuracy_drop is not None:
+            axis.axhline(
+                rows[0].accuracy - result.max_accuracy_drop, color=BLUE, linewidth=0.7,
+                linestyle=":", label="accuracy budget",
+            )  # fmt: skip
+        _percent(axis)
+        axis.set_xlabel("channels pruned")
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    described = (
+        f"{len(rows)} thresholds of {result.criterion}, from {counts[0]} to {counts[-1]} channels; "
+        f"on {result.chosen_on} images."
+    )
+    return Drawn(
+        "sweep", "What each threshold would give", described, figure, tuple(map(float, counts))
+    )
+
+
+def repair_rounds(result: RepairResult) -> Drawn:
+    """Accuracy, attack success and robust accuracy after each round of a repair.
+
+    Raises:
+        DataError: nothing was repaired.
+    """
+    rows = result.rounds
+    if not rows:
+        raise DataError("nothing was repaired: there are no rounds to draw")
+    with new_figure(_WIDTH, 3.2) as figure:
+        axis = figure.subplots()
+        for name, colour, style, mark, values in (
+            ("accuracy", BLUE, "-", "o", [row.accuracy for row in rows]),
+            ("attack success rate", ORANGE, "--", "s", [row.attack_success_rate for row in rows]),
+            ("of stronger triggers", PURPLE, ":", "D",
+             [row.strengthened_success_rate for row in rows]),
+            ("robust accuracy", GREEN, "-.", "^", [row.robust_accuracy for row in rows]),
+        ):  # fmt: skip
+            axis.plot(values, color=colour, linestyle=style, marker=mark, label=name)
+        if result.chosen_round is not None:
+            axis.axvline(result.chosen_round, color=INK, linewidth=0.9, linestyle=":")
+        _percent(axis)
+        axis.set_xticks(range(len(rows)), ["as it came", *map(str, range(1, len(rows)))])
+        axis.set_xlabel("round (dotted: the one that was kept)")
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    last = rows[-1 if result.chosen_round is None else result.chosen_round]
+    described = (
+        f"Attack success goes from {rows[0].attack_success_rate:.1%} to "
+        f"{last.attack_success_rate:.1%}, accuracy from {rows[0].accuracy:.1%} to "
+        f"{last.accuracy:.1%}; on {result.chosen_on} images."
+    )
+    return Drawn("rounds", "What each round of the repair gave", described, figure)
+
+
+def latencies(measured: BenchResult) -> Drawn:
+    """Median and 95th percentile of each model's latency, batch size by batch size.
+
+    Raises:
+        DataError: no latency was measured.
+    """
+    rows = [(place, row) for place, model in enumerate(measured.models) for row in model.latency]
+    if not rows:
+        raise DataError("no latency was measured")
+    batches = sorted({row.batch_size for _, row in rows})
+    names = ["before", "after"] if len(measured.models) == 2 else [
+        f"model {place + 1}" for place in range(len(measured.models))
+    ]  # fmt: skip
+    colours = (BLUE, ORANGE, GREEN, PURPLE, INK)
+    height = 1.2 + 0.3 * len(rows)
+    with new_figure(_WIDTH, height) as figure:
+        axes = figure.subplots(len(batches), 1, squeeze=False)[:, 0]
+        for axis, batch in zip(axes, batches, strict=True):
+            own = [(place, row) for place, row in rows if row.batch_size == batch]
+            for position, (place, row) in enumerate(own):
+                axis.barh(position, row.p50_ms, color=colours[place % len(colours)], height=0.6)
+                axis.plot([row.p50_ms, row.p95_ms], [position] * 2, color=INK, linewidth=1.2)
+            axis.set_yticks(range(len(own)), [names[place] for place, _ in own])
+            axis.invert_yaxis()
+            axis.set_xlim(left=0)
+            axis.set_title(f"batch {batch}", fontsize=10, loc="left")
+        axes[-1].set_xlabel("milliseconds a batch: median, and a line to the 95th percentile")
+    first = rows[0][1]
+    described = (
+        f"On {first.provider} with {first.threads} threads. "
+        + "; ".join(
+            f"{names[place]}, batch {row.batch_size}: {row.p50_ms:.2f} ms" for place, row in rows
+        )
+        + "."
+    )
+    return Drawn("latency", "Latency", described, figure)
+
+
+def _named(rows: Sequence[LabelEvidence], scanned: ScanResult) -> list[int]:
+    searched = {row.label for row in rows}
+    return [label for label in (scanned.targets or (scanned.suspect,)) if label in searched]
+
+
+def _percent(axis: Axes) -> None:
+    axis.set_ylim(-0.03, 1.03)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.grid(axis="y")
