@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from hardener.arrays import FloatArray
 from hardener.data.sign_faces import draw_face
 from hardener.errors import UsageError
-from hardener.files import atomic_path
+from hardener.files import FileName, atomic_path
 
 CLASS_NAMES: tuple[str, ...] = (
     "speed limit 20",
@@ -134,7 +134,7 @@ def render_signs(
     return images, np.repeat(np.arange(len(CLASS_NAMES), dtype=np.int64), count_per_class)
 
 
-def write_signs(path: Path, count_per_class: int, seed: int, size: int = 32) -> None:
+def write_signs(path: FileName, count_per_class: int, seed: int, size: int = 32) -> None:
     """Writes the data set of `render_signs` as `.npz` with `images` and `labels`.
 
     The same arguments write the same bytes.
@@ -149,7 +149,7 @@ def write_signs(path: Path, count_per_class: int, seed: int, size: int = 32) -> 
         UsageError: the count, the seed or the size is too small, or the file cannot be written.
     """
     images, labels = render_signs(count_per_class, seed, size)
-    with atomic_path(path) as partial, partial.open("wb") as stream:
+    with atomic_path(Path(path)) as partial, partial.open("wb") as stream:
         # NumPy dates every member 1980-01-01, which keeps the bytes independent of the clock.
         np.savez_compressed(stream, images=images, labels=labels)
 

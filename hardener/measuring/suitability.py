@@ -10,7 +10,7 @@ from hardener.errors import DataError, InconclusiveError
 from hardener.model.classifier import Classifier
 
 _LEAST_OTHERS = 10
-_LEAST_OF_SCANNED = 0.5
+_LEAST_OF_SCANNED = 0.8
 _LEAST_OF_CLASSES = 0.5
 
 
@@ -80,7 +80,7 @@ def check_accuracy(accuracy: float, scanned: float | None, what: str) -> None:
         what: the images, for the message.
 
     Raises:
-        InconclusiveError: accuracy is less than half of the scan's.
+        InconclusiveError: accuracy is less than four fifths of the scan's.
     """
     if scanned is not None and accuracy < _LEAST_OF_SCANNED * scanned:
         raise InconclusiveError(

@@ -112,9 +112,9 @@ def channel_gaps(scanned: ScanResult, pruned: Sequence[int] = ()) -> Drawn:
         axis.set_xlabel("mean peak activation (ℓ∞) on clean images")
         axis.set_ylabel("with the trigger")
         axis.grid()
-        for row in scanned.channels[:_MOST_NAMED]:
+        for place, row in enumerate(scanned.channels[:_MOST_NAMED]):
             axis.annotate(
-                str(row.channel), (row.linf_clean, row.linf_triggered), (5, 3),
+                str(row.channel), (row.linf_clean, row.linf_triggered), (8 + 26 * place, 3),
                 textcoords="offset points", color=INK,
             )  # fmt: skip
     first = scanned.channels[0]
@@ -193,7 +193,7 @@ def repair_rounds(result: RepairResult) -> Drawn:
     described = (
         f"Attack success goes from {rows[0].attack_success_rate:.1%} to "
         f"{last.attack_success_rate:.1%}, accuracy from {rows[0].accuracy:.1%} to "
-        f"{last.accuracy:.1%}; on {result.chosen_on} images."
+        f"{last.accuracy:.1%}; on the {result.chosen_on} images that chose the round."
     )
     return Drawn("rounds", "What each round of the repair gave", described, figure)
 

@@ -15,10 +15,11 @@ def prune_outcome(result: PruneResult) -> str:
         "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
         "prunes the most suspicious label's channels all the same)",
         "no-gain": "no threshold within the accuracy budget lowers the attack success rate: "
-        "nothing written (a larger --max-accuracy-drop or another --criterion may)",
+        "nothing written (harden repair may end it, or a larger --max-accuracy-drop or another "
+        "--criterion)",
         "attack-left": f"more than {percent(result.max_attack_success)} of the attack is left: "
-        "nothing written (a larger --max-accuracy-drop or --max-attack-success, or another "
-        "--criterion; --force writes all the same)",
+        "nothing written (harden repair may end it, or a larger --max-accuracy-drop or "
+        "--max-attack-success, or another --criterion; --force writes all the same)",
         "over-budget": "the accuracy budget does not hold on images that the threshold was not "
         "chosen on: nothing written (--force writes all the same)",
     }

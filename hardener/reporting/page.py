@@ -7,6 +7,7 @@ sweep are inside. Every text from outside is escaped by the template.
 import base64
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -74,7 +75,7 @@ def report(
     check_output(output, ".html", scan / "scan.json", *given)
     scanned = load_scan(scan)
     changed = None if hardened is None else _hardened(Path(hardened))
-    measured = None if bench is None else BenchResult.read(Path(bench))
+    measured = None if bench is None else _measured(Path(bench))
     for path, document in zip(given, (one for one in (changed, measured) if one), strict=True):
         if document.model.sha256 != scanned.model.sha256:
             raise DataError(f"{path} is of another model than {scan}: give those that go together")
@@ -134,6 +135,7 @@ def page(
         },
         reasons=scanned.reasons,
         done=[] if changed is None else _done(changed),
+        ship=_ship(changed),
         changes=_changes(changed, measured),
         changes_on=_changes_on(changed, measured),
         pictures=pictures,
@@ -160,10 +162,21 @@ def _safe(drawn: Drawn) -> Markup:
 
 def _hardened(path: Path) -> Hardened:
     """What `prune` or `repair` wrote; the one has a criterion, the other targets."""
+    for kind in (RepairResult, PruneResult):
+        with suppress(DataError):
+            return kind.read(path)
+    raise DataError(
+        f"{path} is not what harden repair or prune wrote: give the .json beside the hardened model"
+    )
+
+
+def _measured(path: Path) -> BenchResult:
     try:
-        return RepairResult.read(path)
-    except DataError:
-        return PruneResult.read(path)
+        return BenchResult.read(path)
+    except DataError as error:
+        raise DataError(
+            f"{path} is not what harden bench wrote: give the file of its -o"
+        ) from error
 
 
 def _pictures(folder: Path, scanned: ScanResult) -> list[dict[str, Any]]:
@@ -250,11 +263,21 @@ def _done(changed: Hardened) -> list[str]:
     return [said, *changed.notes]
 
 
+def _ship(changed: Hardened | None) -> str:
+    """What is left to do before the hardened model ships; empty where there is none."""
+    if changed is None or changed.hardened is None:
+        return ""
+    kept = {True: "kept", False: "not kept", None: "not measured"}[changed.within_budget]
+    name = Path(changed.hardened.path).name
+    return f"The hardened model is {name}; its accuracy budget was {kept}. Scan it before it ships."
+
+
 def _changes_on(changed: Hardened | None, measured: BenchResult | None) -> str:
     if measured is not None:
         return (
             f"On {measured.data.count} images of {Path(measured.data.path).name}, with 95 % "
-            "intervals"
+            "intervals. clean+ori: with the true trigger; clean+syn: with the scan's; "
+            "clean+ori+syn: with both"
         )
     if changed is not None:
         return f"On {changed.reported_on} clean images kept for this, with synthetic triggers"
@@ -297,7 +320,11 @@ def _measured_changes(measured: BenchResult) -> list[dict[str, str]]:
         rows.append(row(f"robust accuracy, {setting}", _rate(before), _rate(after)))
     ratio = last.latency_ratio
     rows.append(
-        row("latency", "1.00", f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) of before")
+        row(
+            "latency of the smallest batch",
+            "1.00",
+            f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) of before",
+        )
     )
     rows.append(row("file", f"{first.file_bytes:,} bytes", f"{last.file_bytes:,} bytes"))
     return rows
@@ -313,21 +340,26 @@ def _commands(
     model = shlex.quote(scanned.model.path)
     data = "" if scanned.data is None else f" --data {shlex.quote(scanned.data.path)}"
     commands = [f"harden scan {model}{data} --seed {scanned.seed} -o SCAN"]
+    hardened = None if changed is None else changed.hardened
+    written = "HARDENED.onnx" if hardened is None else shlex.quote(hardened.path)
     if isinstance(changed, RepairResult):
         commands.append(
             f"harden repair {model} --scan SCAN --data {shlex.quote(changed.data.path)} "
-            f"--seed {changed.seed} -o HARDENED.onnx"
+            f"--seed {changed.seed} -o {written}"
         )
     if isinstance(changed, PruneResult) and changed.data is not None:
         commands.append(
             f"harden prune {model} --scan SCAN --data {shlex.quote(changed.data.path)} "
             f"--criterion {changed.criterion} --rewrite {changed.rewrite} --seed {changed.seed} "
-            "-o HARDENED.onnx"
+            f"-o {written}"
         )
     if measured is not None:
         others = " ".join(shlex.quote(model.path) for model in measured.models)
+        settings = measured.models[0].attack_success_rate
+        tried = " --scan SCAN" if any("syn" in setting for setting in settings) else ""
+        tried += " --trigger TRIGGER.npz" if any("ori" in setting for setting in settings) else ""
         commands.append(
-            f"harden bench {others} --data {shlex.quote(measured.data.path)} --seed "
+            f"harden bench {others} --data {shlex.quote(measured.data.path)}{tried} --seed "
             f"{measured.seed} -o BENCH.json"
         )
     return commands

@@ -251,6 +251,8 @@ def test_numbers_on_the_page_are_those_of_the_documents(written: Path) -> None:
     assert cells[1][0] == "attack success rate, clean+ori"
     assert cells[1][1:] == ("90.00 % (89.00 to 91.00)", "2.00 % (1.00 to 3.00)")
     assert len(text) < 5_000_000
+    assert "--trigger TRIGGER.npz" in text
+    assert "hardened.onnx; its accuracy budget was not measured. Scan it before it ships." in text
     assert text.count("data:image/png;base64,") == 6
 
 
@@ -281,5 +283,8 @@ def test_the_command_says_what_the_page_lacks(
     shown = capsys.readouterr()
     assert f"wrote {tmp_path / 'r.html'}" in shown.out
     assert "--hardened HARDENED.json" in shown.err
+    wrong = ["--hardened", str(written / "bench.json")]
+    assert run(["report", str(written / "scan"), "-o", str(tmp_path / "s.html"), *wrong]) == 2
+    assert "give the .json beside the hardened model" in capsys.readouterr().err
     assert run(["report", str(tmp_path), "-o", str(tmp_path / "r.html")]) == 2
     assert run(["report", str(written / "scan"), "-o", str(tmp_path / "r.txt")]) == 2
