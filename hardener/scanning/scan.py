@@ -52,6 +52,7 @@ from hardener.scanning.without_images import (
     label_scores,
     left_out_without_images,
     look_without_images,
+    margin_settings,
 )
 
 _FITTED_IMAGES = 512
@@ -143,6 +144,8 @@ def scan(
     enough = _tried_images(len(wanted), images[0].size)
     tried = unseen[stratified_sample(source.labels[unseen], enough, seed)]
     costs = stage_costs(len(wanted), classifier.preprocessing, searches, len(source), len(tried))
+    climb = margin_settings(classifier)
+    costs["searching margins"] = 2.5 * classifier.signature.classes * climb.starts * climb.steps
     progress = of_whole(progress, "the whole scan", costs)
     device = torch_device(chosen_provider)
     with unfinished(_search_depends_on(classifier, images, device, wanted, searches)) as kept:

@@ -22,7 +22,13 @@ from hardener.progress import Progress, counting
 from hardener.results import LastLayerEvidence, MarginEvidence, Verdict
 from hardener.scanning.calibration import Calibration, shipped
 from hardener.scanning.last_layer import row_indices
-from hardener.scanning.margins import MARGINS, AscentSettings, largest_margins, p_value
+from hardener.scanning.margins import (
+    MARGINS,
+    AscentSettings,
+    largest_margins,
+    p_value,
+    within_budget,
+)
 from hardener.scanning.verdict import LEAST_LABELS
 
 _EXAMPLES = 4
@@ -75,9 +81,17 @@ def look_without_images(
         device: where to search.
         settings: the search's budget.
     """
+    settings = margin_settings(classifier, settings)
     margins, said = _margins(classifier, network, seed, progress, device, settings)
     last_layer, also_said = _last_layer(classifier)
     return WithoutImages(margins, last_layer, (said, also_said))
+
+
+def margin_settings(classifier: Classifier, settings: AscentSettings = MARGINS) -> AscentSettings:
+    """How long a model's labels climb, within the budget."""
+    preprocessing = classifier.preprocessing
+    values = preprocessing.channels * int(np.prod(preprocessing.size))
+    return within_budget(settings, classifier.signature.classes, values)
 
 
 def label_scores(
@@ -190,6 +204,8 @@ def _margins(
         f"on images made for it, without data, label {suspect} gets furthest ahead of the others: "
         f"by {largest[suspect]:.1f}, where the median label gets {float(np.median(largest)):.1f}"
     )
+    if settings.steps < MARGINS.steps:
+        said += f" in {settings.steps} steps, all that so many labels leave time for"
     if p is None:
         return evidence, f"{said}; too few labels lead anywhere to test that: {LEAST_LABELS} needed"
     return evidence, f"{said} (p-value {p:.1e})"

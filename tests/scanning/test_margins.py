@@ -17,6 +17,7 @@ from hardener.scanning.margins import (
     fitted_gamma,
     largest_margins,
     p_value,
+    within_budget,
 )
 
 CPU = torch.device("cpu")
@@ -120,3 +121,13 @@ def test_too_few_labels_are_not_tested() -> None:
     # Labels that never lead do not count.
     assert p_value(np.array([*seven, 0.0, -3.0], np.float32)) is None
     assert p_value(np.array([*seven, 4.5], np.float32)) is not None
+
+
+def test_many_labels_of_large_images_climb_less() -> None:
+    small, large = 3 * 32 * 32, 3 * 224 * 224
+    assert within_budget(MARGINS, 43, small) == within_budget(MARGINS, 43, large) == MARGINS
+    assert within_budget(MARGINS, 1000, small) == MARGINS
+    hundred, thousand = (within_budget(MARGINS, count, large) for count in (100, 1000))
+    assert (hundred.starts, hundred.steps) == (1, MARGINS.steps)
+    assert (thousand.starts, thousand.steps) == (1, 4)
+    assert within_budget(MARGINS, 100_000, large).steps == 2
