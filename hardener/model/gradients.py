@@ -145,8 +145,7 @@ def fast_autocast(device: torch.device) -> torch.autocast:
 def gains_from_bfloat16(capabilities: Mapping[str, object]) -> bool:
     """Whether a processor, as torch describes it, is faster in bfloat16 than in float32.
 
-    Intel's without matrix tiles (AMX) are not, though they have the instructions: on a Xeon without
-    them, steps of trigger inversion take 1.3 to 1.5 times as long.
+    Intel's without matrix tiles (AMX) are not, though they have the instructions.
     """
     if capabilities.get("amx_bf16"):
         return True
