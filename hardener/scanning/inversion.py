@@ -257,8 +257,20 @@ def from_square(settings: InversionSettings) -> InversionSettings:
     return replace(settings, steps=max(1, settings.steps // 2))
 
 
-def _named(positions: Iterable[int], labels: Sequence[int]) -> frozenset[int]:
-    return frozenset(int(labels[position]) for position in positions)
+def _inverted(
+    made: Callable[[FloatArray, int], _Kind], found: Searched, labels: Sequence[int]
+) -> Inverted[_Kind]:
+    """Triggers that one array describes."""
+
+    def named(positions: Iterable[int]) -> frozenset[int]:
+        return frozenset(int(labels[position]) for position in positions)
+
+    pairs = zip(found.values, labels, strict=True)
+    return Inverted(
+        [made(values, int(label)) for (values,), label in pairs],
+        named(found.stopped),
+        named(found.unsolved),
+    )
 
 
 def _works(trigger: Trigger, clean: IntArray, stamped: IntArray) -> bool:
@@ -293,11 +305,7 @@ def invert_additive(
         kept.of("additive", settings=settings),
         drawn,
     )
-    triggers = [
-        AdditiveTrigger(perturbation, int(label))
-        for (perturbation,), label in zip(found.values, labels, strict=True)
-    ]
-    return Inverted(triggers, *(_named(rows, labels) for rows in (found.stopped, found.unsolved)))
+    return _inverted(AdditiveTrigger, found, labels)
 
 
 def invert_warps(
@@ -326,8 +334,4 @@ def invert_warps(
         kept.of("warp", settings=settings),
         drawn,
     )
-    triggers = [
-        Warp(displacements, int(label))
-        for (displacements,), label in zip(found.values, labels, strict=True)
-    ]
-    return Inverted(triggers, *(_named(rows, labels) for rows in (found.stopped, found.unsolved)))
+    return _inverted(Warp, found, labels)

@@ -170,7 +170,7 @@ def search(
         parts = [to_the_end("", steps, some, begun(some)) for _, some in groups(everyone)]
         return Searched(_by_label(parts))
 
-    halt = halt_of(settings)
+    halt = _halt_of(settings)
     values: list[tuple[FloatArray, ...]] = []
     unsolved: set[int] = set()
     # Of all labels only those are held whole that go on if no later one comes further.
@@ -203,7 +203,7 @@ def search(
     return Searched(values, stopped, stopped & unsolved)
 
 
-def halt_of(settings: InversionSettings) -> int:
+def _halt_of(settings: InversionSettings) -> int:
     """After how many steps only some labels go on, where they compete."""
     return max(1, round(_HALT * settings.steps))
 
@@ -212,7 +212,7 @@ def label_steps(settings: InversionSettings, labels: int, drawn: int | None) -> 
     """How many steps of one label a search takes in all; all go to the end if `drawn` is None."""
     if drawn is None or labels <= drawn + PROMISING:
         return settings.steps * labels
-    halt = halt_of(settings)
+    halt = _halt_of(settings)
     return halt * labels + (settings.steps - halt) * (drawn + PROMISING)
 
 

@@ -114,11 +114,11 @@ def test_a_finding_is_known_again_whatever_else_changed() -> None:
         ("c:evil.onnx", None, "c%3Aevil.onnx"),
         ("modèle.onnx", None, "mod%C3%A8le.onnx"),
         ("line\nbreak<x>.onnx", None, "line%0Abreak%3Cx%3E.onnx"),
-        ("/work/models/m.onnx", "/work", "models/m.onnx"),
-        ("models/m.onnx", "/work", "models/m.onnx"),
-        ("/home/someone/m.onnx", "/work", "m.onnx"),
+        ("/build/models/m.onnx", "/build", "models/m.onnx"),
+        ("models/m.onnx", "/build", "models/m.onnx"),
+        ("/home/someone/m.onnx", "/build", "m.onnx"),
         ("/home/someone/m.onnx", None, "m.onnx"),
-        ("../above/m.onnx", "/work", "m.onnx"),
+        ("../above/m.onnx", "/build", "m.onnx"),
     ],
 )
 def test_the_location_is_a_relative_uri(path: str, root: str | None, uri: str) -> None:
