@@ -9,7 +9,7 @@
 Everything the commands do is one call here: `export`, `scan`, `prune`, `prune_channels`,
 `repair`, `bench`, `report`, `inspect` and `demo` write the same files and return the frozen
 documents of `hardener.results`; `markdown` and `sarif` make texts of those, `schema` has their JSON
-Schemas.
+Schemas, `figures` draws them and what `exhibit` shows of a model.
 
 The house, each room importing only from those above it:
 
@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from hardener.pruning.named import prune_channels
     from hardener.pruning.prune import prune
     from hardener.repairing.repair import repair
+    from hardener.reporting import figures
+    from hardener.reporting.exhibits import exhibit
     from hardener.reporting.markdown import markdown
     from hardener.reporting.page import report
     from hardener.reporting.sarif import sarif
@@ -76,7 +78,9 @@ __all__ = [
     "UsageError",
     "bench",
     "demo",
+    "exhibit",
     "export",
+    "figures",
     "inspect",
     "load_scan",
     "load_trigger",
@@ -95,7 +99,9 @@ _HOMES = {
     "Trigger": "hardener.data.triggers",
     "bench": "hardener.benching.bench",
     "demo": "hardener.demonstration",
+    "exhibit": "hardener.reporting.exhibits",
     "export": "hardener.model.exporting",
+    "figures": "hardener.reporting.figures",
     "inspect": "hardener.model.inspecting",
     "load_scan": "hardener.scanning.saved",
     "load_trigger": "hardener.data.triggers",
@@ -110,6 +116,9 @@ _HOMES = {
     "schema": "hardener.schemas.shipped",
 }
 
+_WHOLE = frozenset({"figures"})
+"""Public names that are modules."""
+
 
 def __dir__() -> list[str]:
     """Shows the public names although they are imported late."""
@@ -120,4 +129,5 @@ def __getattr__(name: str) -> object:
     """Imports torch and onnxruntime only when something that needs them is used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'hardener' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    home = importlib.import_module(_HOMES[name])
+    return home if name in _WHOLE else getattr(home, name)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -36,6 +36,7 @@ from hardener.options import (
     QuietOption,
     ReportFormat,
     ReportFormatOption,
+    ReportOption,
     ScanFormat,
     ScanFormatOption,
     SeedOption,
@@ -149,6 +150,7 @@ def scan(
         Path | None,
         typer.Option(help="The true trigger (.npz), for evaluation; no part of the verdict."),
     ] = None,
+    report: ReportOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
     size: SizeOption = None,
@@ -169,6 +171,8 @@ def scan(
     from hardener.scanning.scan import scan as run
 
     del verbose
+    preprocessing = preprocessing_overrides(policy, mean, std, size)
+    _check_report(report, model, data, known_trigger)
     with progress_bars(quiet=quiet) as progress:
         result = run(
             model,
@@ -177,7 +181,18 @@ def scan(
             labels=whole_numbers("--labels", labels),
             layer=layer,
             known_trigger=known_trigger,
-            preprocessing=preprocessing_overrides(policy, mean, std, size),
+            preprocessing=preprocessing,
+            provider=provider.value,
+            seed=seed,
+            progress=progress,
+        )
+        shown = {} if data is None else {"model": model, "data": data}
+        more = _report(
+            report,
+            output,
+            **shown,
+            known_trigger=known_trigger,
+            preprocessing=preprocessing,
             provider=provider.value,
             seed=seed,
             progress=progress,
@@ -191,7 +206,7 @@ def scan(
         lines[0] += f"; the triggers as pictures lie in {output / 'triggers'}"
     if result.data is not None and result.verdict == "backdoored" and result.targets:
         lines.append(f"next: harden repair {model} --scan {output} --data {data} -o HARDENED.onnx")
-    _print(result, output_format, *lines)
+    _print(result, output_format, *more, *lines)
     return OF_A_VERDICT[result.verdict]
 
 
@@ -268,6 +283,7 @@ def prune(
             "nothing to write.",
         ),
     ] = False,
+    report: ReportOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
     size: SizeOption = None,
@@ -282,14 +298,16 @@ def prune(
     from hardener.console import note, progress_bars
 
     del verbose
+    more: list[str] = []
     if channels is not None:
         from hardener.pruning.named import prune_channels
 
         if any(value is not None for value in (scan, data, criterion, threshold)):
             raise UsageError("--channels goes without --scan, --data, --criterion and --threshold")
-        if force or alarm or any(value is not None for value in (mean, std, size, policy)):
+        if force or alarm or any(value is not None for value in (mean, std, size, policy, report)):
             raise UsageError(
-                "--channels goes without --force, --mean, --std, --size, --policy and --alarm"
+                "--channels goes without --force, --mean, --std, --size, --policy, --alarm and "
+                "--report"
             )
         result = prune_channels(
             model,
@@ -306,6 +324,8 @@ def prune(
 
         if scan is None or data is None:
             raise UsageError("prune needs --scan DIR and --data CLEAN, or --channels")
+        preprocessing = preprocessing_overrides(policy, mean, std, size)
+        _check_report(report, model, data)
         with progress_bars(quiet=quiet) as progress:
             result = run(
                 model,
@@ -321,7 +341,18 @@ def prune(
                 layer=layer,
                 dry_run=dry_run,
                 force=force,
-                preprocessing=preprocessing_overrides(policy, mean, std, size),
+                preprocessing=preprocessing,
+                provider=provider.value,
+                seed=seed,
+                progress=progress,
+            )
+            more = _report(
+                report,
+                scan,
+                model=model,
+                data=data,
+                hardened=result,
+                preprocessing=preprocessing,
                 provider=provider.value,
                 seed=seed,
                 progress=progress,
@@ -331,7 +362,7 @@ def prune(
             _note_unreadable(result.data.unreadable, quiet=quiet)
     known = "" if scan is None else f" --scan {scan}"
     following = [f"next: harden bench {model} {output} --data TEST{known} -o BENCH.json"]
-    _print(result, output_format, *(following if result.outcome == "written" else ()))
+    _print(result, output_format, *more, *(following if result.outcome == "written" else ()))
     return OF_AN_OUTCOME[result.outcome]
 
 
@@ -362,6 +393,7 @@ def repair(
             "the attack left.",
         ),
     ] = False,
+    report: ReportOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
     size: SizeOption = None,
@@ -377,6 +409,8 @@ def repair(
     from hardener.repairing.repair import repair as run
 
     del verbose
+    preprocessing = preprocessing_overrides(policy, mean, std, size)
+    _check_report(report, model, data)
     with progress_bars(quiet=quiet) as progress:
         result = run(
             model,
@@ -387,7 +421,18 @@ def repair(
             max_attack_success=max_attack_success,
             rounds=rounds,
             force=force,
-            preprocessing=preprocessing_overrides(policy, mean, std, size),
+            preprocessing=preprocessing,
+            provider=provider.value,
+            seed=seed,
+            progress=progress,
+        )
+        more = _report(
+            report,
+            scan,
+            model=model,
+            data=data,
+            hardened=result,
+            preprocessing=preprocessing,
             provider=provider.value,
             seed=seed,
             progress=progress,
@@ -395,7 +440,7 @@ def repair(
     note(_how_it_ran(result), quiet=quiet)
     _note_unreadable(result.data.unreadable, quiet=quiet)
     following = [f"next: harden bench {model} {output} --data TEST --scan {scan} -o BENCH.json"]
-    _print(result, output_format, *(following if result.outcome == "written" else ()))
+    _print(result, output_format, *more, *(following if result.outcome == "written" else ()))
     return OF_AN_OUTCOME[result.outcome]
 
 
@@ -414,6 +459,7 @@ def bench(
     scan: Annotated[
         Path | None, typer.Option(help="Folder of a scan whose synthetic trigger is tried.")
     ] = None,
+    report: ReportOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
     size: SizeOption = None,
@@ -430,6 +476,10 @@ def bench(
     from hardener.scanning.saved import load_scan
 
     del verbose
+    preprocessing = preprocessing_overrides(policy, mean, std, size)
+    if report is not None:
+        _require_scan_of(models[0], scan)
+    _check_report(report, *models, data, trigger)
     with progress_bars(quiet=quiet) as progress:
         result = run(
             models,
@@ -438,10 +488,27 @@ def bench(
             trigger=trigger,
             target=target,
             scan=scan,
-            preprocessing=preprocessing_overrides(policy, mean, std, size),
+            preprocessing=preprocessing,
             provider=provider.value,
             seed=seed,
             progress=progress,
+        )
+        more = (
+            []
+            if scan is None
+            else _report(
+                report,
+                scan,
+                model=models[0],
+                data=data,
+                bench=result,
+                beside=models[1] if len(models) > 1 else None,
+                known_trigger=trigger,
+                preprocessing=preprocessing,
+                provider=provider.value,
+                seed=seed,
+                progress=progress,
+            )
         )
     note(_how_it_ran(result), quiet=quiet)
     if trigger is None and scan is None:
@@ -455,7 +522,7 @@ def bench(
                 quiet=quiet,
             )
     _note_unreadable(result.data.unreadable, quiet=quiet)
-    _print(result, output_format, f"wrote {output}")
+    _print(result, output_format, f"wrote {output}", *more)
     return DONE
 
 
@@ -467,17 +534,55 @@ def report(
         Path | None, typer.Option(help="JSON file that repair or prune wrote beside its model.")
     ] = None,
     bench: Annotated[Path | None, typer.Option(help="JSON file that bench wrote.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="The scanned model: also shows what it looks at; with --data."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled images to run it on, best the scan's.")
+    ] = None,
+    known_trigger: Annotated[
+        Path | None, typer.Option(help="The true trigger, where an evaluator has it.")
+    ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(help="A second model to show beside it; by default the hardened one."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="N[,N]", help="Which images to show, from 0; else typical ones."),
+    ] = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    size: SizeOption = None,
+    policy: PolicyOption = None,
+    provider: ProviderOption = ProviderName.auto,
     output_format: FormatOption = OutputFormat.text,
     seed: SeedOption = 0,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> int:
     """Write one HTML page that shows a scan, what was done about it and what that changed."""
-    from hardener.console import note
+    from hardener.console import note, progress_bars
     from hardener.reporting.page import report as run
 
-    del seed, verbose
-    result = run(scan, output, hardened=hardened, bench=bench)
+    del verbose
+    with progress_bars(quiet=quiet) as progress:
+        result = run(
+            scan,
+            output,
+            hardened=hardened,
+            bench=bench,
+            model=model,
+            data=data,
+            known_trigger=known_trigger,
+            beside=beside,
+            images=whole_numbers("--images", images),
+            preprocessing=preprocessing_overrides(policy, mean, std, size),
+            provider=provider.value,
+            seed=seed,
+            progress=progress,
+        )
     for sentence in result.missing:
         note(f"the page does not show {sentence}", quiet=quiet)
     _print(result, output_format)
@@ -662,6 +767,36 @@ def _readers_may_go() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise UsageError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _check_report(report: Path | None, *inputs: Path | None) -> None:
+    """Refuses, before long work, a page that cannot go by its name."""
+    from hardener.files import check_output
+
+    if report is not None:
+        check_output(report, ".html", *inputs)
+
+
+def _require_scan_of(model: Path, scan: Path | None) -> None:
+    from hardener.files import sha256_of
+    from hardener.scanning.saved import load_scan
+
+    if scan is None:
+        raise UsageError("--report shows a scan too: give --scan DIR")
+    if load_scan(scan).model.sha256 != sha256_of(model):
+        raise UsageError(
+            f"--report shows the scanned model beside others: name the model of {scan} first"
+        )
+
+
+def _report(report: Path | None, scan: Path, **shown: Any) -> list[str]:  # noqa: ANN401  passed on as they are
+    """Writes the page that a command was asked for, and says so."""
+    if report is None:
+        return []
+    from hardener.reporting.page import report as run
+
+    result = run(scan, report, **shown)
+    return [f"wrote {result.report}: open it in any browser"]
 
 
 def _how_it_ran(result: "Run") -> str:

@@ -106,6 +106,12 @@ ScanFormatOption = Annotated[
         "sarif a SARIF 2.1.0 log for code scanning.",
     ),
 ]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", help="Also write one HTML page that shows the result, as harden report does."
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", help="Log what libraries say; traceback of a bug.")

@@ -58,6 +58,30 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
     network = of_any_number(graph, signature)
     if signature.batch is not None:
         examples = examples[: signature.batch]
+    require_same_logits(network, proto, signature, plan, examples)
+    return network
+
+
+def require_same_logits(
+    network: nn.Module,
+    proto: onnx.ModelProto,
+    signature: Signature,
+    plan: Plan,
+    examples: FloatArray,
+) -> None:
+    """Compares a torch module with the model that it was made of.
+
+    Args:
+        network: takes images (N, C, H, W) and gives logits.
+        proto: the model.
+        signature: its input and output.
+        plan: what the network runs.
+        examples: (N, C, H, W) network input.
+
+    Raises:
+        InconclusiveError: the model's logits are not finite.
+        ModelError: torch and onnxruntime disagree.
+    """
     with torch.no_grad():
         logits = network(torch.from_numpy(examples)).numpy()
     ending = _reference(ending_at(proto, signature.logits), signature.batch, plan)
@@ -71,7 +95,6 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
         raise ModelError(
             f"torch and onnxruntime disagree on this model's logits: it is not scanned{why}"
         )
-    return network
 
 
 def _agree(logits: FloatArray, expected: FloatArray, proto: onnx.ModelProto, plan: Plan) -> bool:

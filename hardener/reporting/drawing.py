@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from hardener.errors import UsageError
+from hardener.files import FileName, write_bytes
 
 INK, FAINT, PAPER = "#1a1b1e", "#8d8f94", "#fdfdfc"
 """Colours of text, of what stands back and of what lies behind; pages put their own in place."""
@@ -28,6 +32,13 @@ _VARIABLES = {
     PURPLE: "var(--purple)",
 }
 _POINTS_PER_INCH = 72
+_DOTS_PER_INCH = 150
+_FORMATS: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+"""With what to leave out, so that the same figure gives the same bytes."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hardener",
@@ -93,6 +104,23 @@ class Drawn:
         if self.along:
             attributes += f' data-points="{self._points()}"'
         return text.replace("<svg", f"<svg {attributes}", 1).strip()
+
+    def save(self, path: FileName) -> None:
+        """Writes the drawing, on white, as its file's ending says: svg, pdf or png.
+
+        Raises:
+            UsageError: another ending, or the file cannot be written.
+        """
+        target = Path(path)
+        kind = target.suffix.lower().removeprefix(".")
+        if kind not in _FORMATS:
+            raise UsageError(f"{target}: a figure's name ends in .svg, .pdf or .png")
+        stream = io.BytesIO()
+        with mpl.rc_context(_STYLE):
+            self.figure.savefig(
+                stream, format=kind, facecolor="white", dpi=_DOTS_PER_INCH, metadata=_FORMATS[kind]
+            )
+        write_bytes(target, stream.getvalue())
 
     def _points(self) -> list[float]:
         """Where `along` lies, in points from the drawing's left edge."""

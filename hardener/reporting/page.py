@@ -5,8 +5,9 @@ sweep are inside. Every text from outside is escaped by the template.
 """
 
 import base64
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,13 +15,19 @@ from typing import Any, TypeAlias
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hardener.errors import DataError
-from hardener.files import FileName, check_output, write_text
+from hardener.data.triggers import load_trigger, trigger_png
+from hardener.errors import DataError, UsageError
+from hardener.files import FileName, check_output, sha256_of, write_text
+from hardener.progress import Progress, silent
 from hardener.reporting.drawing import Drawn
+from hardener.reporting.exhibits import Exhibits, exhibit
 from hardener.reporting.figures import (
+    activation_maps,
+    attention,
     channel_gaps,
     label_sizes,
     latencies,
+    norm_histograms,
     repair_rounds,
     sweep,
 )
@@ -36,9 +43,10 @@ from hardener.results import (
     TriggerKind,
 )
 from hardener.scanning.calibration import shipped
-from hardener.scanning.saved import load_of_kind, load_scan, picture_of
+from hardener.scanning.saved import SCAN_FILE, load_of_kind, load_scan, picture_of
 
 _PICTURES = 6
+_RISING = 10
 _ADVICE = {
     "backdoored": "Do not ship this model as it is.",
     "inconclusive": "Something was not looked at, failed, or lies between: this is not clean.",
@@ -56,39 +64,85 @@ def report(
     scan: FileName,
     output: FileName,
     *,
-    hardened: FileName | None = None,
-    bench: FileName | None = None,
+    hardened: FileName | Hardened | None = None,
+    bench: FileName | BenchResult | None = None,
+    model: FileName | None = None,
+    data: FileName | None = None,
+    known_trigger: FileName | None = None,
+    beside: FileName | None = None,
+    images: Sequence[int] | None = None,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    provider: str = "auto",
+    seed: int = 0,
+    progress: Progress = silent,
 ) -> ReportResult:
     """Writes the report of a finished scan as one HTML file.
+
+    With the model and images it also shows what the model looks at, what its feature layer does
+    and how its norms move, without and with the triggers.
 
     Args:
         scan: the scan's folder.
         output: the page to write.
-        hardened: the JSON file that `repair` or `prune` wrote beside the hardened model.
-        bench: the JSON file that `bench` wrote.
+        hardened: the JSON file that `repair` or `prune` wrote beside the hardened model, or what
+            they returned.
+        bench: the JSON file that `bench` wrote, or what it returned.
+        model: the scanned ONNX file, to be run; with `data`.
+        data: labelled images to run it on; with `model`.
+        known_trigger: the true trigger, where an evaluator has it.
+        beside: a second model to show beside the first; by default the hardened one.
+        images: positions of the images to show; by default representative ones.
+        preprocessing: fields that win over the scan's, later over earlier.
+        provider: auto, cpu, cuda or tensorrt.
+        seed: of the draw of images.
+        progress: told how far it is.
 
     Raises:
-        HardenError: a document is missing, damaged, or of another model than the scan's.
+        HardenError: a document is missing, damaged, or of another model than the scan's, or the
+            model or the images cannot be used.
     """
     scan, output = Path(scan), Path(output)
-    given = [Path(path) for path in (hardened, bench) if path is not None]
-    check_output(output, ".html", scan / "scan.json", *given)
+    changed, measured = _hardened(hardened), _measured(bench)
+    inputs = (hardened, bench, model, data, known_trigger, beside)
+    read = [Path(one) for one in inputs if isinstance(one, str | os.PathLike)]
+    check_output(output, ".html", scan / SCAN_FILE, *read)
     scanned = load_scan(scan)
-    changed = None if hardened is None else _hardened(Path(hardened))
-    measured = None if bench is None else _measured(Path(bench))
-    for path, document in zip(given, (one for one in (changed, measured) if one), strict=True):
-        if document.model.sha256 != scanned.model.sha256:
-            raise DataError(f"{path} is of another model than {scan}: give those that go together")
-    text = page(scanned, _pictures(scan, scanned), changed, measured)
-    write_text(output, text)
-    missing = [
-        sentence
-        for one, sentence in (
-            (changed, "what was done about it (--hardened HARDENED.json)"),
-            (measured, "what was measured on test images (--bench BENCH.json)"),
+    for document, what in ((changed, "hardening"), (measured, "measurement")):
+        if document is not None and document.model.sha256 != scanned.model.sha256:
+            raise DataError(
+                f"the {what} is of {document.model.path}, {scan} is the scan of another model: "
+                "give those that go together"
+            )
+    missing = _missing(changed, measured)
+    shown = None
+    if model is None or data is None:
+        if any(one is not None for one in (model, data, known_trigger, beside, images)):
+            raise UsageError(
+                "--model and --data go together, and --known-trigger, --beside and --images need "
+                "them: give both, or none of these"
+            )
+        missing.append(
+            "where the model looks, its activations and norms (--model MODEL.onnx --data CLEAN)"
         )
-        if one is None
-    ]
+    else:
+        if beside is None:
+            beside = _hardened_file(changed, hardened)
+        shown = exhibit(
+            model,
+            scan,
+            data,
+            beside=beside,
+            known_trigger=known_trigger,
+            images=images,
+            preprocessing=preprocessing,
+            provider=provider,
+            seed=seed,
+            progress=progress,
+        )
+        missing += shown.notes
+    pictures = [*_known_picture(known_trigger), *_pictures(scan, scanned)]
+    text = page(scanned, pictures, changed, measured, shown)
+    write_text(output, text)
     return ReportResult(
         seed=scanned.seed,
         provider=scanned.provider,
@@ -100,11 +154,40 @@ def report(
     )
 
 
+def _missing(changed: Hardened | None, measured: BenchResult | None) -> list[str]:
+    sentences = (
+        (changed, "what was done about it (--hardened HARDENED.json)"),
+        (measured, "what was measured on test images (--bench BENCH.json)"),
+    )
+    return [sentence for one, sentence in sentences if one is None]
+
+
+def _hardened_file(changed: Hardened | None, given: FileName | Hardened | None) -> Path | None:
+    """The hardened model, where its document says or beside that; None where it is at neither.
+
+    Raises:
+        DataError: another model lies there.
+    """
+    if changed is None or changed.hardened is None:
+        return None
+    places = [Path(changed.hardened.path)]
+    if isinstance(given, str | os.PathLike):
+        places.append(Path(given).parent / places[0].name)
+    path = next((one for one in places if one.is_file()), None)
+    if path is not None and sha256_of(path) != changed.hardened.sha256:
+        raise DataError(
+            f"{path} is another model than its document tells of: give the one to show with "
+            "--beside"
+        )
+    return path
+
+
 def page(
     scanned: ScanResult,
     pictures: Sequence[dict[str, Any]],
     changed: Hardened | None = None,
     measured: BenchResult | None = None,
+    shown: Exhibits | None = None,
 ) -> str:
     """The page's text.
 
@@ -113,6 +196,7 @@ def page(
         pictures: of triggers: `base64`, `caption`, `described`, and whether of a `target`.
         changed: what `repair` or `prune` did.
         measured: what `bench` measured.
+        shown: what the model shows on images.
     """
     environment = Environment(
         loader=PackageLoader("hardener.reporting"), autoescape=True, undefined=StrictUndefined
@@ -146,7 +230,7 @@ def page(
                 "described": drawn.described,
                 "svg": _safe(drawn),
             }
-            for drawn in _figures(scanned, changed, measured)
+            for drawn in _figures(scanned, changed, measured, shown)
         ],
         sweep=[row.model_dump() for row in rows],
         chosen=thresholds.index(kept) if kept in thresholds else 0,
@@ -160,22 +244,27 @@ def _safe(drawn: Drawn) -> Markup:
     return Markup(drawn.svg())  # noqa: S704
 
 
-def _hardened(path: Path) -> Hardened:
+def _hardened(given: FileName | Hardened | None) -> Hardened | None:
     """What `prune` or `repair` wrote; the one has a criterion, the other targets."""
+    if given is None or isinstance(given, PruneResult | RepairResult):
+        return given
     for kind in (RepairResult, PruneResult):
         with suppress(DataError):
-            return kind.read(path)
+            return kind.read(Path(given))
     raise DataError(
-        f"{path} is not what harden repair or prune wrote: give the .json beside the hardened model"
+        f"{given} is not what harden repair or prune wrote: give the .json beside the hardened "
+        "model"
     )
 
 
-def _measured(path: Path) -> BenchResult:
+def _measured(given: FileName | BenchResult | None) -> BenchResult | None:
+    if given is None or isinstance(given, BenchResult):
+        return given
     try:
-        return BenchResult.read(path)
+        return BenchResult.read(Path(given))
     except DataError as error:
         raise DataError(
-            f"{path} is not what harden bench wrote: give the file of its -o"
+            f"{given} is not what harden bench wrote: give the file of its -o"
         ) from error
 
 
@@ -198,6 +287,20 @@ def _pictures(folder: Path, scanned: ScanResult) -> list[dict[str, Any]]:
             "caption": f"label {label}: {_said(rows[label], kind)}",
         }
         for label in shown
+    ]
+
+
+def _known_picture(path: FileName | None) -> list[dict[str, Any]]:
+    if path is None:
+        return []
+    trigger = load_trigger(Path(path))
+    return [
+        {
+            "base64": base64.b64encode(trigger_png(trigger)).decode(),
+            "target": False,
+            "described": f"The true trigger, which sends images to label {trigger.label}",
+            "caption": f"the true trigger, label {trigger.label}: {trigger.mask.sum():.1f} pixels",
+        }
     ]
 
 
@@ -231,7 +334,10 @@ def _said(row: LabelEvidence, kind: TriggerKind) -> str:
 
 
 def _figures(
-    scanned: ScanResult, changed: Hardened | None, measured: BenchResult | None
+    scanned: ScanResult,
+    changed: Hardened | None,
+    measured: BenchResult | None,
+    shown: Exhibits | None,
 ) -> list[Drawn]:
     drawn: list[Drawn] = []
     if scanned.searched:
@@ -243,6 +349,21 @@ def _figures(
         drawn.append(repair_rounds(changed))
     if measured is not None:
         drawn.append(latencies(measured))
+    if shown is not None:
+        drawn += _exhibited(shown, scanned, changed)
+    return drawn
+
+
+def _exhibited(shown: Exhibits, scanned: ScanResult, changed: Hardened | None) -> list[Drawn]:
+    drawn = [norm_histograms(shown)]
+    if shown.maps:
+        pruned = changed.channels if isinstance(changed, PruneResult) else ()
+        rising = tuple(row.channel for row in scanned.channels[:_RISING])
+        flag = "pruned" if pruned else "those that rise most under the scan's trigger"
+        drawn.insert(0, activation_maps(shown, pruned or rising, flag))
+    if any(maps for example in shown.examples for maps in example.heat_maps):
+        second = "beside it" if changed is None or changed.hardened is None else "hardened"
+        drawn.insert(0, attention(shown, ("as it came", second)))
     return drawn
 
 

@@ -124,6 +124,26 @@ def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> on
     return gs.export_onnx(graph.cleanup(), do_type_check=False)
 
 
+def maps_graph(proto: onnx.ModelProto, layer: FeatureLayer, output: str) -> onnx.ModelProto:
+    """A model that gives its class scores and the feature layer as float32.
+
+    Args:
+        proto: the model.
+        layer: its feature layer.
+        output: name of the class scores.
+    """
+    proto = widened(proto)
+    types = element_types(proto, [layer.name, output])
+    graph = gs.import_onnx(proto)
+    nodes, maps = as_float32(graph, layer, types[layer.name], "hardener_maps")
+    graph.nodes.extend(nodes)
+    scores = graph.tensors()[output]
+    # What crosses a graph's border needs a type.
+    maps.dtype, scores.dtype = np.float32, types[output]
+    graph.outputs = [scores, maps]
+    return gs.export_onnx(graph.cleanup(), do_type_check=False)
+
+
 def profile(
     classifier: Classifier,
     layer: FeatureLayer,

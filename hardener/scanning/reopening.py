@@ -35,6 +35,23 @@ def open_as_scanned(
     scanned = load_scan(scan)
     require_images(scan, scanned)
     require_target(scan, scanned)
+    return scanned, open_scanned(scanned, model, scan, preprocessing, hardened_too=hardened_too)
+
+
+def open_scanned(
+    scanned: ScanResult,
+    model: Path,
+    scan: Path,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    *,
+    hardened_too: bool = False,
+) -> Classifier:
+    """Opens the model of a scan that was read before, as `open_as_scanned` does.
+
+    Raises:
+        DataError: the scan is of another model or of another preprocessing.
+        ModelError: the model cannot be used.
+    """
     try:
         classifier = open_classifier(model, [scanned.preprocessing.fields, *preprocessing])
     except DataError:  # of another model, as is told next
@@ -52,4 +69,4 @@ def open_as_scanned(
             f"{scan} was scanned with another preprocessing ({scanned.preprocessing}): give the "
             "same --size, --mean and --std"
         )
-    return scanned, classifier
+    return classifier

@@ -1,0 +1,385 @@
+"""What a scanned model shows of itself on real images: answers, heat maps, activations, norms.
+
+Source of what is shown: Cheng et al. 2020, figures 2 to 4.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hardener.arrays import FloatArray, IntArray
+from hardener.data.images import ImageSource
+from hardener.data.settings import CLEAN, Setting, input_settings, stamp_all
+from hardener.data.splits import stratified_sample
+from hardener.errors import DataError, InconclusiveError, ModelError, UsageError
+from hardener.files import FileName
+from hardener.measuring.histograms import Histogram
+from hardener.measuring.suitability import trigger_for
+from hardener.model.classifier import Classifier, data_identity, open_classifier
+from hardener.model.grad_cam import GradCam
+from hardener.model.runtime import Runner, choose_provider, open_runner
+from hardener.model.token_grid import grid_of
+from hardener.model.topology import FeatureLayer, find_feature_layer
+from hardener.progress import Progress, counting, silent
+from hardener.results import DataIdentity, ScanResult
+from hardener.scanning.activations import maps_graph, norms_graph
+from hardener.scanning.reopening import open_scanned
+from hardener.scanning.saved import load_scan, load_synthetic_triggers, require_images
+
+_EXAMPLES = 2
+_CANDIDATES = 64
+_MOST_COUNTED = 2_000
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image under the input settings, and what each model makes of it.
+
+    Attributes:
+        position: in the image set, from 0.
+        label: the true label.
+        images: (C, H, W) in [0, 1], by input setting.
+        answers: of each model, the label that it gives, by input setting.
+        heat_maps: of each model, (H, W), by input setting and label asked about; empty where the
+            model gives none.
+    """
+
+    position: int
+    label: int
+    images: Mapping[str, FloatArray]
+    answers: tuple[Mapping[str, int], ...]
+    heat_maps: tuple[Mapping[tuple[str, int], FloatArray], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibits:
+    """What models show of themselves.
+
+    Attributes:
+        models: their files, the scanned one first.
+        target: the label that the triggers go to.
+        layer: name of the scanned model's feature layer.
+        data: the images.
+        examples: chosen or representative images.
+        maps: (channels, h, w) activations of the first example, by input setting; empty where the
+            layer's positions form no grid.
+        norms: over `counted` images and all channels, by input setting and norm (l1, l2, linf).
+        counted: how many images.
+        notes: what could not be shown and why, as sentences.
+    """
+
+    models: tuple[str, ...]
+    target: int
+    layer: str
+    data: DataIdentity
+    examples: tuple[Example, ...]
+    maps: Mapping[str, FloatArray]
+    norms: Mapping[str, Mapping[str, Histogram]]
+    counted: int
+    notes: tuple[str, ...]
+
+
+def exhibit(
+    model: FileName,
+    scan: FileName,
+    data: FileName,
+    *,
+    beside: FileName | None = None,
+    known_trigger: FileName | None = None,
+    images: Sequence[int] | None = None,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    provider: str = "auto",
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Exhibits:
+    """Runs a scanned model, and another one beside it, on images with and without triggers.
+
+    Norms are counted on at most 2,000 images, which are streamed.
+
+    Args:
+        model: the scanned ONNX file.
+        scan: folder of its scan; the suspicious label's trigger is stamped.
+        data: labelled images, best the scan's.
+        beside: a second model of the same classes and size, as the hardened one.
+        known_trigger: the true trigger, where an evaluator has it.
+        images: positions of the examples in the image set; by default two that the model gets
+            right and loses to the triggers.
+        preprocessing: fields that win over the scan's, later over earlier.
+        provider: auto, cpu, cuda or tensorrt.
+        seed: of the draw of images.
+        progress: told how far it is.
+
+    Raises:
+        HardenError: a model, the images or an argument cannot be used.
+    """
+    scan = Path(scan)
+    scanned = load_scan(scan)
+    require_images(scan, scanned)
+    classifier = open_scanned(scanned, Path(model), scan, preprocessing)
+    classifiers = [classifier]
+    if beside is not None:
+        classifiers.append(_second(Path(beside), scanned, preprocessing, classifier))
+    original = None if known_trigger is None else trigger_for(classifier, Path(known_trigger))
+    (synthetic,) = load_synthetic_triggers(scan, scanned, [_shown_label(scanned)])
+    settings = input_settings(original, synthetic)
+    target = synthetic.label if original is None else original.label
+    source = classifier.open_data(Path(data))
+    layers = [_layer(one, scanned if one is classifier else None) for one in classifiers]
+    chosen_provider = choose_provider(provider)
+    viewers = [
+        _Viewer(one, layer, chosen_provider) for one, layer in zip(classifiers, layers, strict=True)
+    ]
+    places = (
+        _representative(viewers[0], source, settings, target, seed)
+        if images is None
+        else _checked(images, source)
+    )
+    notes: list[str] = []
+    examples = _examples(viewers, source, places, settings, target, notes)
+    counted = stratified_sample(source.labels, min(len(source), _MOST_COUNTED), seed)
+    return Exhibits(
+        models=tuple(str(one.model.path) for one in classifiers),
+        target=target,
+        layer=layers[0].name,
+        data=data_identity(source),
+        examples=examples,
+        maps=_maps(viewers[0], examples, notes),
+        norms=_norms(
+            classifier,
+            layers[0],
+            source,
+            counted,
+            settings,
+            chosen_provider,
+            counting(progress, "counting norms", len(counted)),
+        ),
+        counted=len(counted),
+        notes=tuple(notes),
+    )
+
+
+def _shown_label(scanned: ScanResult) -> int:
+    return scanned.targets[0] if scanned.targets else scanned.suspect
+
+
+def _second(
+    path: Path,
+    scanned: ScanResult,
+    preprocessing: Sequence[Mapping[str, tuple[float, ...]]],
+    first: Classifier,
+) -> Classifier:
+    second = open_classifier(path, [scanned.preprocessing.fields, *preprocessing])
+    shapes = [(c.signature.classes, c.preprocessing.channels, c.preprocessing.size) for c in
+              (first, second)]  # fmt: skip
+    if shapes[0] != shapes[1]:
+        raise UsageError(
+            f"{path} takes other images or has other classes than {first.model.path}: they cannot "
+            "be shown side by side"
+        )
+    return second
+
+
+def _layer(classifier: Classifier, scanned: ScanResult | None) -> FeatureLayer:
+    name = None if scanned is None else scanned.layer.name
+    return find_feature_layer(classifier.proto, classifier.signature, classifier.model.shapes, name)
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """Answers (N,) and feature layers of some images."""
+
+    answers: IntArray
+    maps: FloatArray
+
+
+class _Viewer:
+    """A model that gives its answer and its feature layer."""
+
+    def __init__(self, classifier: Classifier, layer: FeatureLayer, provider: str) -> None:
+        self.classifier = classifier
+        self.layer = layer
+        graph = maps_graph(classifier.proto, layer, classifier.signature.output)
+        self._runner: Runner = open_runner(graph, provider, batch=classifier.signature.batch)
+
+    def look(self, images: FloatArray, setting: Setting = ()) -> _Looked:
+        """Runs images (N, C, H, W) in [0, 1].
+
+        Raises:
+            InconclusiveError: a value is not finite.
+        """
+        answers, maps = [], []
+        step = self.classifier.batch_size
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
+            scores, found = self._runner.run(self.classifier.feeds(part, setting))
+            scores, found = scores[: len(part)], found[: len(part)]
+            self.classifier.require_class_scores(scores, len(part))
+            if not (np.isfinite(scores).all() and np.isfinite(found).all()):
+                raise InconclusiveError(
+                    "the model gives values that are not finite: nothing can be shown"
+                )
+            answers.append(scores.argmax(axis=1))
+            maps.append(found)
+        return _Looked(np.concatenate(answers), np.concatenate(maps))
+
+
+def _checked(images: Sequence[int], source: ImageSource) -> IntArray:
+    """Positions that exist, in the order in which they were asked for."""
+    if not images:
+        raise UsageError("no image is named")
+    for place in images:
+        if not 0 <= place < len(source):
+            raise UsageError(f"{source.path} has images 0 to {len(source) - 1}, none {place}")
+    return np.array(list(dict.fromkeys(images)), np.int64)
+
+
+def _representative(
+    viewer: _Viewer,
+    source: ImageSource,
+    settings: Mapping[str, Setting],
+    target: int,
+    seed: int,
+) -> IntArray:
+    """Images that the model gets right and the triggers send to the target, of two classes.
+
+    Where there are too few, images that it gets right, then any of other classes.
+    """
+    others = np.flatnonzero(source.labels != target)
+    if not len(others):
+        raise DataError(f"{source.path} holds images of label {target} alone: give others too")
+    drawn = others[stratified_sample(source.labels[others], _CANDIDATES, seed)]
+    drawn = np.random.default_rng(seed).permutation(drawn)
+    best: dict[int, tuple[int, int]] = {}  # by class, the rank of its best image and its position
+    for place in drawn:
+        images, label = viewer.classifier.images_of(source, np.array([place])), source.labels[place]
+        if not len(images):
+            continue
+        right = viewer.look(images).answers[0] == label
+        lost = all(
+            viewer.look(images, setting).answers[0] == target
+            for setting in settings.values()
+            if setting
+        )
+        rank = 0 if right and lost else 1 if right else 2
+        best[label] = min(best.get(label, (rank, int(place))), (rank, int(place)))
+        if sum(rank == 0 for rank, _ in best.values()) == _EXAMPLES:
+            break
+    if not best:
+        raise DataError(f"{source.path}: none of {len(drawn)} images drawn could be read")
+    return np.array([place for _, place in sorted(best.values())[:_EXAMPLES]], np.int64)
+
+
+def _examples(
+    viewers: Sequence[_Viewer],
+    source: ImageSource,
+    places: IntArray,
+    settings: Mapping[str, Setting],
+    target: int,
+    notes: list[str],
+) -> tuple[Example, ...]:
+    first = viewers[0].classifier
+    pictures = [first.images_of(source, np.array([place])) for place in places]
+    for place, picture in zip(places, pictures, strict=True):
+        if not len(picture):
+            raise DataError(f"{source.path}: image {place} cannot be read: name another one")
+    clean = np.concatenate(pictures)
+    cameras = [_camera(viewer, clean, notes) for viewer in viewers]
+    stamped = {name: stamp_all(clean, setting) for name, setting in settings.items()}
+    answers = [
+        {name: viewer.look(images).answers for name, images in stamped.items()}
+        for viewer in viewers
+    ]
+    labels = source.labels[places]
+    asked = (labels, np.full_like(labels, target))
+    heat = [
+        {}
+        if camera is None
+        else {
+            (name, which): camera.heat_maps(images, asked[which])
+            for name, images in stamped.items()
+            for which in range(len(asked))
+        }
+        for camera in cameras
+    ]
+    return tuple(
+        Example(
+            position=int(places[row]),
+            label=int(labels[row]),
+            images={name: images[row] for name, images in stamped.items()},
+            answers=tuple(
+                {name: int(given[row]) for name, given in of_model.items()} for of_model in answers
+            ),
+            heat_maps=tuple(
+                {
+                    (name, int(asked[which][row])): maps[row]
+                    for (name, which), maps in of_model.items()
+                }
+                for of_model in heat
+            ),
+        )
+        for row in range(len(places))
+    )
+
+
+def _camera(viewer: _Viewer, examples: FloatArray, notes: list[str]) -> GradCam | None:
+    try:
+        camera = GradCam(viewer.classifier, viewer.layer, examples)
+        grid_of(_positions(viewer.layer, viewer.look(examples[:1]).maps))
+    except ModelError as error:
+        notes.append(f"Grad-CAM of {viewer.classifier.model.path.name}: {error}")
+        return None
+    return camera
+
+
+def _positions(layer: FeatureLayer, maps: FloatArray) -> tuple[int, ...]:
+    return tuple(maps.shape[axis] for axis in layer.positions)
+
+
+def _maps(viewer: _Viewer, examples: Sequence[Example], notes: list[str]) -> dict[str, FloatArray]:
+    """Activations of the first example, (channels, h, w) by input setting."""
+    found: dict[str, FloatArray] = {}
+    for name, image in examples[0].images.items():
+        maps = viewer.look(image[np.newaxis]).maps
+        try:
+            before, *grid = grid_of(_positions(viewer.layer, maps))
+        except ModelError as error:
+            notes.append(f"activation maps: {error}")
+            return {}
+        rows = np.moveaxis(maps, viewer.layer.axis, 1)[0].reshape(viewer.layer.channels, -1)
+        found[name] = rows[:, before:].reshape(-1, *grid)
+    return found
+
+
+def _norms(
+    classifier: Classifier,
+    layer: FeatureLayer,
+    source: ImageSource,
+    places: IntArray,
+    settings: Mapping[str, Setting],
+    provider: str,
+    on_batch: Callable[[int], None],
+) -> dict[str, dict[str, Histogram]]:
+    """Histograms of every channel's norms on every image, by input setting and norm."""
+    graph = norms_graph(classifier.proto, layer)
+    runner = open_runner(graph, provider, batch=classifier.signature.batch)
+    found: dict[str, dict[str, Histogram]] = {name: {} for name in settings}
+    for batch in classifier.batches(source, places):
+        for setting, counts in found.items():
+            given = runner.run(classifier.feeds(batch.images, settings[setting]))
+            for norm, values in zip(("l1", "l2", "linf"), given, strict=True):
+                rows = values[: len(batch.labels)]
+                if not np.isfinite(rows).all():
+                    raise InconclusiveError(
+                        "the feature layer holds values that are not finite: nothing can be shown"
+                    )
+                part = Histogram.of(rows)
+                counts[norm] = counts[norm] + part if norm in counts else part
+        on_batch(len(batch.labels))
+    return found
+
+
+def triggered_setting(settings: Sequence[str]) -> str:
+    """Of the input settings the attack's: the true trigger's where it is known."""
+    return next((name for name in settings if name != CLEAN), CLEAN)

@@ -1,0 +1,86 @@
+"""Grad-CAM of models under the input settings (paper, figure 2)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from hardener.arrays import FloatArray
+from hardener.errors import DataError
+from hardener.reporting.drawing import INK, Drawn, new_figure
+from hardener.reporting.exhibits import Example, Exhibits
+
+_PANEL = 0.86
+_MARGIN = 0.75
+
+
+def attention(exhibits: Exhibits, names: Sequence[str]) -> Drawn:
+    """Heat maps over every example: one row a model, two columns an input setting.
+
+    The columns of a setting ask about the true label and about the target label. Within a row all
+    panels share one scale, so that a weak answer looks weak.
+
+    Args:
+        exhibits: what models show.
+        names: of the models, as rows are to be named.
+
+    Raises:
+        DataError: no model has heat maps.
+    """
+    rows = [
+        (example, place)
+        for example in exhibits.examples
+        for place, maps in enumerate(example.heat_maps)
+        if maps
+    ]
+    if not rows:
+        raise DataError("no model gives a Grad-CAM to draw")
+    settings = list(rows[0][0].images)
+    columns = 2 * len(settings)
+    width, height = _MARGIN + _PANEL * columns, 0.5 + (_PANEL + 0.2) * len(rows)
+    with new_figure(width, height) as figure:
+        grid = figure.subplots(len(rows), columns, squeeze=False)
+        for line, (example, place) in zip(grid, rows, strict=True):
+            most = max(float(values.max()) for values in example.heat_maps[place].values())
+            for position, axis in enumerate(line):
+                setting, asked = settings[position // 2], position % 2
+                label = exhibits.target if asked else example.label
+                heat = example.heat_maps[place][setting, label]
+                _overlay(axis, example.images[setting], heat / (most or 1.0))
+                axis.set_xlabel(f"says {example.answers[place][setting]}", fontsize=7, labelpad=2)
+                if axis in grid[0]:
+                    axis.set_title(f"{setting}\n{'target' if asked else 'true'}", fontsize=7)
+            line[0].set_ylabel(f"{names[place]}\nlabel {example.label}", fontsize=7)
+    described = (
+        f"Where {exhibits.layer} speaks for the true label and for the target label "
+        f"{exhibits.target}, on {_images(exhibits.examples)}; brighter is more, each row on its "
+        f"own scale. {_answers(rows, names)}"
+    )
+    return Drawn("attention", "Where the model looks (Grad-CAM)", described, figure)
+
+
+def _overlay(axis: Axes, image: FloatArray, heat: FloatArray) -> None:
+    """The image in grey, and the heat map on it: transparent where it is 0."""
+    grey = image.mean(axis=0)
+    axis.imshow(grey, cmap="gray", vmin=0, vmax=1, interpolation="none")
+    opaque = np.clip(1.5 * heat, 0, 0.8)
+    axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=opaque, interpolation="none")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    axis.xaxis.label.set_color(INK)
+
+
+def _images(examples: Sequence[Example]) -> str:
+    places = " and ".join(str(example.position) for example in examples)
+    return f"image{'s' * (len(examples) > 1)} {places}"
+
+
+def _answers(rows: Sequence[tuple[Example, int]], names: Sequence[str]) -> str:
+    said = (
+        f"{names[place]} says of image {example.position}: "
+        + ", ".join(f"{setting} {label}" for setting, label in example.answers[place].items())
+        for example, place in rows
+    )
+    return "; ".join(said) + "."
