@@ -235,7 +235,7 @@ def page(
         sweep=[row.model_dump() for row in rows],
         chosen=thresholds.index(kept) if kept in thresholds else 0,
         commands=_commands(scanned, changed, measured),
-        details=_details(scanned, changed, measured),
+        details=_details(scanned, changed, measured, shown),
     )
 
 
@@ -339,7 +339,7 @@ def _figures(
     measured: BenchResult | None,
     shown: Exhibits | None,
 ) -> list[Drawn]:
-    drawn: list[Drawn] = []
+    drawn = [] if shown is None else _exhibited(shown, scanned, changed)
     if scanned.searched:
         pruned = changed.channels if isinstance(changed, PruneResult) else ()
         drawn += [label_sizes(scanned), channel_gaps(scanned, pruned)]
@@ -349,8 +349,6 @@ def _figures(
         drawn.append(repair_rounds(changed))
     if measured is not None:
         drawn.append(latencies(measured))
-    if shown is not None:
-        drawn += _exhibited(shown, scanned, changed)
     return drawn
 
 
@@ -487,7 +485,10 @@ def _commands(
 
 
 def _details(
-    scanned: ScanResult, changed: Hardened | None, measured: BenchResult | None
+    scanned: ScanResult,
+    changed: Hardened | None,
+    measured: BenchResult | None,
+    shown: Exhibits | None,
 ) -> list[tuple[str, str]]:
     pre = scanned.preprocessing
     rows = [
@@ -503,6 +504,9 @@ def _details(
         )
     if measured is not None:
         rows.append(("test images", f"{measured.data.path}, SHA-256 {measured.data.sha256}"))
+    if shown is not None:
+        places = ", ".join(str(example.position) for example in shown.examples)
+        rows.append(("images shown", f"{places} of {shown.data.path}, SHA-256 {shown.data.sha256}"))
     documents: tuple[tuple[str, Run | None], ...] = (
         ("scan", scanned), ("hardening", changed), ("measurement", measured)
     )  # fmt: skip

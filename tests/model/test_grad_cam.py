@@ -96,7 +96,7 @@ def test_a_fixed_batch_size_is_no_obstacle(tmp_path: Path) -> None:
         )
         for name, proto in (("free.onnx", free), ("fixed.onnx", fixed))
     ]
-    np.testing.assert_allclose(*maps, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(maps[0], maps[1], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from hardener.errors import DataError
 from hardener.reporting.drawing import ORANGE, Drawn, new_figure
 from hardener.reporting.exhibits import Exhibits, triggered_setting
 
+_LARGEST_SIDE = 640
+"""Pixels of all maps side by side: more would not be seen and make pages large."""
+
 
 def activation_maps(exhibits: Exhibits, flagged: Sequence[int], flag: str) -> Drawn:
     """Every channel's map of one image, clean and triggered, on one colour scale.
@@ -27,11 +30,14 @@ def activation_maps(exhibits: Exhibits, flagged: Sequence[int], flag: str) -> Dr
     if not exhibits.maps:
         raise DataError("the feature layer has no activation maps to draw")
     triggered = triggered_setting(list(exhibits.maps))
-    shown = [(name, exhibits.maps[name]) for name in (CLEAN, triggered)]
+    columns = ceil(sqrt(len(exhibits.maps[CLEAN])))
+    shown = [
+        (name, reduced(exhibits.maps[name], max(1, _LARGEST_SIDE // columns)))
+        for name in (CLEAN, triggered)
+    ]
     most = max(float(maps.max()) for _, maps in shown)
     least = min(0.0, *(float(maps.min()) for _, maps in shown))
     channels, height, width = shown[0][1].shape
-    columns = ceil(sqrt(channels))
     with new_figure(7.2, 4.2) as figure:
         axes = figure.subplots(1, len(shown))
         for axis, (name, maps) in zip(axes, shown, strict=True):
@@ -54,6 +60,17 @@ def activation_maps(exhibits: Exhibits, flagged: Sequence[int], flag: str) -> Dr
         f"{float(shown[0][1].max()):.2f} clean and {float(shown[1][1].max()):.2f} with the trigger."
     )
     return Drawn("activations", "Activations of every channel", described, figure)
+
+
+def reduced(maps: FloatArray, most: int) -> FloatArray:
+    """Maps (channels, h, w) with sides of at most `most`: of each block of values the largest."""
+    channels, height, width = maps.shape
+    block = -(-max(height, width) // most)
+    rows, columns = -(-height // block), -(-width // block)
+    filled = np.full((channels, rows * block, columns * block), -np.inf, maps.dtype)
+    filled[:, :height, :width] = maps
+    whole: FloatArray = filled.reshape(channels, rows, block, columns, block).max(axis=(2, 4))
+    return whole
 
 
 def tiled(maps: FloatArray, columns: int) -> FloatArray:

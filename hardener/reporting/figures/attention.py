@@ -3,15 +3,21 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from PIL import Image
 
 from hardener.arrays import FloatArray
+from hardener.data.settings import CLEAN
 from hardener.errors import DataError
-from hardener.reporting.drawing import INK, Drawn, new_figure
+from hardener.reporting.drawing import Drawn, new_figure
 from hardener.reporting.exhibits import Example, Exhibits
 
 _PANEL = 0.86
 _MARGIN = 0.75
+_LARGEST_PANEL = 128
+"""Pixels: more would not be seen and make pages large."""
+_OPAQUE_FROM, _MOST_OPAQUE = 3.0, 0.75
 
 
 def attention(exhibits: Exhibits, names: Sequence[str]) -> Drawn:
@@ -54,22 +60,31 @@ def attention(exhibits: Exhibits, names: Sequence[str]) -> Drawn:
     described = (
         f"Where {exhibits.layer} speaks for the true label and for the target label "
         f"{exhibits.target}, on {_images(exhibits.examples)}; brighter is more, each row on its "
-        f"own scale. {_answers(rows, names)}"
+        f"own scale. {_answers(rows, names, exhibits.target)}"
     )
     return Drawn("attention", "Where the model looks (Grad-CAM)", described, figure)
 
 
 def _overlay(axis: Axes, image: FloatArray, heat: FloatArray) -> None:
-    """The image in grey, and the heat map on it: transparent where it is 0."""
-    grey = image.mean(axis=0)
-    axis.imshow(grey, cmap="gray", vmin=0, vmax=1, interpolation="none")
-    opaque = np.clip(1.5 * heat, 0, 0.8)
-    axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=opaque, interpolation="none")
+    """Draws the image in grey under the heat map."""
+    panel = Image.fromarray(np.rint(255 * overlaid(image, heat)).astype(np.uint8))
+    panel.thumbnail((_LARGEST_PANEL, _LARGEST_PANEL))
+    axis.imshow(np.asarray(panel), interpolation="none")
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
         spine.set_visible(False)
-    axis.xaxis.label.set_color(INK)
+
+
+def overlaid(image: FloatArray, heat: FloatArray) -> FloatArray:
+    """An image (C, H, W) in grey under a heat map (H, W) that is transparent where it is 0.
+
+    Both in [0, 1]; the result is (H, W, 3).
+    """
+    grey = image.mean(axis=0)[..., np.newaxis]
+    opaque = np.minimum(_OPAQUE_FROM * heat, _MOST_OPAQUE)[..., np.newaxis]
+    mixed: FloatArray = (1 - opaque) * grey + opaque * colormaps["inferno"](heat)[..., :3]
+    return mixed.astype(np.float32)
 
 
 def _images(examples: Sequence[Example]) -> str:
@@ -77,10 +92,15 @@ def _images(examples: Sequence[Example]) -> str:
     return f"image{'s' * (len(examples) > 1)} {places}"
 
 
-def _answers(rows: Sequence[tuple[Example, int]], names: Sequence[str]) -> str:
+def _answers(rows: Sequence[tuple[Example, int]], names: Sequence[str], target: int) -> str:
+    """How often each model gives the target label where a trigger is stamped."""
+    given: dict[int, list[int]] = {}
+    for example, place in rows:
+        answers = example.answers[place].items()
+        given.setdefault(place, []).extend(label for name, label in answers if name != CLEAN)
     said = (
-        f"{names[place]} says of image {example.position}: "
-        + ", ".join(f"{setting} {label}" for setting, label in example.answers[place].items())
-        for example, place in rows
+        f"{names[place]} the model gives the target label under {labels.count(target)} of "
+        f"{len(labels)} triggered images"
+        for place, labels in given.items()
     )
-    return "; ".join(said) + "."
+    return ", ".join(said).capitalize() + "."

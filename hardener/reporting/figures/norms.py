@@ -28,9 +28,10 @@ def norm_histograms(exhibits: Exhibits) -> Drawn:
                 axis.plot(histogram.largest, 1, mark, color=colour, markersize=5, clip_on=False)
             axis.set_yscale("log")
             axis.set_ylim(bottom=0.7)
-            axis.set_xlim(left=0)
+            most = max(counted[norm].largest for counted in exhibits.norms.values())
+            axis.set_xlim(0, 1.04 * most or 1.0)
             axis.set_xlabel(f"{title} of a channel on an image", labelpad=2)
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, loc="upper right")
         axes[1].set_ylabel("how many channels on how many images (log scale)")
     largest = {
         title: ", ".join(

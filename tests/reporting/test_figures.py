@@ -1,0 +1,174 @@
+"""Figures agree with the values that they show."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hardener
+from hardener.errors import DataError, UsageError
+from hardener.measuring.histograms import Histogram
+from hardener.reporting.exhibits import Example, Exhibits
+from hardener.reporting.figures import activation_maps, attention, norm_histograms, pictures
+from hardener.reporting.figures.activations import reduced, tiled
+from hardener.reporting.figures.attention import overlaid
+from hardener.results import DataIdentity
+
+SETTINGS = ("clean", "clean+ori", "clean+syn", "clean+ori+syn")
+
+
+def _exhibits(channels: int, size: int, planes: int, examples: int = 2) -> Exhibits:
+    rng = np.random.default_rng(0)
+    side = max(1, size // 8)
+
+    def shown(place: int) -> Example:
+        maps = {
+            (setting, label): rng.uniform(0, 3, (size, size)).astype(np.float32)
+            for setting in SETTINGS
+            for label in (place, 8)
+        }
+        return Example(
+            position=10 * place,
+            label=place,
+            images={
+                setting: rng.uniform(size=(planes, size, size)).astype(np.float32)
+                for setting in SETTINGS
+            },
+            answers=({name: place if name == "clean" else 8 for name in SETTINGS},) * 2,
+            heat_maps=(maps, {}),
+        )
+
+    values = rng.exponential(size=(len(SETTINGS), 3, 50, channels)).astype(np.float32)
+    return Exhibits(
+        models=("m.onnx", "n.onnx"),
+        target=8,
+        layer="feature $x_1$",
+        data=DataIdentity(path="d.zip", sha256="0" * 64, count=50),
+        examples=tuple(map(shown, range(examples))),
+        maps={
+            setting: rng.uniform(0, 2, (channels, side, side)).astype(np.float32)
+            for setting in SETTINGS
+        },
+        norms={
+            setting: {
+                norm: Histogram.of(values[row, column])
+                for column, norm in enumerate(("l1", "l2", "linf"))
+            }
+            for row, setting in enumerate(SETTINGS)
+        },
+        counted=50,
+        notes=(),
+    )
+
+
+@pytest.mark.parametrize(("channels", "size", "planes"), [(128, 32, 3), (2048, 224, 3), (6, 28, 1)])
+def test_every_size_is_drawn(channels: int, size: int, planes: int, tmp_path: Path) -> None:
+    shown = _exhibits(channels, size, planes)
+    figures = (
+        attention(shown, ("before", "after")),
+        activation_maps(shown, (0, channels - 1), "pruned"),
+        norm_histograms(shown),
+    )
+    # Noise, which packs worst; a page of 5 MB holds other things too.
+    assert sum(len(drawn.svg()) for drawn in figures) < 4_000_000
+    for drawn in figures:
+        for ending in ("svg", "pdf", "png"):
+            path = tmp_path / f"{drawn.name}.{ending}"
+            drawn.save(path)
+            assert path.stat().st_size > 1_000
+        with Image.open(tmp_path / f"{drawn.name}.png") as picture:
+            assert picture.getpixel((0, 0)) == (255, 255, 255, 255)
+
+
+def test_histograms_hold_the_counts_and_mark_the_largest() -> None:
+    shown = _exhibits(16, 32, 3)
+    axes = norm_histograms(shown).figure.axes
+    for axis, norm in zip(axes, ("l1", "l2", "linf"), strict=True):
+        steps = list(axis.patches)
+        marks = list(axis.lines)
+        for step, mark, setting in zip(steps, marks, SETTINGS, strict=True):
+            histogram = shown.norms[setting][norm]
+            drawn = step.get_data()  # type: ignore[attr-defined]
+            assert drawn.values.tolist() == histogram.counts.tolist()
+            assert mark.get_xdata()[0] == histogram.largest  # type: ignore[index]
+        assert axis.get_xlim()[1] >= max(shown.norms[name][norm].largest for name in SETTINGS)
+
+
+def test_activations_share_a_scale_and_flagged_channels_are_framed() -> None:
+    shown = _exhibits(10, 32, 3)
+    drawn = activation_maps(shown, (1, 5), "pruned")
+    left, right = drawn.figure.axes[:2]
+    for axis, setting in ((left, "clean"), (right, "clean+ori")):
+        (image,) = axis.images
+        expected = tiled(shown.maps[setting], 4)
+        np.testing.assert_array_equal(image.get_array(), np.ma.masked_invalid(expected))
+        assert [patch.get_xy() for patch in axis.patches] == [(4.5, -0.5), (4.5, 4.5)]  # type: ignore[attr-defined]
+    assert left.images[0].get_clim() == right.images[0].get_clim()
+    assert "channels 1, 5 (pruned)" in drawn.described
+
+
+def test_tiles_lie_row_by_row() -> None:
+    maps = np.arange(5, dtype=np.float32)[:, None, None] * np.ones((1, 2, 3), np.float32)
+    laid = tiled(maps, 2)
+    assert laid.shape == (8, 7)
+    assert (laid[0:2, 0:3] == 0).all()
+    assert (laid[0:2, 4:7] == 1).all()
+    assert (laid[3:5, 0:3] == 2).all()
+    assert (laid[6:8, 0:3] == 4).all()
+    assert np.isnan(laid[2]).all()
+    assert np.isnan(laid[6:8, 4:7]).all()
+
+
+def test_large_maps_keep_their_peaks() -> None:
+    maps = np.zeros((2, 5, 7), np.float32)
+    maps[1, 4, 6] = 3
+    maps[0] = -1
+    small = reduced(maps, 4)
+    assert small.shape == (2, 3, 4)
+    assert small[1, 2, 3] == 3
+    assert small[1].sum() == 3
+    assert (small[0] == -1).all()
+    np.testing.assert_array_equal(reduced(maps, 7), maps)
+
+
+def test_a_heat_map_covers_where_it_is_hot_and_nothing_where_it_is_zero() -> None:
+    image = np.full((3, 2, 2), 0.5, np.float32)
+    heat = np.array([[0, 1], [0, 0.2]], np.float32)
+    mixed = overlaid(image, heat)
+    assert mixed.shape == (2, 2, 3)
+    np.testing.assert_allclose(mixed[:, 0], 0.5, atol=1e-6)
+    assert mixed[0, 1, 0] > 0.8
+    assert mixed[0, 1, 2] > mixed[0, 1, 0] - 0.5
+
+
+def test_models_without_heat_maps_are_left_out() -> None:
+    shown = _exhibits(4, 16, 3, examples=1)
+    drawn = attention(shown, ("before", "after"))
+    assert len(drawn.figure.axes) == 2 * len(SETTINGS)
+    assert drawn.described.endswith(
+        "Before the model gives the target label under 3 of 3 triggered images."
+    )
+
+
+def test_text_from_outside_is_no_formula(tmp_path: Path) -> None:
+    shown = [("$\\frac{1}{", np.zeros((1, 4, 4), np.float32))]
+    drawn = pictures(shown, "Pictures")
+    assert "frac" in drawn.svg()
+    drawn.save(tmp_path / "p.pdf")
+
+
+def test_what_cannot_be_drawn_or_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        pictures([], "Nothing")
+    drawn = hardener.figures.norm_histograms(_exhibits(4, 16, 3))
+    with pytest.raises(UsageError, match="ends in"):
+        drawn.save(tmp_path / "figure.gif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path: Path) -> None:
+    for ending in ("svg", "pdf", "png"):
+        for turn in "ab":
+            norm_histograms(_exhibits(4, 16, 3)).save(tmp_path / f"{turn}.{ending}")
+        assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()

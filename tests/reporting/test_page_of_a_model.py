@@ -1,0 +1,118 @@
+"""Pages that every command writes with `--report`, with what the model shows, in Chromium."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+from support.graphs import PLAIN, PLAIN_SHAPES, classifier
+from support.small import WHITE, scanned_and_labelled
+
+from hardener.cli import run
+from hardener.data.triggers import Trigger, save_trigger
+
+SHOWN = ("attention", "activations", "norms")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model and images, scanned with a report, and the true trigger."""
+    folder = tmp_path_factory.mktemp("pages")
+    scanned_and_labelled(classifier(PLAIN, dict(PLAIN_SHAPES)), folder)
+    shutil.rmtree(folder / "s")
+    mask = np.ones((1, 8, 8), np.float32)
+    save_trigger(Trigger(mask, np.ones((3, 8, 8), np.float32), WHITE), folder / "known.npz")
+    code = _harden(folder, "scan m.onnx --data d.npz -o s --report scan.html --quiet")
+    assert code in (0, 1, 3)
+    return folder
+
+
+def _harden(folder: Path, line: str) -> int:
+    words = line.split()
+    named = [
+        str(folder / word) if "." in word or (place and words[place - 1] in ("--scan", "-o")) else
+        word for place, word in enumerate(words)
+    ]  # fmt: skip
+    return run([*named, "--provider", "cpu"])
+
+
+def _figures(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(r'<g id="([a-z]+)-figure_1"', text)
+
+
+def test_a_scan_shows_what_the_model_looks_at(work: Path) -> None:
+    assert _figures(work / "scan.html") == [*SHOWN, "labels", "channels"]
+
+
+@pytest.mark.parametrize(
+    ("line", "more"),
+    [
+        ("prune m.onnx --scan s --data d.npz -o p.onnx --force --report page.html", "sweep"),
+        ("repair m.onnx --scan s --data d.npz -o r.onnx --force --rounds 1 --report page.html", ""),
+        ("bench m.onnx --data d.npz --scan s -o b.json --report page.html", "latency"),
+        ("bench m.onnx m.onnx --data d.npz --scan s -o b.json --trigger known.npz "
+         "--report page.html", "latency"),
+    ],
+)  # fmt: skip
+def test_every_command_writes_the_page_of_its_result(
+    line: str, more: str, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = work / "page.html"
+    page.unlink(missing_ok=True)
+    assert _harden(work, line) in (0, 1, 3)
+    assert f"wrote {page}" in capsys.readouterr().out
+    drawn = _figures(page)
+    assert drawn[:3] == list(SHOWN)
+    assert not more or more in drawn
+    assert ("the true trigger, label" in page.read_text(encoding="utf-8")) == ("known.npz" in line)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("scan m.onnx --data d.npz -o t --report page.txt", "ends in .html"),
+        ("prune m.onnx --channels 1 -o p.onnx --report page.html", "goes without"),
+        ("bench m.onnx --data d.npz -o b.json --report page.html", "give --scan"),
+        ("report s -o page.html --model m.onnx", "go together"),
+        ("report s -o page.html --images 3", "go together"),
+        ("report s -o page.html --model m.onnx --data d.npz --images 900", "has images 0 to 299"),
+        ("report s -o page.html --model m.onnx --data d.npz --images x", "--images"),
+        ("report s -o page.html --model m.onnx --data d.npz --beside none.onnx", "none.onnx"),
+        ("report s -o page.html --model known.npz --data d.npz", "known.npz"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_before_the_work(
+    line: str, said: str, work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(path.name for path in work.iterdir())
+    words = line.replace("report s ", f"report {work / 's'} ")
+    assert _harden(work, words) == 2
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in work.iterdir()) == before or "page" not in line
+
+
+def test_the_page_has_no_barriers_and_asks_nobody(work: Path) -> None:
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("no chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        errors: list[str] = []
+        requests: list[str] = []
+        page.on("console", lambda message: errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda asked: requests.append(asked.url))
+        page.goto((work / "scan.html").as_uri())
+        assert not errors
+        assert [url for url in requests if not url.startswith("data:")] == [
+            (work / "scan.html").as_uri()
+        ]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        violations = Axe().run(page).response["violations"]
+        assert not [(one["id"], one["nodes"][0]["html"][:200]) for one in violations]
+        browser.close()
