@@ -3,7 +3,7 @@
 Source of what is shown: Cheng et al. 2020, figures 2 to 4.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,8 @@ class Exhibits:
     Attributes:
         models: their files, the scanned one first.
         target: the label that the triggers go to.
+        class_names: what the scanned model calls the target and the examples' labels, where it
+            says.
         layer: name of the scanned model's feature layer.
         data: the images.
         examples: chosen or representative images.
@@ -72,6 +74,7 @@ class Exhibits:
 
     models: tuple[str, ...]
     target: int
+    class_names: Mapping[int, str]
     layer: str
     data: DataIdentity
     examples: tuple[Example, ...]
@@ -142,6 +145,7 @@ def exhibit(
     return Exhibits(
         models=tuple(str(one.model.path) for one in classifiers),
         target=target,
+        class_names=_names(classifier, {target, *(example.label for example in examples)}),
         layer=layers[0].name,
         data=data_identity(source),
         examples=examples,
@@ -179,6 +183,11 @@ def _second(
             "be shown side by side"
         )
     return second
+
+
+def _names(classifier: Classifier, labels: Iterable[int]) -> dict[int, str]:
+    names = classifier.model.class_names or ()
+    return {label: names[label] for label in sorted(labels) if label < len(names)}
 
 
 def _layer(classifier: Classifier, scanned: ScanResult | None) -> FeatureLayer:

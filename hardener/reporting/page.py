@@ -25,6 +25,7 @@ from hardener.reporting.figures import (
     activation_maps,
     attention,
     channel_gaps,
+    label_anomalies,
     label_sizes,
     latencies,
     norm_histograms,
@@ -210,6 +211,7 @@ def page(
         verdict={
             "word": scanned.verdict,
             "targets": scanned.targets,
+            "names": {} if shown is None else shown.class_names,
             "score": scanned.score,
             "accuracy": scanned.accuracy,
             "images": 0 if scanned.data is None else scanned.data.count,
@@ -342,7 +344,8 @@ def _figures(
     drawn = [] if shown is None else _exhibited(shown, scanned, changed)
     if scanned.searched:
         pruned = changed.channels if isinstance(changed, PruneResult) else ()
-        drawn += [label_sizes(scanned), channel_gaps(scanned, pruned)]
+        drawn += [label_sizes(scanned), label_anomalies(scanned)]
+        drawn.append(channel_gaps(scanned, pruned))
     if isinstance(changed, PruneResult) and changed.sweep:
         drawn.append(sweep(changed))
     if isinstance(changed, RepairResult) and changed.rounds:

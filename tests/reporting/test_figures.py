@@ -1,19 +1,32 @@
 """Figures agree with the values that they show."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.scans import scan_of
 
 import hardener
+from hardener.data.additive import AdditiveTrigger
+from hardener.data.triggers import Trigger
+from hardener.data.warps import Warp
 from hardener.errors import DataError, UsageError
 from hardener.measuring.histograms import Histogram
 from hardener.reporting.exhibits import Example, Exhibits
-from hardener.reporting.figures import activation_maps, attention, norm_histograms, pictures
+from hardener.reporting.figures import (
+    activation_maps,
+    attention,
+    label_anomalies,
+    label_sizes,
+    norm_histograms,
+    pictures,
+)
 from hardener.reporting.figures.activations import reduced, tiled
 from hardener.reporting.figures.attention import overlaid
-from hardener.results import DataIdentity
+from hardener.results import DataIdentity, ScanResult
+from hardener.scanning.saved import SyntheticTrigger
 
 SETTINGS = ("clean", "clean+ori", "clean+syn", "clean+ori+syn")
 
@@ -43,6 +56,7 @@ def _exhibits(channels: int, size: int, planes: int, examples: int = 2) -> Exhib
     return Exhibits(
         models=("m.onnx", "n.onnx"),
         target=8,
+        class_names={8: "<b>eight</b>"},
         layer="feature $x_1$",
         data=DataIdentity(path="d.zip", sha256="0" * 64, count=50),
         examples=tuple(map(shown, range(examples))),
@@ -172,3 +186,56 @@ def test_the_same_figure_is_saved_as_the_same_bytes(tmp_path: Path) -> None:
         for turn in "ab":
             norm_histograms(_exhibits(4, 16, 3)).save(tmp_path / f"{turn}.{ending}")
         assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
+
+
+@pytest.mark.parametrize("classes", [10, 43, 1000])
+def test_labels_are_drawn_at_their_values(classes: int) -> None:
+    scanned = _scan_of_classes(classes)
+    rows = scanned.searched
+    sizes = label_sizes(scanned)
+    for axis, values in zip(
+        sizes.figure.axes,
+        (
+            [row.relative_size for row in rows],
+            [row.additive.relative_size for row in rows],
+            [row.warp.relative_size for row in rows],
+        ),
+        strict=True,
+    ):
+        drawn = np.concatenate([np.asarray(one.get_offsets()) for one in axis.collections])
+        top = axis.get_ylim()[1] / 1.02
+        expected = sorted(
+            (row.label, min(value, top)) for row, value in zip(rows, values, strict=True)
+        )
+        np.testing.assert_allclose(sorted(map(tuple, drawn.tolist())), expected)
+    (axis,) = label_anomalies(scanned).figure.axes
+    patches = np.asarray(axis.collections[0].get_offsets())
+    assert patches.tolist() == [[row.label, row.anomaly_index] for row in rows]
+    assert np.asarray(axis.collections[1].get_offsets()).shape == (len(rows), 2)
+
+
+def _scan_of_classes(classes: int) -> ScanResult:
+    """A scan of so many classes; of more than 64 only twelve were searched in full."""
+    rng = np.random.default_rng(classes)
+    searched = range(classes) if classes <= 64 else range(0, classes, classes // 12)
+    scanned = scan_of(_small_triggers(searched), 0)
+    rows = [
+        row.model_copy(
+            update={
+                "relative_size": float(rng.uniform(0, 4)),
+                "anomaly_index": float(rng.normal()),
+                "trigger_success_rate": float(rng.uniform()),
+            }
+        )
+        for row in scanned.searched
+    ]
+    return scanned.model_copy(update={"labels": tuple(rows)})
+
+
+def _small_triggers(labels: Sequence[int]) -> list[SyntheticTrigger]:
+    flat, still = np.ones((3, 4, 4), np.float32), np.zeros((2, 2, 2), np.float32)
+    return [
+        *(Trigger(flat[:1], flat, label) for label in labels),
+        *(AdditiveTrigger(flat, label) for label in labels),
+        *(Warp(still, label) for label in labels),
+    ]

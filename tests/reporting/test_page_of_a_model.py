@@ -1,10 +1,12 @@
 """Pages that every command writes with `--report`, with what the model shows, in Chromium."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
@@ -13,7 +15,10 @@ from support.small import WHITE, scanned_and_labelled
 
 from hardener.cli import run
 from hardener.data.triggers import Trigger, save_trigger
+from hardener.model.files import CLASS_NAMES_KEY
 
+SCRIPT = "<script>window.hit = 1</script>\"'><img src=x onerror=window.hit=1>"
+NAMES = ["\u202ebackwards", "A" * 10_000, "{{ 7 * 7 }} \"'", SCRIPT, "plain"]
 SHOWN = ("attention", "activations", "norms")
 
 
@@ -23,6 +28,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     scanned_and_labelled(classifier(PLAIN, dict(PLAIN_SHAPES)), folder)
     shutil.rmtree(folder / "s")
+    model = onnx.load(folder / "m.onnx")
+    model.metadata_props.add(key=CLASS_NAMES_KEY, value=json.dumps(NAMES))
+    onnx.save(model, folder / "m.onnx")
     mask = np.ones((1, 8, 8), np.float32)
     save_trigger(Trigger(mask, np.ones((3, 8, 8), np.float32), WHITE), folder / "known.npz")
     code = _harden(folder, "scan m.onnx --data d.npz -o s --report scan.html --quiet")
@@ -45,7 +53,7 @@ def _figures(page: Path) -> list[str]:
 
 
 def test_a_scan_shows_what_the_model_looks_at(work: Path) -> None:
-    assert _figures(work / "scan.html") == [*SHOWN, "labels", "channels"]
+    assert _figures(work / "scan.html") == [*SHOWN, "labels", "anomalies", "channels"]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +121,12 @@ def test_the_page_has_no_barriers_and_asks_nobody(work: Path) -> None:
             (work / "scan.html").as_uri()
         ]
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.evaluate("window.hit") is None
+        names = page.locator("th:text-is('class names') + td").inner_text()
+        shown = re.findall(r"(?:^|; )(\d): ", names)
+        assert str(WHITE) in shown
+        assert SCRIPT in names
+        assert all(NAMES[int(label)] in names for label in shown)
         violations = Axe().run(page).response["violations"]
         assert not [(one["id"], one["nodes"][0]["html"][:200]) for one in violations]
         browser.close()

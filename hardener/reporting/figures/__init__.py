@@ -10,6 +10,7 @@ from hardener.reporting.figures.activations import activation_maps
 from hardener.reporting.figures.attention import attention
 from hardener.reporting.figures.documents import (
     channel_gaps,
+    label_anomalies,
     label_sizes,
     latencies,
     repair_rounds,
@@ -22,6 +23,7 @@ __all__ = [
     "activation_maps",
     "attention",
     "channel_gaps",
+    "label_anomalies",
     "label_sizes",
     "latencies",
     "norm_histograms",

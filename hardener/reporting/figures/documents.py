@@ -19,6 +19,7 @@ _WIDTH = 7.2
 _LARGEST_SHOWN = 2.5
 """Of the median; what is larger stands at the upper edge."""
 _MOST_NAMED = 3
+_TEXTBOOK = 2.0
 
 
 def label_sizes(scanned: ScanResult) -> Drawn:
@@ -79,6 +80,50 @@ def label_sizes(scanned: ScanResult) -> Drawn:
         "unseen images there."
     )
     return Drawn("labels", "Size of each label's smallest trigger", described, figure)
+
+
+def label_anomalies(scanned: ScanResult) -> Drawn:
+    """The anomaly index of every label's triggers, kind by kind, beside the textbook's threshold.
+
+    Source of the index and of the threshold of 2: Wang et al. 2019 (Neural Cleanse), section 4.
+
+    Raises:
+        DataError: a scan without images has no triggers.
+    """
+    rows = scanned.searched
+    if not rows:
+        raise DataError("a scan without images has no triggers to draw")
+    labels = [row.label for row in rows]
+    kinds = (
+        ("patch", BLUE, "o", [row.anomaly_index for row in rows]),
+        ("faint change", GREEN, "s", [row.additive.anomaly_index for row in rows]),
+        ("warp", PURPLE, "^", [row.warp.anomaly_index for row in rows]),
+    )
+    with new_figure(_WIDTH, 3.2) as figure:
+        axis = figure.subplots()
+        for kind, colour, mark, indices in kinds:
+            axis.scatter(
+                labels, indices, 18, marker=mark, facecolors="none", edgecolors=colour, label=kind
+            )
+        axis.axhline(_TEXTBOOK, color=FAINT, linewidth=0.9, linestyle="--")
+        for label in _named(rows, scanned):
+            largest = max(indices[labels.index(label)] for *_, indices in kinds)
+            axis.annotate(
+                str(label), (label, largest), (5, 4), textcoords="offset points",
+                color=ORANGE, fontweight="bold",
+            )  # fmt: skip
+        axis.set_xlabel("label (dashed: the textbook's threshold, which alone is no verdict)")
+        axis.set_ylabel("anomaly index, in deviations")
+        axis.grid(axis="y")
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    above = sum(
+        any(indices[place] > _TEXTBOOK for *_, indices in kinds) for place in range(len(rows))
+    )
+    described = (
+        f"Deviations by which a label's trigger is smaller than the median: {above} of {len(rows)} "
+        f"labels pass {_TEXTBOOK:g} with some kind of trigger."
+    )
+    return Drawn("anomalies", "Anomaly of each label's triggers", described, figure)
 
 
 def channel_gaps(scanned: ScanResult, pruned: Sequence[int] = ()) -> Drawn:
