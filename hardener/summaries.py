@@ -254,16 +254,9 @@ def _repair_summary(result: RepairResult) -> list[Line]:
 def _bench_summary(result: BenchResult) -> list[Line]:
     """Accuracy, what the attack does, and latency of every model."""
     named = list(zip(_names(result.models), result.models, strict=True))
-    tables: list[Line] = [
-        _rows(
-            f"Accuracy on {result.data.count} images, % with 95 % interval",
-            ("model", "accuracy", "file, kB"),
-            (
-                (name, _interval(model.accuracy), f"{model.file_bytes / 1000:.0f}")
-                for name, model in named
-            ),
-        )
-    ]
+    accuracies = ((name, _interval(model.accuracy)) for name, model in named)
+    title = f"Accuracy on {result.data.count} images, % with 95 % interval"
+    tables = [_rows(title, ("model", "accuracy"), accuracies)]
     if result.target is not None:
         attacks = (
             (name, setting, _interval(attack), _interval(model.robust_accuracy[setting]))
@@ -289,7 +282,7 @@ def _bench_summary(result: BenchResult) -> list[Line]:
     )
     head = ("model", "batch", "p50", "p95", "p99", "images/s", "ratio")
     tables.append(_rows(f"Latency on {result.provider}, {threads} threads, ms", head, latencies))
-    return _apart(*([one] for one in tables))
+    return [*_apart(*([one] for one in tables)), ""]
 
 
 @summary.register

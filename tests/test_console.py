@@ -32,6 +32,19 @@ kind, path, *more = sys.argv[1:]
 print_lines([*summary(getattr(results, kind).read(Path(path))), *more])
 """
 NEXT = "next: harden repair 'my model.onnx' --scan s --data " + "d" * 90
+PROGRESS = [
+    sys.executable,
+    "-c",
+    """
+import time
+from hardener import console
+console._SECONDS_BETWEEN_LINES = 0
+with console.progress_bars(quiet=False) as progress:
+    for done in range(3):
+        progress("searching", done, 2)
+        time.sleep(0.2)
+""",
+]
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)(?:;\d+)*m")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -58,13 +71,18 @@ def _piped(document: Document, folder: Path, **more: str) -> str:
 
 
 def _on_terminal(document: Document, folder: Path, columns: int, **more: str) -> str:
-    """What a pseudo-terminal of that width gets."""
+    """What a pseudo-terminal of that width gets of a result."""
+    return _terminal(_command(document, folder), columns, **more)
+
+
+def _terminal(command: list[str], columns: int, **more: str) -> str:
+    """What a command writes on a pseudo-terminal, on standard output and standard error."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, columns))
     decoder = codecs.getincrementaldecoder("utf-8")()
     shown = ""
     with subprocess.Popen(
-        _command(document, folder), env=_environment(**more), stdin=theirs, stdout=theirs
+        command, env=_environment(**more), stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
         while True:
@@ -178,3 +196,26 @@ def test_without_unicode_frames_bars_and_words_of_ours_are_ascii(tmp_path: Path)
     assert "an l2 norm of 3.41 -> and" in shown
     assert "|---------- |" in shown
     assert "━━━━━━━━━━" in _piped(_scan(), tmp_path)
+
+
+@on_posix
+def test_progress_moves_on_terminals_only() -> None:
+    assert "━" in _terminal(PROGRESS, 80)
+    for shown in (
+        _terminal(PROGRESS, 80, TERM="dumb"),
+        subprocess.run(
+            PROGRESS, env=_environment(FORCE_COLOR="1"), stderr=subprocess.PIPE, check=True
+        ).stderr.decode(),
+    ):
+        assert shown.splitlines() == ["searching: 50%", "searching: 100%"]
+    bars = _terminal(PROGRESS, 80, PYTHONIOENCODING="ascii:backslashreplace")
+    assert "searching" in bars
+    assert "\\u" not in bars
+
+
+def test_names_are_no_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "document.json"
+    _scan().write(path)
+    command = [sys.executable, "-c", PROGRAM, "ScanResult", str(path), "wrote :smile:.onnx"]
+    shown = subprocess.run(command, stdout=subprocess.PIPE, env=_environment(), check=True).stdout
+    assert shown.endswith(b"wrote :smile:.onnx\n")
