@@ -537,30 +537,32 @@ def demo(
     verbose: VerboseOption = False,
 ) -> int:
     """Harden a bundled backdoored model from end to end, on rendered traffic signs."""
-    from hardener.console import note, print_lines, progress_bars
+    from hardener.console import Sentence, note, print_lines, progress_bars
     from hardener.demonstration import demo as run
     from hardener.next_commands import after_demo
 
     del verbose
 
-    def show(command: str, result: "Document") -> None:
-        if output_format is OutputFormat.text:
-            print(f"\n$ {command}")
-            _print(result, output_format)
-
     with progress_bars(quiet=quiet) as progress:
+
+        def show(command: str, result: "Document") -> None:
+            if output_format is OutputFormat.text:
+                with progress.set_aside(), _readers_may_go():
+                    print_lines(["", f"$ {command}"])
+                    _print(result, output_format)
+
         result = run(output, provider=provider.value, seed=seed, progress=progress, show=show)
     note(_how_it_ran(result), quiet=quiet)
     if output_format is OutputFormat.json:
         _print(result, output_format)
     else:
         before, after = (model.attack_success_rate["clean+ori"].value for model in result.models)
-        print(
-            f"\nThe true trigger's attack success went from {before:.1%} to {after:.1%}; accuracy "
+        changed = (
+            f"The true trigger's attack success went from {before:.1%} to {after:.1%}; accuracy "
             f"from {result.models[0].accuracy.value:.1%} to {result.models[1].accuracy.value:.1%}."
         )
         with _readers_may_go():
-            print_lines(after_demo(output))
+            print_lines(["", Sentence(changed), *after_demo(output)])
     return DONE
 
 

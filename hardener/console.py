@@ -83,17 +83,76 @@ def note(message: str, *, quiet: bool) -> None:
         print(printable(message), file=sys.stderr)
 
 
+class Listener:
+    """Is told how far a stage is, and shows it as a line or a bar."""
+
+    def __init__(self, tell: Progress) -> None:
+        self._tell = tell
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Shows that `done` of `total` steps of a stage are done."""
+        self._tell(stage, done, total)
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Leaves the terminal to something else meanwhile."""
+        yield
+
+
+class _BarListener(Listener):
+    """Draws bars, and takes them away where something else is printed: they would erase it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(self._draw)
+        self._console = console
+        self._tasks: dict[str, TaskID] = {}
+        self._bars = _bars(console)
+
+    def _draw(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=done)
+
+    def start(self) -> None:
+        """Draws from now on."""
+        # Bars that are started again would move up as far as they had reached before.
+        self._bars, self._tasks = _bars(self._console), {}
+        self._bars.start()
+
+    def stop(self) -> None:
+        """Removes the bars."""
+        self._bars.stop()
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Removes the bars; those of later stages come back."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+
 @contextmanager
-def progress_bars(*, quiet: bool) -> Iterator[Progress]:
+def progress_bars(*, quiet: bool) -> Iterator[Listener]:
     """A listener that draws bars on standard error, or writes a line now and then into a log."""
     if quiet:
-        yield silent
+        yield Listener(silent)
         return
     console = Console(stderr=True)
     # FORCE_COLOR makes a terminal of everything, and a dumb one cannot redraw.
     if not sys.stderr.isatty() or console.is_dumb_terminal:
-        yield _log_lines()
+        yield Listener(_log_lines())
         return
+    listener = _BarListener(console)
+    listener.start()
+    try:
+        yield listener
+    finally:
+        listener.stop()
+
+
+def _bars(console: Console) -> Bars:
     columns = (
         SpinnerColumn("line" if console.options.ascii_only else "dots"),
         TextColumn("{task.description}", markup=False),
@@ -101,17 +160,7 @@ def progress_bars(*, quiet: bool) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(
-        *columns, console=console, transient=True, speed_estimate_period=_SECONDS_OF_SPEED
-    ) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def listen(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
-
-        yield listen
+    return Bars(*columns, console=console, transient=True, speed_estimate_period=_SECONDS_OF_SPEED)
 
 
 def _log_lines() -> Progress:

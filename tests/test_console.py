@@ -45,6 +45,21 @@ with console.progress_bars(quiet=False) as progress:
         time.sleep(0.2)
 """,
 ]
+ASIDE = [
+    sys.executable,
+    "-c",
+    """
+import time
+from hardener.console import print_lines, progress_bars
+with progress_bars(quiet=False) as progress:
+    for stage in ("searching", "measuring"):
+        for part in ("first", "second", "third"):
+            progress(f"{stage} {part}", 1, 2)
+        time.sleep(0.3)
+        with progress.set_aside():
+            print_lines(["", f"verdict of {stage}"])
+""",
+]
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)(?:;\d+)*m")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -211,6 +226,22 @@ def test_progress_moves_on_terminals_only() -> None:
     bars = _terminal(PROGRESS, 80, PYTHONIOENCODING="ascii:backslashreplace")
     assert "searching" in bars
     assert "\\u" not in bars
+
+
+@on_posix
+def test_bars_erase_nothing_that_was_printed_meanwhile() -> None:
+    shown = _terminal(ASIDE, 80)
+    for stage in ("searching", "measuring"):
+        before, _, after = shown.partition(f"verdict of {stage}\n")
+        # Removed first, by moving up to it and erasing the line.
+        assert re.search(r"\x1b\[1A\x1b\[2K\n$", before)
+        assert stage not in after
+        # Then nothing moves up before there are new bars to move over.
+        assert "\x1b[1A" not in after.partition("measuring")[0]
+    done = subprocess.run(ASIDE, env=_environment(), capture_output=True, check=True)
+    assert done.stdout.decode().split("\n") == [
+        *("", "verdict of searching", "", "verdict of measuring", "")
+    ]
 
 
 def test_names_are_no_pictures(tmp_path: Path) -> None:
