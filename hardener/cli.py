@@ -47,6 +47,7 @@ from hardener.options import (
     keyword_arguments,
     lines_of,
     numbers,
+    options_given,
     preprocessing_overrides,
     whole_numbers,
 )
@@ -116,6 +117,7 @@ def export(
 ) -> int:
     """Write a PyTorch checkpoint as ONNX, with logits equal to PyTorch's within 1e-4."""
     from hardener.model.exporting import export as run
+    from hardener.next_commands import after_export
 
     del quiet, seed, verbose  # every command takes them; this one has no use for them
     result = run(
@@ -130,7 +132,7 @@ def export(
         data=data,
         arch_arguments=keyword_arguments(arch_arg or []),
     )
-    _print(result, output_format)
+    _print(result, output_format, *after_export(output, data))
     return DONE
 
 
@@ -167,7 +169,7 @@ def scan(
     kept until then in $XDG_CACHE_HOME/hardener/scans, by default ~/.cache/hardener/scans.
     """
     from hardener.console import note, progress_bars
-    from hardener.scanning.saved import SCAN_FILE
+    from hardener.next_commands import after_scan
     from hardener.scanning.scan import scan as run
 
     del verbose
@@ -198,15 +200,10 @@ def scan(
             progress=progress,
         )
     note(_how_it_ran(result), quiet=quiet)
-    lines = [f"wrote {output / SCAN_FILE}"]
-    if result.data is None:
-        lines.append(f"next: harden scan {model} --data CLEAN -o {output}")
-    else:
+    if result.data is not None:
         _note_unreadable(result.data.unreadable, quiet=quiet)
-        lines[0] += f"; the triggers as pictures lie in {output / 'triggers'}"
-    if result.data is not None and result.verdict == "backdoored" and result.targets:
-        lines.append(f"next: harden repair {model} --scan {output} --data {data} -o HARDENED.onnx")
-    _print(result, output_format, *more, *lines)
+    given = options_given(policy=policy, mean=mean, std=std, size=size, provider=provider)
+    _print(result, output_format, *more, *after_scan(result, model, data, output, given))
     return OF_A_VERDICT[result.verdict]
 
 
@@ -296,6 +293,7 @@ def prune(
 ) -> int:
     """Remove the channels that answer to the scan's triggers, or those that are named."""
     from hardener.console import note, progress_bars
+    from hardener.next_commands import after_hardening
 
     del verbose
     more: list[str] = []
@@ -360,9 +358,8 @@ def prune(
         note(_how_it_ran(result), quiet=quiet)
         if result.data is not None:
             _note_unreadable(result.data.unreadable, quiet=quiet)
-    known = "" if scan is None else f" --scan {scan}"
-    following = [f"next: harden bench {model} {output} --data TEST{known} -o BENCH.json"]
-    _print(result, output_format, *more, *(following if result.outcome == "written" else ()))
+    given = options_given(policy=policy, mean=mean, std=std, size=size, provider=provider)
+    _print(result, output_format, *more, *after_hardening(result, model, scan, data, output, given))
     return OF_AN_OUTCOME[result.outcome]
 
 
@@ -406,6 +403,7 @@ def repair(
 ) -> int:
     """Train the model, without labels, not to answer to the scan's triggers; the graph stays."""
     from hardener.console import note, progress_bars
+    from hardener.next_commands import after_hardening
     from hardener.repairing.repair import repair as run
 
     del verbose
@@ -439,8 +437,8 @@ def repair(
         )
     note(_how_it_ran(result), quiet=quiet)
     _note_unreadable(result.data.unreadable, quiet=quiet)
-    following = [f"next: harden bench {model} {output} --data TEST --scan {scan} -o BENCH.json"]
-    _print(result, output_format, *more, *(following if result.outcome == "written" else ()))
+    given = options_given(policy=policy, mean=mean, std=std, size=size, provider=provider)
+    _print(result, output_format, *more, *after_hardening(result, model, scan, data, output, given))
     return OF_AN_OUTCOME[result.outcome]
 
 
@@ -473,6 +471,7 @@ def bench(
     """Measure accuracy, attack success rate, robust accuracy and latency side by side."""
     from hardener.benching.bench import bench as run
     from hardener.console import note, progress_bars
+    from hardener.next_commands import after_bench
     from hardener.scanning.saved import load_scan
 
     del verbose
@@ -522,7 +521,7 @@ def bench(
                 quiet=quiet,
             )
     _note_unreadable(result.data.unreadable, quiet=quiet)
-    _print(result, output_format, f"wrote {output}", *more)
+    _print(result, output_format, *more, *after_bench(result, models, scan, output))
     return DONE
 
 
@@ -564,6 +563,7 @@ def report(
 ) -> int:
     """Write one HTML page that shows a scan, what was done about it and what that changed."""
     from hardener.console import note, progress_bars
+    from hardener.next_commands import after_report
     from hardener.reporting.page import report as run
 
     del verbose
@@ -585,7 +585,7 @@ def report(
         )
     for sentence in result.missing:
         note(f"the page does not show {sentence}", quiet=quiet)
-    _print(result, output_format)
+    _print(result, output_format, *after_report(scan, hardened, bench))
     return DONE
 
 
@@ -599,10 +599,11 @@ def inspect(
 ) -> int:
     """Print what is understood of a model, and what cannot be done with it and why."""
     from hardener.model.inspecting import inspect as run
+    from hardener.next_commands import after_inspect
 
     del seed, quiet, verbose
     result = run(model)
-    _print(result, output_format)
+    _print(result, output_format, *after_inspect(result, model))
     return DONE
 
 
@@ -616,12 +617,16 @@ def schema(
     verbose: VerboseOption = False,
 ) -> int:
     """Print the JSON Schema of the documents that a command writes; without NAME list them."""
+    from hardener.console import note
     from hardener.schemas.shipped import schema_names, schema_text
 
-    del seed, quiet, verbose
+    del seed, verbose
     _print_whole(
         "".join(f"{one}\n" for one in schema_names()) if name is None else schema_text(name)
     )
+    if name is None:
+        # Not on standard output, where programs read the names.
+        note("next: harden schema NAME prints one of them", quiet=quiet)
     return DONE
 
 
@@ -637,29 +642,32 @@ def demo(
     verbose: VerboseOption = False,
 ) -> int:
     """Harden a bundled backdoored model from end to end, on rendered traffic signs."""
-    from hardener.console import note, progress_bars
+    from hardener.console import Sentence, note, print_lines, progress_bars
     from hardener.demonstration import demo as run
+    from hardener.next_commands import after_demo
 
     del verbose
 
-    def show(command: str, result: "Document") -> None:
-        if output_format is OutputFormat.text:
-            print(f"\n$ {command}")
-            _print(result, output_format)
-
     with progress_bars(quiet=quiet) as progress:
+
+        def show(command: str, result: "Document") -> None:
+            if output_format is OutputFormat.text:
+                with progress.set_aside(), _readers_may_go():
+                    print_lines(["", f"$ {command}"])
+                    _print(result, output_format)
+
         result = run(output, provider=provider.value, seed=seed, progress=progress, show=show)
     note(_how_it_ran(result), quiet=quiet)
     if output_format is OutputFormat.json:
         _print(result, output_format)
     else:
         before, after = (model.attack_success_rate["clean+ori"].value for model in result.models)
-        print(
-            f"\nThe true trigger's attack success went from {before:.1%} to {after:.1%}; accuracy "
+        changed = (
+            f"The true trigger's attack success went from {before:.1%} to {after:.1%}; accuracy "
             f"from {result.models[0].accuracy.value:.1%} to {result.models[1].accuracy.value:.1%}."
-            f"\nEverything lies in {output}. Next: harden export and harden scan on a model of "
-            "yours."
         )
+        with _readers_may_go():
+            print_lines(["", Sentence(changed), *after_demo(output)])
     return DONE
 
 
@@ -727,11 +735,12 @@ def _leave_cleanly(number: int, _frame: object) -> None:
 
 def _print(result: "Document", output_format: StrEnum, *more: str) -> None:
     """Prints a result; `more` are lines for people, which only they get."""
-    from hardener.console import print_tables, summary
+    from hardener.console import print_lines
+    from hardener.summaries import summary
 
     if output_format == OutputFormat.text:
         with _readers_may_go():
-            print_tables(*summary(result), *more)
+            print_lines([*summary(result), *more])
     else:
         _print_whole(_document(result, output_format))
 

@@ -1,12 +1,19 @@
-"""What people see: tables on standard output, progress and notes on standard error."""
+"""What people see: results on standard output, progress and notes on standard error.
 
+On a terminal sentences are wrapped between words, below each other. Elsewhere each stays on one
+line, which logs and grep read best, and tables are 80 columns wide unless COLUMNS says otherwise.
+Colour, NO_COLOR, FORCE_COLOR, dumb terminals and frames in ASCII are left to rich.
+"""
+
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import singledispatch
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,30 +29,44 @@ from rich.table import Table
 from rich.text import Text
 
 from hardener.progress import Progress, silent
-from hardener.reporting.outcomes import prune_outcome, repair_outcome
-from hardener.reporting.plain_text import percent, printable
-from hardener.results import (
-    BenchResult,
-    Document,
-    ExportResult,
-    Inspection,
-    ModelBench,
-    PruneResult,
-    Rate,
-    RepairResult,
-    RepairRound,
-    ReportResult,
-    ScanResult,
-)
+from hardener.reporting.plain_text import printable
 
-_LABELS_SHOWN = 5
 _SECONDS_BETWEEN_LINES = 30
 _SECONDS_OF_SPEED = 600
 """Time left is told by the speed of so long: stages of one whole are not equally fast."""
 
-_CHANNELS_SHOWN = 10
-_THRESHOLDS_SHOWN = 16
-_OPERATORS_SHOWN = 8
+_WIDTH_WITHOUT_A_TERMINAL = 80
+_WIDEST_SENTENCE = 100
+"""Longer lines are hard to read, however wide the terminal."""
+
+_IN_ASCII = str.maketrans({"ℓ": "l", "∞": "inf", "→": "->", "×": "x"})
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Words of ours for people.
+
+    Attributes:
+        words: the sentence.
+        lead: what stands in front; further lines begin behind it.
+        style: of the first word, in rich's terms, where there is colour.
+    """
+
+    words: str
+    lead: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and what stands behind it, which is shown as it is."""
+
+    name: str
+    value: str
+
+
+Line: TypeAlias = str | Sentence | Fact | ConsoleRenderable
+"""A string is never broken, so that it can be copied."""
 
 
 class _Console(Console):
@@ -62,36 +83,84 @@ def note(message: str, *, quiet: bool) -> None:
         print(printable(message), file=sys.stderr)
 
 
+class Listener:
+    """Is told how far a stage is, and shows it as a line or a bar."""
+
+    def __init__(self, tell: Progress) -> None:
+        self._tell = tell
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Shows that `done` of `total` steps of a stage are done."""
+        self._tell(stage, done, total)
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Leaves the terminal to something else meanwhile."""
+        yield
+
+
+class _BarListener(Listener):
+    """Draws bars, and takes them away where something else is printed: they would erase it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(self._draw)
+        self._console = console
+        self._tasks: dict[str, TaskID] = {}
+        self._bars = _bars(console)
+
+    def _draw(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=done)
+
+    def start(self) -> None:
+        """Draws from now on."""
+        # Bars that are started again would move up as far as they had reached before.
+        self._bars, self._tasks = _bars(self._console), {}
+        self._bars.start()
+
+    def stop(self) -> None:
+        """Removes the bars."""
+        self._bars.stop()
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Removes the bars; those of later stages come back."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+
 @contextmanager
-def progress_bars(*, quiet: bool) -> Iterator[Progress]:
+def progress_bars(*, quiet: bool) -> Iterator[Listener]:
     """A listener that draws bars on standard error, or writes a line now and then into a log."""
     if quiet:
-        yield silent
+        yield Listener(silent)
         return
-    if not sys.stderr.isatty():
-        yield _log_lines()
+    console = Console(stderr=True)
+    # FORCE_COLOR makes a terminal of everything, and a dumb one cannot redraw.
+    if not sys.stderr.isatty() or console.is_dumb_terminal:
+        yield Listener(_log_lines())
         return
+    listener = _BarListener(console)
+    listener.start()
+    try:
+        yield listener
+    finally:
+        listener.stop()
+
+
+def _bars(console: Console) -> Bars:
     columns = (
-        SpinnerColumn(),
+        SpinnerColumn("line" if console.options.ascii_only else "dots"),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Bars(
-        *columns,
-        console=Console(stderr=True),
-        transient=True,
-        speed_estimate_period=_SECONDS_OF_SPEED,
-    ) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def listen(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
-
-        yield listen
+    return Bars(*columns, console=console, transient=True, speed_estimate_period=_SECONDS_OF_SPEED)
 
 
 def _log_lines() -> Progress:
@@ -109,287 +178,42 @@ def _log_lines() -> Progress:
     return listen
 
 
-def print_tables(*tables: Table | str) -> None:
-    """Prints tables and plain lines on standard output."""
-    console = _Console(soft_wrap=False)
-    for table in tables:
-        if isinstance(table, str):
-            console.print(printable(table), markup=False, highlight=False, soft_wrap=True)
-        else:
-            console.print(table)
+def print_lines(lines: Sequence[Line]) -> None:
+    """Prints tables, sentences and lines to copy on standard output."""
+    console = _Console(width=_width())
+    for line in lines:
+        match line:
+            case str():
+                console.print(Text(printable(line)), soft_wrap=True)
+            case Sentence():
+                _print_text(console, line.lead, _words(line, console.options.ascii_only))
+            case Fact():
+                _print_text(console, f"{line.name:<16}", Text(printable(line.value)))
+            case _:
+                console.print(line)
 
 
-@singledispatch
-def summary(result: Document) -> list[Table | str]:
-    """What a command prints of its result."""
-    raise TypeError(f"nothing is printed of a {type(result).__name__}")
+def _width() -> int | None:
+    """Of what is printed; None for the terminal's, or what COLUMNS says."""
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return None if known else _WIDTH_WITHOUT_A_TERMINAL
 
 
-@summary.register
-def _export_summary(result: ExportResult) -> list[Table | str]:
-    """Where the model went and how close it is."""
-    return [
-        f"wrote {result.model.path}: logits equal PyTorch's within "
-        f"{result.largest_difference:.1e} on {result.parity_images} images"
-    ]
+def _words(sentence: Sentence, ascii_only: bool) -> Text:
+    words = sentence.words.translate(_IN_ASCII) if ascii_only else sentence.words
+    text = Text(printable(words))
+    text.highlight_regex(r"^\w+", sentence.style)
+    return text
 
 
-@summary.register
-def _report_summary(result: ReportResult) -> list[Table | str]:
-    """Where the page lies."""
-    return [f"wrote {result.report} ({result.bytes / 1000:.0f} kB): open it in any browser"]
-
-
-@summary.register
-def _scan_summary(result: ScanResult) -> list[Table | str]:
-    """Verdict, reasons, the most suspicious labels and channels."""
-    targets = f", target label {', '.join(map(str, result.targets))}" if result.targets else ""
-    verdict = f"verdict: {result.verdict}{targets} (score {result.score:.2f}, "
-    reasons = [f"- {reason}" for reason in result.reasons]
-    if result.data is None:
-        return [*_tables_without_images(result), *reasons, f"{verdict}no images)"]
-    patches = _table("Smallest patches", "label", "mask ℓ1", "of median", "anomaly", "success")
-    for row in sorted(result.searched, key=lambda row: row.mask_l1)[:_LABELS_SHOWN]:
-        patches.add_row(
-            str(row.label),
-            f"{row.mask_l1:.1f}",
-            f"{row.relative_size:.2f}",
-            f"{row.anomaly_index:.1f}",
-            percent(row.trigger_success_rate),
-        )
-    additive = _table(
-        "Faintest additive triggers", "label", "ℓ2 norm", "of median", "anomaly", "success"
-    )
-    rows = result.searched
-    found = ((row.label, row.additive) for row in rows if not row.additive.nothing_found)
-    for label, faint in sorted(found, key=lambda pair: pair[1].perturbation_l2)[:_LABELS_SHOWN]:
-        additive.add_row(
-            str(label),
-            f"{faint.perturbation_l2:.2f}",
-            f"{faint.relative_size:.2f}",
-            f"{faint.anomaly_index:.1f}",
-            percent(faint.trigger_success_rate),
-        )
-    warps = _table("Slightest warps", "label", "% of side", "of median", "anomaly", "success")
-    moved = ((row.label, row.warp) for row in rows if not row.warp.nothing_found)
-    for label, warp in sorted(moved, key=lambda pair: pair[1].displacement_rms)[:_LABELS_SHOWN]:
-        warps.add_row(
-            str(label),
-            f"{100 * warp.displacement_rms:.2f}",
-            f"{warp.relative_size:.2f}",
-            f"{warp.anomaly_index:.1f}",
-            percent(warp.trigger_success_rate),
-        )
-    channels = _table(
-        f"Strongest channels of {result.layer.name}", "channel", "ℓ∞ clean", "triggered", "gap"
-    )
-    for channel in result.channels[:_CHANNELS_SHOWN]:
-        channels.add_row(
-            str(channel.channel),
-            f"{channel.linf_clean:.2f}",
-            f"{channel.linf_triggered:.2f}",
-            f"{channel.gap:+.2f}",
-        )
-    return [
-        patches,
-        additive,
-        warps,
-        channels,
-        *reasons,
-        f"{verdict}accuracy {percent(result.accuracy)} on {result.data.count} images)",
-    ]
-
-
-def _tables_without_images(result: ScanResult) -> list[Table]:
-    """The labels that get furthest ahead, and those with the largest mean weights."""
-    tables: list[Table] = []
-    if result.margins is not None:
-        largest = result.margins.largest
-        margins = _table("Largest margins", "label", "margin")
-        for label in sorted(range(len(largest)), key=lambda one: -largest[one])[:_LABELS_SHOWN]:
-            margins.add_row(str(label), f"{largest[label]:.1f}")
-        tables.append(margins)
-    if result.last_layer is not None:
-        means, indices = result.last_layer.mean_weights, result.last_layer.anomaly_indices
-        rows = _table("Last layer, mean weights", "label", "mean", "anomaly")
-        for label in sorted(range(len(means)), key=lambda one: -indices[one])[:_LABELS_SHOWN]:
-            rows.add_row(str(label), f"{means[label]:.4f}", f"{indices[label]:.1f}")
-        tables.append(rows)
-    return tables
-
-
-@summary.register
-def _prune_summary(result: PruneResult) -> list[Table | str]:
-    """The sweep, what was chosen, and what it costs."""
-    lines: list[Table | str] = []
-    if result.sweep:
-        sweep = _table(
-            f"Sweep by {result.criterion} ({result.chosen_on} images choose)",
-            *("threshold", "channels", "accuracy", "attack success", "robust accuracy"),
-        )
-        every = -(-len(result.sweep) // _THRESHOLDS_SHOWN)
-        for position, row in enumerate(result.sweep):
-            chosen = row.threshold is not None and row.threshold == result.threshold
-            if position % every and not chosen:
-                continue
-            # The arrow is for those who read a log, where nothing is bold.
-            sweep.add_row(
-                "none" if row.threshold is None else f"{'→ ' * chosen}{row.threshold:.3f}",
-                str(row.channels_pruned),
-                percent(row.accuracy),
-                percent(row.attack_success_rate),
-                percent(row.robust_accuracy),
-                style="bold" if chosen else None,
-            )
-        lines.append(sweep)
-    lines += _before_and_after(result, "synthetic trigger's attack success")
-    return [*lines, *(f"note: {said}" for said in result.notes), prune_outcome(result)]
-
-
-@summary.register
-def _repair_summary(result: RepairResult) -> list[Table | str]:
-    """The rounds, which was kept, and what it costs."""
-    lines: list[Table | str] = []
-    if result.rounds:
-        rounds = _table(
-            f"Rounds on {result.images_used} images ({result.chosen_on} others choose)",
-            *("round", "accuracy", "attack", "stronger", "robust", "left"),
-        )
-        for number, row in enumerate(result.rounds):
-            chosen = number == result.chosen_round
-            rounds.add_row(
-                "none" if number == 0 else f"{'→ ' * chosen}{number}",
-                percent(row.accuracy),
-                percent(row.attack_success_rate),
-                percent(row.strengthened_success_rate),
-                percent(row.robust_accuracy),
-                _smallest_left(row),
-                style="bold" if chosen else None,
-            )
-        lines += [
-            rounds,
-            "attack: success of triggers not trained on; stronger: of stronger versions of them; "
-            "robust: robust accuracy; left: the smallest trigger that still works, of the scan's "
-            "median",
-        ]
-    lines += _before_and_after(result, "attack success of triggers not trained on")
-    if result.strengthened_success_rate_after is not None:
-        lines.append(
-            f"there after the repair: stronger versions "
-            f"{percent(result.strengthened_success_rate_after)}, the scan's own triggers "
-            f"{percent(result.scan_success_rate_after)}"
-        )
-    return [*lines, *(f"note: {said}" for said in result.notes), repair_outcome(result)]
-
-
-@summary.register
-def _bench_summary(result: BenchResult) -> list[Table | str]:
-    """Quality and latency of every model."""
-    quality = _table(
-        f"Quality on {result.data.count} images, % with 95 % interval",
-        *("model", "setting", "accuracy", "attack success", "robust accuracy"),
-    )
-    latency = _table(
-        f"Latency on {result.provider}, {result.models[0].latency[0].threads} threads, ms",
-        *("model", "batch", "p50", "p95", "p99", "images/s", "ratio"),
-    )
-    for model in result.models:
-        quality.add_row(_short(model), "clean", _interval(model.accuracy), "", "")
-        for setting, attack in model.attack_success_rate.items():
-            robust = model.robust_accuracy[setting]
-            quality.add_row("", setting, "", _interval(attack), _interval(robust))
-        for row in model.latency:
-            latency.add_row(
-                _short(model),
-                str(row.batch_size),
-                f"{row.p50_ms:.2f}",
-                f"{row.p95_ms:.2f}",
-                f"{row.p99_ms:.2f}",
-                f"{row.images_per_s:.0f}",
-                f"{row.ratio.value:.2f} ({row.ratio.low:.2f}-{row.ratio.high:.2f})",
-            )
-    return [quality, latency]
-
-
-@summary.register
-def _inspect_summary(result: Inspection) -> list[Table | str]:
-    """One line a fact."""
-    height, width = result.size or ("any", "any")
-    axes = {"N": result.batch or "N", "C": result.channels, "H": height, "W": width}
-    form = ", ".join(str(axes[axis]) for axis in result.layout)
-    layer, beside = result.layer, [name for name in result.outputs if name != result.output]
-    return [
-        f"model           {result.model.path}",
-        f"sha256          {result.model.sha256}",
-        f"input           {result.input} ({form}) {result.layout} {result.element_type}",
-        f"output          {result.output} ({axes['N']}, {result.classes})",
-        *([f"other outputs   {', '.join(beside)}"] if beside else []),
-        "preprocessing   "
-        + (", ".join(_values(*field) for field in result.preprocessing.items()) or "unknown"),
-        "feature layer   "
-        + (
-            f"{layer.name}, {layer.channels} channels on axis {layer.axis} of "
-            f"({axes['N']}, {', '.join(map(str, result.layer_shape[1:]))})"
-            if layer and result.layer_shape
-            else "not found"
-        ),
-        f"head            {_head(result.head)}",
-        f"opset           {result.opset}",
-        f"nodes           {result.nodes}",
-        f"parameters      {result.parameters:,}",
-        *([f"hardened        {result.plan}"] if result.plan else []),
-        *(f"note: {said}" for said in result.notes),
-        *(f"cannot {what}: {why}" for what, why in result.refusals.items()),
-    ]
-
-
-def _before_and_after(result: PruneResult | RepairResult, attack: str) -> list[str]:
-    if result.accuracy_before is None:
-        return []
-    rates = (
-        ("accuracy", result.accuracy_before, result.accuracy_after),
-        (attack, result.attack_success_rate_before, result.attack_success_rate_after),
-        ("robust accuracy", result.robust_accuracy_before, result.robust_accuracy_after),
-    )
-    said = (f"{name} {percent(before)} → {percent(after)}" for name, before, after in rates)
-    return [f"on {result.reported_on} other images: {', '.join(said)}"]
-
-
-def _smallest_left(found: RepairRound) -> str:
-    """Size and kind of the trigger that is smallest beside the scan's of its kind."""
-    sizes = {
-        "patch": found.patch_relative_size,
-        "additive": found.additive_relative_size,
-        "warp": found.warp_relative_size,
-    }
-    left = {kind: size for kind, size in sizes.items() if size is not None}
-    smallest = min(left, key=lambda kind: left[kind], default=None)
-    return "none" if smallest is None else f"{left[smallest]:.2f} {smallest}"
-
-
-def _head(operators: Sequence[str]) -> str:
-    shown = " → ".join(operators[:_OPERATORS_SHOWN]) or "none"
-    left = len(operators) - _OPERATORS_SHOWN
-    return f"{shown} and {left} more" if left > 0 else shown
-
-
-def _values(name: str, numbers: tuple[float, ...]) -> str:
-    return f"{name} {' '.join(f'{number:g}' for number in numbers)}"
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(printable(title)), title_justify="left")
-    for position, column in enumerate(columns):
-        table.add_column(
-            column, justify="left" if column == "model" else "right", no_wrap=not position
-        )
-    return table
-
-
-def _short(model: ModelBench) -> Text:
-    # A Text, because a file's name may hold what rich reads as markup.
-    return Text(printable(model.path.replace("\\", "/").rsplit("/", 1)[-1]))
-
-
-def _interval(rate: Rate) -> str:
-    return f"{100 * rate.value:.2f} ({100 * rate.low:.2f}-{100 * rate.high:.2f})"
+def _print_text(console: Console, lead: str, text: Text) -> None:
+    """Wraps text behind its lead on a terminal; prints both on one line elsewhere."""
+    if not console.file.isatty():
+        console.print(Text.assemble(lead, text), soft_wrap=True)
+        return
+    grid = Table.grid()
+    if lead:
+        grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(*filter(None, (Text(lead), text)))
+    console.print(grid, width=min(console.width, _WIDEST_SENTENCE))

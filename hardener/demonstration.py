@@ -10,6 +10,7 @@ from hardener.files import FileName
 from hardener.model.exporting import export
 from hardener.progress import Progress, silent
 from hardener.repairing.repair import repair
+from hardener.reporting.plain_text import command_line
 from hardener.results import BenchResult, Document
 from hardener.scanning.scan import scan
 
@@ -49,17 +50,20 @@ def demo(
     write_signs(test, _SIGNS_PER_CLASS, _TEST_SEED)
     arch = f"{architecture}:AlexNetSmall"
     show(
-        f"harden export {weights} --arch {arch} -o {model}",
+        command_line("harden", "export", weights, "--arch", arch, "-o", model),
         export(weights, arch, model, class_names=CLASS_NAMES, data=clean),
     )
     show(
-        f"harden scan {model} --data {clean} -o {scanned}",
+        command_line("harden", "scan", model, "--data", clean, "-o", scanned),
         scan(model, clean, scanned, provider=provider, seed=seed, progress=progress),
     )
     repaired = repair(
         model, scanned, clean, hardened, provider=provider, seed=seed, progress=progress
     )
-    show(f"harden repair {model} --scan {scanned} --data {clean} -o {hardened}", repaired)
+    show(
+        command_line("harden", "repair", model, "--scan", scanned, "--data", clean, "-o", hardened),
+        repaired,
+    )
     if repaired.hardened is None:
         raise InconclusiveError(f"the demo's model was not hardened: {repaired.outcome}")
     result = bench(
@@ -73,8 +77,10 @@ def demo(
         progress=progress,
     )
     show(
-        f"harden bench {model} {hardened} --data {test} --trigger {trigger} --scan {scanned} "
-        f"-o {report}",
+        command_line(
+            *("harden", "bench", model, hardened, "--data", test),
+            *("--trigger", trigger, "--scan", scanned, "-o", report),
+        ),
         result,
     )
     return result

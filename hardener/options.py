@@ -132,6 +132,23 @@ def preprocessing_overrides(
     return [policy_preprocessing(policy), flags]
 
 
+def options_given(
+    *,
+    policy: Path | None,
+    mean: str | None,
+    std: str | None,
+    size: str | None,
+    provider: ProviderName,
+) -> list[str]:
+    """The options that decide how a model is run, as they were given: the next command needs them.
+
+    Each is one word, so that a value that begins with a minus sign stays a value.
+    """
+    given = {"policy": policy, "mean": mean, "std": std, "size": size}
+    words = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    return words + ([] if provider is ProviderName.auto else [f"--provider={provider}"])
+
+
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     """Reads numbers with commas between.
 

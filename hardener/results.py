@@ -691,7 +691,7 @@ class Inspection(Document):
     outputs: tuple[str, ...]
     classes: int
     class_names: tuple[str, ...] | None
-    preprocessing: dict[str, tuple[float, ...]]
+    preprocessing: dict[str, tuple[int, ...] | tuple[float, ...]]
     opset: int
     nodes: int
     parameters: int

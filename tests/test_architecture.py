@@ -23,6 +23,7 @@ ORDER = [
     ["reporting", "schemas"],
     ["demonstration"],
     ["console", "options"],
+    ["summaries", "next_commands"],
     ["cli"],
     ["entry"],
 ]

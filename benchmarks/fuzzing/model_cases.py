@@ -15,11 +15,12 @@ from benchmarks.fuzzing.byte_mutations import mutate_bytes
 from benchmarks.fuzzing.model_mutations import mutate_model
 from benchmarks.fuzzing.model_seeds import MODEL, Files
 from benchmarks.fuzzing.trials import Stage, require
-from hardener.console import print_tables, summary
+from hardener.console import print_lines
 from hardener.errors import HardenError, ModelError
 from hardener.model import quarantine
 from hardener.model.files import load_model
 from hardener.results import PruneResult
+from hardener.summaries import summary
 
 _TOLERANCE = 2e-4
 _FREE_SIDE = 16
@@ -52,7 +53,7 @@ def _inspect(stage: Stage, model: Path) -> None:
         found = hardener.inspect(model)
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
-        print_tables(*summary(found))
+        print_lines(summary(found))
     found.model_dump_json()
     require("\x1b" not in text.getvalue(), "a control character was printed")
 

@@ -69,7 +69,7 @@ def inspect(model: FileName) -> Inspection:
         outputs=tuple(value.name for value in loaded.proto.graph.output),
         classes=signature.classes,
         class_names=loaded.class_names,
-        preprocessing=fields,
+        preprocessing={name: _told(name, values) for name, values in fields.items()},
         opset=opset_of(loaded.proto),
         nodes=len(loaded.proto.graph.node),
         parameters=sum(_elements(tensor) for tensor in loaded.proto.graph.initializer),
@@ -104,6 +104,12 @@ def _images(loaded: OnnxModel, signature: Signature) -> FloatArray:
     size = signature.size or loaded.preferred_size or EXAMPLE_SIZE
     shape = (signature.batch or 2, signature.channels, *size)
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def _told(name: str, values: tuple[float, ...]) -> tuple[int, ...] | tuple[float, ...]:
+    """A size in whole numbers, where it has them: a model's metadata may hold anything."""
+    whole = name == "size" and all(value.is_integer() for value in values)
+    return tuple(int(value) for value in values) if whole else values
 
 
 def _elements(tensor: onnx.TensorProto) -> int:

@@ -1,4 +1,8 @@
-"""Untrusted text on one line, and rates in words."""
+"""Untrusted text on one line, rates in words, commands that can be copied."""
+
+import os
+import shlex
+import subprocess
 
 
 def printable(text: str) -> str:
@@ -20,3 +24,9 @@ def listed(values: tuple[int, ...], most: int) -> str:
     """Numbers with commas between, the first `most` of them."""
     shown = ", ".join(map(str, values[:most]))
     return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+
+
+def command_line(*words: str | os.PathLike[str]) -> str:
+    """A command as it can be typed: words that a shell would change are quoted."""
+    typed = [os.fspath(word) for word in words]
+    return subprocess.list2cmdline(typed) if os.name == "nt" else shlex.join(typed)

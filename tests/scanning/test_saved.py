@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from support.scans import scan_of
 
-from hardener.console import summary
 from hardener.data.additive import AdditiveTrigger
 from hardener.data.triggers import Trigger, load_trigger
 from hardener.data.warps import Warp
@@ -24,6 +23,7 @@ from hardener.scanning.saved import (
     trigger_digest,
     trigger_path,
 )
+from hardener.summaries import summary
 
 
 def _triggers(value: float, labels: int = 3) -> list[SyntheticTrigger]:
@@ -175,7 +175,7 @@ def test_a_label_that_was_screened_only_has_a_row_and_no_triggers(tmp_path: Path
     read = load_scan(tmp_path)
     assert read.labels == rows
     assert [row.label for row in read.searched] == [0, 1, 2]
-    assert "Smallest patches" in str(summary(read)[0].title)
+    assert "verdict: " in str(summary(read)[-1])
     with pytest.raises(DataError, match="no trigger of label 7: scan that label too"):
         load_synthetic_triggers(tmp_path, read, (7,))
     for change in ({"suspect": 7, "targets": (7,)}, {"labels": (*rows, rows[-1])}):
