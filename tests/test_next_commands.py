@@ -127,7 +127,7 @@ def test_a_scan_is_followed_by_a_repair_where_there_is_something_to_repair() -> 
     )
     for verdict, targets in (("clean", ()), ("inconclusive", (0,)), ("backdoored", ())):
         last = _after(some_scan(12, verdict=verdict, targets=targets))[-1]
-        assert last == "next: harden report s -o report.html"
+        assert last == "next: harden report s --model m.onnx --data ./-d -o report.html"
     assert _after(some_scan(12), ".")[-1].endswith(" -o hardened.onnx")
 
 

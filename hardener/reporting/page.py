@@ -509,6 +509,9 @@ def _details(
         rows.append(("test images", f"{measured.data.path}, SHA-256 {measured.data.sha256}"))
     if shown is not None:
         places = ", ".join(str(example.position) for example in shown.examples)
+        if shown.class_names:
+            names = shown.class_names.items()
+            rows.append(("class names", "; ".join(f"{label}: {name}" for label, name in names)))
         rows.append(("images shown", f"{places} of {shown.data.path}, SHA-256 {shown.data.sha256}"))
     documents: tuple[tuple[str, Run | None], ...] = (
         ("scan", scanned), ("hardening", changed), ("measurement", measured)

@@ -33,7 +33,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     onnx.save(model, folder / "m.onnx")
     mask = np.ones((1, 8, 8), np.float32)
     save_trigger(Trigger(mask, np.ones((3, 8, 8), np.float32), WHITE), folder / "known.npz")
-    code = _harden(folder, "scan m.onnx --data d.npz -o s --report scan.html --quiet")
+    code = _harden(
+        folder, "scan m.onnx --data d.npz -o s --known-trigger known.npz --report scan.html"
+    )
     assert code in (0, 1, 3)
     return folder
 
