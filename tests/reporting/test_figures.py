@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.documents import some_prune
 from support.scans import scan_of
 
 import hardener
@@ -22,6 +23,7 @@ from hardener.reporting.figures import (
     label_sizes,
     norm_histograms,
     pictures,
+    sweep,
 )
 from hardener.reporting.figures.activations import reduced, tiled
 from hardener.reporting.figures.attention import overlaid
@@ -172,6 +174,29 @@ def test_text_from_outside_is_no_formula(tmp_path: Path) -> None:
     drawn.save(tmp_path / "p.pdf")
 
 
+def test_the_sweep_is_drawn_by_threshold_with_the_model_as_it_came_before_it() -> None:
+    pruned = some_prune()
+    drawn = sweep(pruned)
+    rows = pruned.sweep
+    curves = {line.get_label(): line for line in drawn.figure.axes[0].lines}
+    accuracy = curves["accuracy"]
+    assert list(accuracy.get_ydata()) == [row.accuracy for row in rows]  # type: ignore[arg-type]
+    assert list(accuracy.get_xdata())[1:] == [row.threshold for row in rows[1:]]  # type: ignore[arg-type]
+    left, right = drawn.figure.axes[0].get_xlim()
+    assert left == drawn.along[0]
+    assert right == rows[-1].threshold
+    told = dict(
+        zip(
+            drawn.figure.axes[1].get_xticks(),
+            (int(text.get_text()) for text in drawn.figure.axes[1].get_xticklabels()),
+            strict=True,
+        )
+    )
+    by_place = dict(zip(drawn.along, (row.channels_pruned for row in rows), strict=True))
+    assert told
+    assert all(by_place[place] == count for place, count in told.items())
+
+
 def test_what_cannot_be_drawn_or_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         pictures([], "Nothing")
@@ -207,11 +232,14 @@ def test_labels_are_drawn_at_their_values(classes: int) -> None:
         expected = sorted(
             (row.label, min(value, top)) for row, value in zip(rows, values, strict=True)
         )
+        if axis is sizes.figure.axes[1]:
+            expected = expected[1:]  # the search that found nothing
         np.testing.assert_allclose(sorted(map(tuple, drawn.tolist())), expected)
     (axis,) = label_anomalies(scanned).figure.axes
-    patches = np.asarray(axis.collections[0].get_offsets())
-    assert patches.tolist() == [[row.label, row.anomaly_index] for row in rows]
-    assert np.asarray(axis.collections[1].get_offsets()).shape == (len(rows), 2)
+    patches, faint, warps = (np.asarray(one.get_offsets()).tolist() for one in axis.collections)
+    assert patches == [[row.label, row.anomaly_index] for row in rows]
+    assert faint == [[row.label, row.additive.anomaly_index] for row in rows[1:]]
+    assert warps == [[row.label, row.warp.anomaly_index] for row in rows]
 
 
 def _scan_of_classes(classes: int) -> ScanResult:
@@ -229,6 +257,8 @@ def _scan_of_classes(classes: int) -> ScanResult:
         )
         for row in scanned.searched
     ]
+    unsolved = rows[0].additive.model_copy(update={"nothing_found": True, "anomaly_index": 9.0})
+    rows[0] = rows[0].model_copy(update={"additive": unsolved})
     return scanned.model_copy(update={"labels": tuple(rows)})
 
 

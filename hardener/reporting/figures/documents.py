@@ -10,9 +10,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from hardener.arrays import DoubleArray
 from hardener.errors import DataError
 from hardener.reporting.drawing import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, Drawn, new_figure
-from hardener.results import BenchResult, LabelEvidence, PruneResult, RepairResult, ScanResult
+from hardener.results import (
+    BenchResult,
+    LabelEvidence,
+    PruneResult,
+    RepairResult,
+    RepairRound,
+    ScanResult,
+    SweepRow,
+)
 from hardener.scanning.verdict import LEAST_SUCCESS
 
 _WIDTH = 7.2
@@ -20,6 +29,9 @@ _LARGEST_SHOWN = 2.5
 """Of the median; what is larger stands at the upper edge."""
 _MOST_NAMED = 3
 _TEXTBOOK = 2.0
+_BEFORE = 0.04
+"""Of the thresholds' range: how far before the first the model as it came stands."""
+_COUNTS_TOLD = 6
 
 
 def label_sizes(scanned: ScanResult) -> Drawn:
@@ -93,35 +105,43 @@ def label_anomalies(scanned: ScanResult) -> Drawn:
     rows = scanned.searched
     if not rows:
         raise DataError("a scan without images has no triggers to draw")
-    labels = [row.label for row in rows]
     kinds = (
-        ("patch", BLUE, "o", [row.anomaly_index for row in rows]),
-        ("faint change", GREEN, "s", [row.additive.anomaly_index for row in rows]),
-        ("warp", PURPLE, "^", [row.warp.anomaly_index for row in rows]),
-    )
+        ("patch", BLUE, "o", {row.label: row.anomaly_index for row in rows}),
+        (
+            "faint change", GREEN, "s",
+            {r.label: r.additive.anomaly_index for r in rows if not r.additive.nothing_found},
+        ),
+        (
+            "warp", PURPLE, "^",
+            {r.label: r.warp.anomaly_index for r in rows if not r.warp.nothing_found},
+        ),
+    )  # fmt: skip
+    largest = {
+        row.label: max(indices[row.label] for *_, indices in kinds if row.label in indices)
+        for row in rows
+    }
     with new_figure(_WIDTH, 3.2) as figure:
         axis = figure.subplots()
         for kind, colour, mark, indices in kinds:
             axis.scatter(
-                labels, indices, 18, marker=mark, facecolors="none", edgecolors=colour, label=kind
-            )
+                list(indices), list(indices.values()), 18, marker=mark, facecolors="none",
+                edgecolors=colour, label=kind,
+            )  # fmt: skip
         axis.axhline(_TEXTBOOK, color=FAINT, linewidth=0.9, linestyle="--")
         for label in _named(rows, scanned):
-            largest = max(indices[labels.index(label)] for *_, indices in kinds)
             axis.annotate(
-                str(label), (label, largest), (5, 4), textcoords="offset points",
+                str(label), (label, largest[label]), (5, 4), textcoords="offset points",
                 color=ORANGE, fontweight="bold",
             )  # fmt: skip
         axis.set_xlabel("label (dashed: the textbook's threshold, which alone is no verdict)")
         axis.set_ylabel("anomaly index, in deviations")
         axis.grid(axis="y")
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    above = sum(
-        any(indices[place] > _TEXTBOOK for *_, indices in kinds) for place in range(len(rows))
-    )
+    above = sum(index > _TEXTBOOK for index in largest.values())
     described = (
         f"Deviations by which a label's trigger is smaller than the median: {above} of {len(rows)} "
-        f"labels pass {_TEXTBOOK:g} with some kind of trigger."
+        f"labels pass {_TEXTBOOK:g} with some kind of trigger. Searches that found nothing are not "
+        "drawn."
     )
     return Drawn("anomalies", "Anomaly of each label's triggers", described, figure)
 
@@ -172,41 +192,70 @@ def channel_gaps(scanned: ScanResult, pruned: Sequence[int] = ()) -> Drawn:
 
 
 def sweep(result: PruneResult) -> Drawn:
-    """Accuracy, attack success and robust accuracy by how many channels are pruned.
+    """Accuracy, attack success and robust accuracy by threshold, in the order of the sweep.
+
+    The model as it came stands before the first threshold; above are the channels pruned.
 
     Raises:
         DataError: named channels were pruned, without a sweep.
     """
     rows = result.sweep
-    if not rows:
+    known = [row.threshold for row in rows if row.threshold is not None]
+    if not known:
         raise DataError("channels that were named are pruned without a sweep")
-    counts = [row.channels_pruned for row in rows]
-    with new_figure(_WIDTH, 3.6) as figure:
+    before = known[0] + _BEFORE * ((known[0] - known[-1]) or 1.0)
+    along = [before if row.threshold is None else row.threshold for row in rows]
+    with new_figure(_WIDTH, 3.8) as figure:
         axis = figure.subplots()
-        for name, colour, style, values in (
-            ("accuracy", BLUE, "-", [row.accuracy for row in rows]),
-            ("attack success rate", ORANGE, "--", [row.attack_success_rate for row in rows]),
-            ("robust accuracy", GREEN, "-.", [row.robust_accuracy for row in rows]),
-        ):
-            axis.plot(counts, values, color=colour, linestyle=style, label=name)
-        chosen = [row for row in rows if row.threshold == result.threshold]
-        if result.threshold is not None and chosen:
-            axis.axvline(chosen[0].channels_pruned, color=INK, linewidth=0.9, linestyle=":")
+        _rates(axis, rows, along, "")
+        if result.threshold is not None:
+            axis.axvline(result.threshold, color=INK, linewidth=0.9, linestyle=":")
         if result.max_accuracy_drop is not None:
             axis.axhline(
                 rows[0].accuracy - result.max_accuracy_drop, color=BLUE, linewidth=0.7,
                 linestyle=":", label="accuracy budget",
             )  # fmt: skip
-        _percent(axis)
-        axis.set_xlabel("channels pruned")
+        axis.set_xlim(along[0], along[-1])
+        axis.set_xlabel(f"threshold of {result.criterion} (left edge: as it came; dotted: chosen)")
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        above = axis.twiny()
+        above.set_xlim(axis.get_xlim())
+        told = _nearest(along, np.linspace(along[0], along[-1], _COUNTS_TOLD))
+        above.set_xticks(
+            [along[place] for place in told], [str(rows[place].channels_pruned) for place in told]
+        )
+        above.set_xlabel("channels pruned")
+        above.spines["top"].set_visible(True)
     described = (
-        f"{len(rows)} thresholds of {result.criterion}, from {counts[0]} to {counts[-1]} channels; "
-        f"on {result.chosen_on} images."
+        f"{len(known)} thresholds of {result.criterion}, from {known[0]:.4g} with "
+        f"{rows[len(rows) - len(known)].channels_pruned} channels to {known[-1]:.4g} with "
+        f"{rows[-1].channels_pruned}; on {result.chosen_on} images."
     )
-    return Drawn(
-        "sweep", "What each threshold would give", described, figure, tuple(map(float, counts))
+    return Drawn("sweep", "What each threshold would give", described, figure, tuple(along))
+
+
+def _nearest(places: Sequence[float], wanted: DoubleArray) -> list[int]:
+    distances = np.abs(np.array(places)[:, np.newaxis] - wanted)
+    return sorted(set(distances.argmin(axis=0).tolist()))
+
+
+def _rates(
+    axis: Axes, rows: Sequence[SweepRow | RepairRound], along: Sequence[float], marks: str
+) -> None:
+    """Draws the three rates; `marks` has one mark a rate, or none."""
+    curves = (
+        ("accuracy", BLUE, "-", [row.accuracy for row in rows]),
+        ("attack success rate", ORANGE, "--", [row.attack_success_rate for row in rows]),
+        ("robust accuracy", GREEN, "-.", [row.robust_accuracy for row in rows]),
     )
+    for place, (name, colour, style, values) in enumerate(curves):
+        axis.plot(
+            along, values, color=colour, linestyle=style, label=name,
+            marker=marks[place] if marks else None,
+        )  # fmt: skip
+    axis.set_ylim(-0.03, 1.03)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.grid(axis="y")
 
 
 def repair_rounds(result: RepairResult) -> Drawn:
@@ -220,17 +269,11 @@ def repair_rounds(result: RepairResult) -> Drawn:
         raise DataError("nothing was repaired: there are no rounds to draw")
     with new_figure(_WIDTH, 3.2) as figure:
         axis = figure.subplots()
-        for name, colour, style, mark, values in (
-            ("accuracy", BLUE, "-", "o", [row.accuracy for row in rows]),
-            ("attack success rate", ORANGE, "--", "s", [row.attack_success_rate for row in rows]),
-            ("of stronger triggers", PURPLE, ":", "D",
-             [row.strengthened_success_rate for row in rows]),
-            ("robust accuracy", GREEN, "-.", "^", [row.robust_accuracy for row in rows]),
-        ):  # fmt: skip
-            axis.plot(values, color=colour, linestyle=style, marker=mark, label=name)
+        _rates(axis, rows, range(len(rows)), "os^")
+        stronger = [row.strengthened_success_rate for row in rows]
+        axis.plot(stronger, color=PURPLE, linestyle=":", marker="D", label="of stronger triggers")
         if result.chosen_round is not None:
             axis.axvline(result.chosen_round, color=INK, linewidth=0.9, linestyle=":")
-        _percent(axis)
         axis.set_xticks(range(len(rows)), ["as it came", *map(str, range(1, len(rows)))])
         axis.set_xlabel("round (dotted: the one that was kept)")
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -284,9 +327,3 @@ def latencies(measured: BenchResult) -> Drawn:
 def _named(rows: Sequence[LabelEvidence], scanned: ScanResult) -> list[int]:
     searched = {row.label for row in rows}
     return [label for label in (scanned.targets or (scanned.suspect,)) if label in searched]
-
-
-def _percent(axis: Axes) -> None:
-    axis.set_ylim(-0.03, 1.03)
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axis.grid(axis="y")
