@@ -188,22 +188,22 @@ def scan(
             seed=seed,
             progress=progress,
         )
-        shown = {} if data is None else {"model": model, "data": data}
-        more = _report(
-            report,
-            output,
-            **shown,
-            known_trigger=known_trigger,
-            preprocessing=preprocessing,
-            provider=provider.value,
-            seed=seed,
-            progress=progress,
-        )
     note(_how_it_ran(result), quiet=quiet)
     if result.data is not None:
         _note_unreadable(result.data.unreadable, quiet=quiet)
     given = options_given(policy=policy, mean=mean, std=std, size=size, provider=provider)
-    _print(result, output_format, *more, *after_scan(result, model, data, output, given))
+    _print(result, output_format, *after_scan(result, model, data, output, given))
+    _write_page(
+        report,
+        output,
+        quiet=quiet,
+        model=None if data is None else model,
+        data=data,
+        known_trigger=known_trigger,
+        preprocessing=preprocessing,
+        provider=provider.value,
+        seed=seed,
+    )
     return OF_A_VERDICT[result.verdict]
 
 
@@ -296,7 +296,6 @@ def prune(
     from hardener.next_commands import after_hardening
 
     del verbose
-    more: list[str] = []
     if channels is not None:
         from hardener.pruning.named import prune_channels
 
@@ -322,6 +321,8 @@ def prune(
 
         if scan is None or data is None:
             raise UsageError("prune needs --scan DIR and --data CLEAN, or --channels")
+        if dry_run and report is not None:
+            raise UsageError("--dry-run writes nothing: leave out --report")
         preprocessing = preprocessing_overrides(policy, mean, std, size)
         _check_report(report, model, data)
         with progress_bars(quiet=quiet) as progress:
@@ -344,22 +345,23 @@ def prune(
                 seed=seed,
                 progress=progress,
             )
-            more = _report(
-                report,
-                scan,
-                model=model,
-                data=data,
-                hardened=result,
-                preprocessing=preprocessing,
-                provider=provider.value,
-                seed=seed,
-                progress=progress,
-            )
         note(_how_it_ran(result), quiet=quiet)
         if result.data is not None:
             _note_unreadable(result.data.unreadable, quiet=quiet)
     given = options_given(policy=policy, mean=mean, std=std, size=size, provider=provider)
-    _print(result, output_format, *more, *after_hardening(result, model, scan, data, output, given))
+    _print(result, output_format, *after_hardening(result, model, scan, data, output, given))
+    if scan is not None:
+        _write_page(
+            report,
+            scan,
+            quiet=quiet,
+            model=model,
+            data=data,
+            hardened=result,
+            preprocessing=preprocessing_overrides(policy, mean, std, size),
+            provider=provider.value,
+            seed=seed,
+        )
     return OF_AN_OUTCOME[result.outcome]
 
 
@@ -424,21 +426,21 @@ def repair(
             seed=seed,
             progress=progress,
         )
-        more = _report(
-            report,
-            scan,
-            model=model,
-            data=data,
-            hardened=result,
-            preprocessing=preprocessing,
-            provider=provider.value,
-            seed=seed,
-            progress=progress,
-        )
     note(_how_it_ran(result), quiet=quiet)
     _note_unreadable(result.data.unreadable, quiet=quiet)
     given = options_given(policy=policy, mean=mean, std=std, size=size, provider=provider)
-    _print(result, output_format, *more, *after_hardening(result, model, scan, data, output, given))
+    _print(result, output_format, *after_hardening(result, model, scan, data, output, given))
+    _write_page(
+        report,
+        scan,
+        quiet=quiet,
+        model=model,
+        data=data,
+        hardened=result,
+        preprocessing=preprocessing,
+        provider=provider.value,
+        seed=seed,
+    )
     return OF_AN_OUTCOME[result.outcome]
 
 
@@ -492,23 +494,6 @@ def bench(
             seed=seed,
             progress=progress,
         )
-        more = (
-            []
-            if scan is None
-            else _report(
-                report,
-                scan,
-                model=models[0],
-                data=data,
-                bench=result,
-                beside=models[1] if len(models) > 1 else None,
-                known_trigger=trigger,
-                preprocessing=preprocessing,
-                provider=provider.value,
-                seed=seed,
-                progress=progress,
-            )
-        )
     note(_how_it_ran(result), quiet=quiet)
     if trigger is None and scan is None:
         note("no --trigger and no --scan: attack success is not measured", quiet=quiet)
@@ -521,7 +506,21 @@ def bench(
                 quiet=quiet,
             )
     _note_unreadable(result.data.unreadable, quiet=quiet)
-    _print(result, output_format, *more, *after_bench(result, models, scan, output))
+    _print(result, output_format, *after_bench(result, models, scan, output))
+    if scan is not None:
+        _write_page(
+            report,
+            scan,
+            quiet=quiet,
+            model=models[0],
+            data=data,
+            bench=result,
+            beside=models[1] if len(models) > 1 else None,
+            known_trigger=trigger,
+            preprocessing=preprocessing,
+            provider=provider.value,
+            seed=seed,
+        )
     return DONE
 
 
@@ -798,14 +797,31 @@ def _require_scan_of(model: Path, scan: Path | None) -> None:
         )
 
 
-def _report(report: Path | None, scan: Path, **shown: Any) -> list[str]:  # noqa: ANN401  passed on as they are
-    """Writes the page that a command was asked for, and says so."""
-    if report is None:
-        return []
+def _write_page(
+    page: Path | None,
+    scan: Path,
+    *,
+    quiet: bool,
+    **shown: Any,  # noqa: ANN401  passed on as they are
+) -> None:
+    """Writes the page that a command was asked for beside its result, and says so.
+
+    The result is there by now and keeps its exit code where the page cannot be made.
+    """
+    if page is None:
+        return
+    from hardener.console import note, progress_bars
     from hardener.reporting.page import report as run
 
-    result = run(scan, report, **shown)
-    return [f"wrote {result.report}: open it in any browser"]
+    try:
+        with progress_bars(quiet=quiet) as progress:
+            result = run(scan, page, progress=progress, **shown)
+    except HardenError as error:
+        _complain(f"{page} was not written, all else is as told: {error}")
+        return
+    note(f"wrote {result.report}: open it in any browser", quiet=quiet)
+    for sentence in result.missing:
+        note(f"the page does not show {sentence}", quiet=quiet)
 
 
 def _how_it_ran(result: "Run") -> str:

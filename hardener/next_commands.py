@@ -129,7 +129,8 @@ def after_report(scan: Path, hardened: Path | None, bench: Path | None) -> list[
         return [_repair(model, scan, _still_there(scanned.data.path, "CLEAN"), ())]
     if bench is None:
         measured = _free(hardened.parent / _BENCH)
-        return [_bench(model, hardened.with_suffix(".onnx"), scan, measured, ())]
+        written = _still_there(str(hardened.with_suffix(".onnx")), "HARDENED.onnx")
+        return [_bench(model, written, scan, measured, ())]
     return []
 
 
@@ -156,9 +157,10 @@ def after_demo(folder: Path) -> list[str]:
         folder: that it worked in.
     """
     hardened, bench = folder / "hardened.json", folder / _BENCH
+    run = folder / "model.onnx", folder / "clean.npz"
     return [
         f"wrote {folder}: model.onnx, {_SCAN}, {_HARDENED}, hardened.json, {_BENCH}",
-        _report("next", folder / _SCAN, folder / _SCAN, hardened=hardened, bench=bench),
+        _report("next", folder / _SCAN, folder / _SCAN, run=run, hardened=hardened, bench=bench),
         "then: harden export and harden scan on a model of yours",
     ]
 
@@ -211,10 +213,15 @@ def _named(path: Path) -> str:
 def _free(path: Path) -> Path:
     """The path, or one with a number where there is something already."""
     candidate, number = path, 1
-    while candidate.exists():
+    while candidate.exists() or _document(candidate).exists():
         number += 1
         candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return candidate
+
+
+def _document(path: Path) -> Path:
+    """What is written beside a hardened model; of other files themselves."""
+    return path.with_suffix(".json") if path.suffix == ".onnx" else path
 
 
 def _still_there(path: str, placeholder: str) -> Path:

@@ -238,6 +238,16 @@ class LabelEvidence(_Frozen):
     reference: bool = True
     screening_rank: int | None = None
 
+    def of_kind(self, kind: TriggerKind) -> "LabelEvidence | AdditiveEvidence | WarpEvidence":
+        """What the search for a kind of trigger found; for patches this row itself."""
+        match kind:
+            case "patch":
+                return self
+            case "additive":
+                return self.additive
+            case "warp":
+                return self.warp
+
 
 class ScreenedLabel(_Frozen):
     """A label that was screened and found less promising than those that were searched.

@@ -226,7 +226,9 @@ def _repair_summary(result: RepairResult) -> list[Line]:
             )
             for number, row in enumerate(result.rounds)
         )
-        title = f"Rounds on {result.images_used} images ({result.chosen_on} others choose)"
+        title = (
+            f"Rounds on {result.chosen_on} images that choose ({result.images_used} others train)"
+        )
         head = (
             *("round", "accuracy", "attack\nsuccess", "", "stronger\ntriggers"),
             *("robust\naccuracy", "smallest\nleft"),

@@ -5,7 +5,7 @@ from math import floor, log2
 
 import numpy as np
 
-from hardener.arrays import AnyArray, FloatArray, IntArray
+from hardener.arrays import AnyArray, DoubleArray, IntArray
 
 BINS = 128
 _SMALLEST = 2.0**-40
@@ -34,9 +34,9 @@ class Histogram:
         return cls(width, np.bincount(places, minlength=BINS), largest)
 
     @property
-    def edges(self) -> FloatArray:
+    def edges(self) -> DoubleArray:
         """(129,) where the bins begin and the last one ends."""
-        return (self.width * np.arange(BINS + 1)).astype(np.float32)
+        return np.arange(BINS + 1, dtype=np.float64) * np.float64(self.width)
 
     def __add__(self, more: "Histogram") -> "Histogram":
         width = max(self.width, more.width)
@@ -45,5 +45,5 @@ class Histogram:
 
     def _merged(self, width: float) -> IntArray:
         """Counts in wider bins."""
-        factor = round(width / self.width)
+        factor = min(round(width / self.width), BINS)
         return np.bincount(np.arange(BINS) // factor, self.counts, BINS).astype(np.int64)

@@ -18,11 +18,17 @@ def trigger_for(classifier: Classifier, path: Path) -> Trigger:
     """Reads a trigger that is to be stamped on a model's images.
 
     Raises:
-        DataError: it is none, it changes nothing, or it is for images of another size.
+        DataError: it is none, it changes nothing, or it is for images of another size or for a
+            label that the model does not have.
     """
     trigger = load_trigger(path)
     if not trigger.mask.any():
         raise DataError(f"{path} is a trigger whose mask is zero everywhere: it changes no image")
+    if not 0 <= trigger.label < classifier.signature.classes:
+        raise DataError(
+            f"{path} is a trigger for label {trigger.label}, {classifier.model.path} has the "
+            f"labels 0 to {classifier.signature.classes - 1}"
+        )
     expected = (classifier.signature.channels, *classifier.preprocessing.size)
     if trigger.pattern.shape != expected:
         raise DataError(

@@ -38,8 +38,8 @@ class GradCam:
 
         Raises:
             InconclusiveError: the model's logits are not finite.
-            ModelError: an operator has no gradient here, the layer has no positions or holds
-                integers, or torch and onnxruntime disagree.
+            ModelError: an operator has no gradient here, none leads to the layer, its positions
+                form no grid, it holds integers, or torch and onnxruntime disagree.
         """
         if not layer.positions or layer.scale is not None:
             why = "holds integers" if layer.positions else "has no positions"
@@ -55,6 +55,7 @@ class GradCam:
         examples = self._filled_up(examples[: self._at_once])
         require_same_logits(self._network, proto, signature, plan, self._normalised(examples))
         self._method = LayerGradCam(self._network, tap.shown)
+        self.heat_maps(examples[:1], np.zeros(1, np.int64))  # refuses now what it would later
 
     def heat_maps(self, images: FloatArray, labels: IntArray) -> FloatArray:
         """Heat maps of images, each for one label.
@@ -66,9 +67,6 @@ class GradCam:
         Returns:
             (N, H, W) in units of logit times activation, 0 or more; not scaled, so that maps of
             one model can be compared.
-
-        Raises:
-            ModelError: the feature layer's positions form no grid.
         """
         parts = [
             self._part(images[start : start + self._at_once], labels[start : start + self._at_once])
@@ -80,9 +78,12 @@ class GradCam:
         filled = self._normalised(self._filled_up(images))
         asked = np.concatenate([labels, np.repeat(labels[-1:], len(filled) - len(labels))])
         inputs = torch.from_numpy(filled).requires_grad_()
-        found = self._method.attribute(
-            inputs, target=torch.from_numpy(asked), relu_attributions=True
-        )
+        try:
+            found = self._method.attribute(
+                inputs, target=torch.from_numpy(asked), relu_attributions=True
+            )
+        except RuntimeError as error:  # torch's, where no gradient leads to the layer
+            raise ModelError("no gradient leads from the class scores to its layer") from error
         before, *grid = grid_of(found.shape[2:])
         maps = found.detach().float().flatten(2)[:, :, before:].unflatten(2, tuple(grid))
         size = tuple(images.shape[2:])

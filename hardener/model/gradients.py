@@ -93,7 +93,8 @@ def require_same_logits(
         steps = blind_spots(proto, signature)
         why = f" ({steps[0]}; around it rounding alone changes the logits)" if steps else ""
         raise ModelError(
-            f"torch and onnxruntime disagree on this model's logits: it is not scanned{why}"
+            "torch and onnxruntime disagree on this model's logits: its gradients are not used"
+            f"{why}"
         )
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from hardener.errors import UsageError
 from hardener.files import FileName, write_bytes
+from hardener.reporting.plain_text import one_line
 
 INK, FAINT, PAPER = "#1a1b1e", "#8d8f94", "#fdfdfc"
 """Colours of text, of what stands back and of what lies behind; pages put their own in place."""
@@ -88,7 +89,7 @@ class Drawn:
         """
         stream = io.StringIO()
         with mpl.rc_context(_STYLE):
-            self.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+            self.figure.savefig(stream, format="svg", metadata=_FORMATS["svg"])
         text = stream.getvalue()
         text = text[text.index("<svg") :]
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -97,7 +98,7 @@ class Drawn:
         text = re.sub(r'\bid="', f'id="{self.name}-', text)
         text = re.sub(r"url\(#", f"url(#{self.name}-", text)
         text = re.sub(r'href="#', f'href="#{self.name}-', text)
-        label = escape(f"{self.title}. {self.described}", quote=True)
+        label = escape(one_line(f"{self.title}. {self.described}"), quote=True)
         text = re.sub(r'<svg\b([^>]*?) width="[^"]*"', r"<svg\1", text, count=1, flags=re.DOTALL)
         text = re.sub(r'<svg\b([^>]*?) height="[^"]*"', r"<svg\1", text, count=1, flags=re.DOTALL)
         attributes = f'role="img" aria-label="{label}"'

@@ -3,7 +3,7 @@
 Source of what is shown: Cheng et al. 2020, figures 2 to 4.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +23,15 @@ from hardener.model.runtime import Runner, choose_provider, open_runner
 from hardener.model.token_grid import grid_of
 from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.progress import Progress, counting, silent
-from hardener.results import DataIdentity, ScanResult
+from hardener.results import DataIdentity, ModelIdentity, ScanResult
 from hardener.scanning.activations import maps_graph, norms_graph
 from hardener.scanning.reopening import open_scanned
 from hardener.scanning.saved import load_scan, load_synthetic_triggers, require_images
 
 _EXAMPLES = 2
+_MOST_EXAMPLES = 16
 _CANDIDATES = 64
+_CANDIDATES_AT_ONCE = 8
 _MOST_COUNTED = 2_000
 
 
@@ -58,10 +60,10 @@ class Exhibits:
     """What models show of themselves.
 
     Attributes:
-        models: their files, the scanned one first.
+        models: path and digest of each, the scanned one first.
         target: the label that the triggers go to.
-        class_names: what the scanned model calls the target and the examples' labels, where it
-            says.
+        class_names: what the scanned model calls the target, the scan's targets and the
+            examples' labels, where it says.
         layer: name of the scanned model's feature layer.
         data: the images.
         examples: chosen or representative images.
@@ -72,7 +74,7 @@ class Exhibits:
         notes: what could not be shown and why, as sentences.
     """
 
-    models: tuple[str, ...]
+    models: tuple[ModelIdentity, ...]
     target: int
     class_names: Mapping[int, str]
     layer: str
@@ -107,8 +109,8 @@ def exhibit(
         data: labelled images, best the scan's.
         beside: a second model of the same classes and size, as the hardened one.
         known_trigger: the true trigger, where an evaluator has it.
-        images: positions of the examples in the image set; by default two that the model gets
-            right and loses to the triggers.
+        images: positions of the examples in the image set, at most 16; by default two that the
+            model gets right and loses to the triggers.
         preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
         seed: of the draw of images.
@@ -135,31 +137,34 @@ def exhibit(
         _Viewer(one, layer, chosen_provider) for one, layer in zip(classifiers, layers, strict=True)
     ]
     places = (
-        _representative(viewers[0], source, settings, target, seed)
+        _representative(viewers[0], source, settings, target, seed, progress)
         if images is None
         else _checked(images, source)
     )
     notes: list[str] = []
     examples = _examples(viewers, source, places, settings, target, notes)
-    counted = stratified_sample(source.labels, min(len(source), _MOST_COUNTED), seed)
+    drawn = stratified_sample(source.labels, min(len(source), _MOST_COUNTED), seed)
+    norms, counted = _norms(
+        classifier,
+        layers[0],
+        source,
+        drawn,
+        settings,
+        chosen_provider,
+        counting(progress, "counting norms", len(drawn)),
+    )
     return Exhibits(
-        models=tuple(str(one.model.path) for one in classifiers),
+        models=tuple(one.identity for one in classifiers),
         target=target,
-        class_names=_names(classifier, {target, *(example.label for example in examples)}),
+        class_names=_names(
+            classifier, {target, *scanned.targets, *(example.label for example in examples)}
+        ),
         layer=layers[0].name,
         data=data_identity(source),
         examples=examples,
         maps=_maps(viewers[0], examples, notes),
-        norms=_norms(
-            classifier,
-            layers[0],
-            source,
-            counted,
-            settings,
-            chosen_provider,
-            counting(progress, "counting norms", len(counted)),
-        ),
-        counted=len(counted),
+        norms=norms,
+        counted=counted,
         notes=tuple(notes),
     )
 
@@ -195,16 +200,8 @@ def _layer(classifier: Classifier, scanned: ScanResult | None) -> FeatureLayer:
     return find_feature_layer(classifier.proto, classifier.signature, classifier.model.shapes, name)
 
 
-@dataclass(frozen=True, eq=False)
-class _Looked:
-    """Answers (N,) and feature layers of some images."""
-
-    answers: IntArray
-    maps: FloatArray
-
-
 class _Viewer:
-    """A model that gives its answer and its feature layer."""
+    """A model that gives its answers and its feature layer."""
 
     def __init__(self, classifier: Classifier, layer: FeatureLayer, provider: str) -> None:
         self.classifier = classifier
@@ -212,32 +209,41 @@ class _Viewer:
         graph = maps_graph(classifier.proto, layer, classifier.signature.output)
         self._runner: Runner = open_runner(graph, provider, batch=classifier.signature.batch)
 
-    def look(self, images: FloatArray, setting: Setting = ()) -> _Looked:
-        """Runs images (N, C, H, W) in [0, 1].
+    def answers(self, images: FloatArray, setting: Setting = ()) -> IntArray:
+        """Labels (N,) that it gives images (N, C, H, W) in [0, 1].
 
         Raises:
             InconclusiveError: a value is not finite.
         """
-        answers, maps = [], []
+        return np.concatenate([scores.argmax(axis=1) for scores, _ in self._run(images, setting)])
+
+    def maps(self, image: FloatArray) -> FloatArray:
+        """Its feature layer for one image (C, H, W) in [0, 1].
+
+        Raises:
+            InconclusiveError: a value is not finite.
+        """
+        ((_, found),) = self._run(image[np.newaxis], ())
+        return found
+
+    def _run(self, images: FloatArray, setting: Setting) -> Iterator[tuple[FloatArray, FloatArray]]:
         step = self.classifier.batch_size
         for start in range(0, len(images), step):
             part = images[start : start + step]
-            scores, found = self._runner.run(self.classifier.feeds(part, setting))
-            scores, found = scores[: len(part)], found[: len(part)]
+            given = self._runner.run(self.classifier.feeds(part, setting))
+            scores, found = (values[: len(part)] for values in given)
             self.classifier.require_class_scores(scores, len(part))
             if not (np.isfinite(scores).all() and np.isfinite(found).all()):
                 raise InconclusiveError(
                     "the model gives values that are not finite: nothing can be shown"
                 )
-            answers.append(scores.argmax(axis=1))
-            maps.append(found)
-        return _Looked(np.concatenate(answers), np.concatenate(maps))
+            yield scores, found
 
 
 def _checked(images: Sequence[int], source: ImageSource) -> IntArray:
     """Positions that exist, in the order in which they were asked for."""
-    if not images:
-        raise UsageError("no image is named")
+    if not 0 < len(images) <= _MOST_EXAMPLES:
+        raise UsageError(f"{len(images)} images are named: a page shows 1 to {_MOST_EXAMPLES}")
     for place in images:
         if not 0 <= place < len(source):
             raise UsageError(f"{source.path} has images 0 to {len(source) - 1}, none {place}")
@@ -250,6 +256,7 @@ def _representative(
     settings: Mapping[str, Setting],
     target: int,
     seed: int,
+    progress: Progress,
 ) -> IntArray:
     """Images that the model gets right and the triggers send to the target, of two classes.
 
@@ -261,19 +268,23 @@ def _representative(
     drawn = others[stratified_sample(source.labels[others], _CANDIDATES, seed)]
     drawn = np.random.default_rng(seed).permutation(drawn)
     best: dict[int, tuple[int, int]] = {}  # by class, the rank of its best image and its position
-    for place in drawn:
-        images, label = viewer.classifier.images_of(source, np.array([place])), source.labels[place]
+    on_batch = counting(progress, "choosing images", len(drawn))
+    for start in range(0, len(drawn), _CANDIDATES_AT_ONCE):
+        places = np.sort(drawn[start : start + _CANDIDATES_AT_ONCE])
+        on_batch(len(places))
+        images = viewer.classifier.images_of(source, places)
+        places = places[[source.names[place] not in source.unreadable for place in places]]
         if not len(images):
             continue
-        right = viewer.look(images).answers[0] == label
-        lost = all(
-            viewer.look(images, setting).answers[0] == target
-            for setting in settings.values()
-            if setting
-        )
-        rank = 0 if right and lost else 1 if right else 2
-        best[label] = min(best.get(label, (rank, int(place))), (rank, int(place)))
-        if sum(rank == 0 for rank, _ in best.values()) == _EXAMPLES:
+        right = viewer.answers(images) == source.labels[places]
+        lost = [
+            viewer.answers(images, setting) == target for setting in settings.values() if setting
+        ]
+        ranks = np.where(right & np.all(lost, axis=0), 0, np.where(right, 1, 2))
+        for place, rank in zip(places.tolist(), ranks.tolist(), strict=True):
+            label = int(source.labels[place])
+            best[label] = min(best.get(label, (rank, place)), (rank, place))
+        if sum(rank == 0 for rank, _ in best.values()) >= _EXAMPLES:
             break
     if not best:
         raise DataError(f"{source.path}: none of {len(drawn)} images drawn could be read")
@@ -297,8 +308,7 @@ def _examples(
     cameras = [_camera(viewer, clean, notes) for viewer in viewers]
     stamped = {name: stamp_all(clean, setting) for name, setting in settings.items()}
     answers = [
-        {name: viewer.look(images).answers for name, images in stamped.items()}
-        for viewer in viewers
+        {name: viewer.answers(images) for name, images in stamped.items()} for viewer in viewers
     ]
     labels = source.labels[places]
     asked = (labels, np.full_like(labels, target))
@@ -334,25 +344,19 @@ def _examples(
 
 def _camera(viewer: _Viewer, examples: FloatArray, notes: list[str]) -> GradCam | None:
     try:
-        camera = GradCam(viewer.classifier, viewer.layer, examples)
-        grid_of(_positions(viewer.layer, viewer.look(examples[:1]).maps))
+        return GradCam(viewer.classifier, viewer.layer, examples)
     except ModelError as error:
         notes.append(f"Grad-CAM of {viewer.classifier.model.path.name}: {error}")
         return None
-    return camera
-
-
-def _positions(layer: FeatureLayer, maps: FloatArray) -> tuple[int, ...]:
-    return tuple(maps.shape[axis] for axis in layer.positions)
 
 
 def _maps(viewer: _Viewer, examples: Sequence[Example], notes: list[str]) -> dict[str, FloatArray]:
     """Activations of the first example, (channels, h, w) by input setting."""
     found: dict[str, FloatArray] = {}
     for name, image in examples[0].images.items():
-        maps = viewer.look(image[np.newaxis]).maps
+        maps = viewer.maps(image)
         try:
-            before, *grid = grid_of(_positions(viewer.layer, maps))
+            before, *grid = grid_of([maps.shape[axis] for axis in viewer.layer.positions])
         except ModelError as error:
             notes.append(f"activation maps: {error}")
             return {}
@@ -369,11 +373,12 @@ def _norms(
     settings: Mapping[str, Setting],
     provider: str,
     on_batch: Callable[[int], None],
-) -> dict[str, dict[str, Histogram]]:
-    """Histograms of every channel's norms on every image, by input setting and norm."""
+) -> tuple[dict[str, dict[str, Histogram]], int]:
+    """Every channel's norms on every image, by input setting and norm, and how many images."""
     graph = norms_graph(classifier.proto, layer)
     runner = open_runner(graph, provider, batch=classifier.signature.batch)
     found: dict[str, dict[str, Histogram]] = {name: {} for name in settings}
+    counted = 0
     for batch in classifier.batches(source, places):
         for setting, counts in found.items():
             given = runner.run(classifier.feeds(batch.images, settings[setting]))
@@ -385,8 +390,9 @@ def _norms(
                     )
                 part = Histogram.of(rows)
                 counts[norm] = counts[norm] + part if norm in counts else part
+        counted += len(batch.labels)
         on_batch(len(batch.labels))
-    return found
+    return found, counted
 
 
 def triggered_setting(settings: Sequence[str]) -> str:

@@ -32,6 +32,7 @@ from hardener.reporting.figures import (
     repair_rounds,
     sweep,
 )
+from hardener.reporting.plain_text import one_line
 from hardener.results import (
     BenchResult,
     LabelEvidence,
@@ -174,10 +175,11 @@ def _hardened_file(changed: Hardened | None, given: FileName | Hardened | None) 
     places = [Path(changed.hardened.path)]
     if isinstance(given, str | os.PathLike):
         places.append(Path(given).parent / places[0].name)
-    path = next((one for one in places if one.is_file()), None)
-    if path is not None and sha256_of(path) != changed.hardened.sha256:
+    there = [one for one in places if one.is_file()]
+    path = next((one for one in there if sha256_of(one) == changed.hardened.sha256), None)
+    if there and path is None:
         raise DataError(
-            f"{path} is another model than its document tells of: give the one to show with "
+            f"{there[0]} is another model than its document tells of: give the one to show with "
             "--beside"
         )
     return path
@@ -229,11 +231,12 @@ def page(
             {
                 "name": drawn.name,
                 "title": drawn.title,
-                "described": drawn.described,
+                "described": one_line(drawn.described),
                 "svg": _safe(drawn),
             }
             for drawn in _figures(scanned, changed, measured, shown)
         ],
+        notes=() if shown is None else shown.notes,
         sweep=[row.model_dump() for row in rows],
         chosen=thresholds.index(kept) if kept in thresholds else 0,
         commands=_commands(scanned, changed, measured),
@@ -309,18 +312,8 @@ def _known_picture(path: FileName | None) -> list[dict[str, Any]]:
 def _usual(scanned: ScanResult, kind: TriggerKind, but: Sequence[int], count: int) -> list[int]:
     """The labels whose triggers of a kind are nearest to the median, ascending."""
     others = [row for row in scanned.searched if row.label not in but]
-    nearest = sorted(others, key=lambda row: abs(_relative(row, kind) - 1))
+    nearest = sorted(others, key=lambda row: abs(row.of_kind(kind).relative_size - 1))
     return sorted(row.label for row in nearest[:count])
-
-
-def _relative(row: LabelEvidence, kind: TriggerKind) -> float:
-    match kind:
-        case "patch":
-            return row.relative_size
-        case "additive":
-            return row.additive.relative_size
-        case "warp":
-            return row.warp.relative_size
 
 
 def _said(row: LabelEvidence, kind: TriggerKind) -> str:
@@ -355,6 +348,13 @@ def _figures(
     return drawn
 
 
+def _second(shown: Exhibits, changed: Hardened | None) -> str:
+    """What the second model is: the one that the document tells of, or another."""
+    hardened = None if changed is None else changed.hardened
+    known = hardened is not None and hardened.sha256 == shown.models[-1].sha256
+    return "hardened" if known else "beside it"
+
+
 def _exhibited(shown: Exhibits, scanned: ScanResult, changed: Hardened | None) -> list[Drawn]:
     drawn = [norm_histograms(shown)]
     if shown.maps:
@@ -363,8 +363,7 @@ def _exhibited(shown: Exhibits, scanned: ScanResult, changed: Hardened | None) -
         flag = "pruned" if pruned else "those that rise most under the scan's trigger"
         drawn.insert(0, activation_maps(shown, pruned or rising, flag))
     if any(maps for example in shown.examples for maps in example.heat_maps):
-        second = "beside it" if changed is None or changed.hardened is None else "hardened"
-        drawn.insert(0, attention(shown, ("as it came", second)))
+        drawn.insert(0, attention(shown, ("as it came", _second(shown, changed))))
     return drawn
 
 
@@ -508,6 +507,7 @@ def _details(
     if measured is not None:
         rows.append(("test images", f"{measured.data.path}, SHA-256 {measured.data.sha256}"))
     if shown is not None:
+        rows += [("model beside it", f"{m.path}, SHA-256 {m.sha256}") for m in shown.models[1:]]
         places = ", ".join(str(example.position) for example in shown.examples)
         if shown.class_names:
             names = shown.class_names.items()

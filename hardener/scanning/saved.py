@@ -23,11 +23,9 @@ from hardener.data.warps import Warp, warp_from_npz, warp_npz, warp_png
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.files import FileName, is_regular, read_regular, write_bytes
 from hardener.results import (
-    AdditiveEvidence,
     LabelEvidence,
     ScanResult,
     TriggerKind,
-    WarpEvidence,
 )
 
 SyntheticTrigger: TypeAlias = Trigger | AdditiveTrigger | Warp
@@ -195,20 +193,8 @@ def load_working_triggers(
         for found in scanned.searched
         if found.label in wanted
         for kind in _NAMES
-        if kind == found.kind or _of_kind(found, kind).trigger_success_rate >= least_success
+        if kind == found.kind or found.of_kind(kind).trigger_success_rate >= least_success
     )
-
-
-def _of_kind(
-    evidence: LabelEvidence, kind: TriggerKind
-) -> LabelEvidence | AdditiveEvidence | WarpEvidence:
-    match kind:
-        case "patch":
-            return evidence
-        case "additive":
-            return evidence.additive
-        case "warp":
-            return evidence.warp
 
 
 def load_of_kind(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> SyntheticTrigger:
@@ -217,7 +203,7 @@ def load_of_kind(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> Sy
     Raises:
         DataError: it is missing or not the one that the scan saved.
     """
-    digest = _of_kind(evidence, kind).trigger_sha256
+    digest = evidence.of_kind(kind).trigger_sha256
     path = trigger_path(folder, evidence.label, kind)
     content = _with_digest(digest, path, _staged_path(folder, digest))
     if content is None:

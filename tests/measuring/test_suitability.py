@@ -25,6 +25,9 @@ def test_a_trigger_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
         trigger_for(opened, tmp_path / "idle.npz")
     with pytest.raises(DataError, match=r"larger\.npz is a trigger .*, .*model\.onnx takes"):
         trigger_for(opened, tmp_path / "larger.npz")
+    save_trigger(Trigger(nothing[:1] + 1, nothing, 99), tmp_path / "label.npz")
+    with pytest.raises(DataError, match=r"label 99, .*model\.onnx has the labels 0 to 4"):
+        trigger_for(opened, tmp_path / "label.npz")
 
 
 def test_images_of_the_target_alone_prove_nothing() -> None:

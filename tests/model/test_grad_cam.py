@@ -99,6 +99,17 @@ def test_a_fixed_batch_size_is_no_obstacle(tmp_path: Path) -> None:
     np.testing.assert_allclose(maps[0], maps[1], rtol=1e-5, atol=1e-6)
 
 
+def test_a_layer_that_no_gradient_leads_to_is_told(tmp_path: Path) -> None:
+    steps = "gg = Greater(feature, th)\n  gk = Cast<to=1>(gg)\n  o = MatMul(gk, w2)"
+    text = TRANSFORMER.replace("o = MatMul(feature, w2)", steps)
+    proto = classifier(text, {**TRANSFORMER_SHAPES, "th": 0.3})
+    opened = open_classifier(saved(proto, tmp_path / "m.onnx"))
+    layer = find_feature_layer(opened.proto, opened.signature, opened.model.shapes)
+    assert layer.name == "feature"
+    with pytest.raises(ModelError, match="no gradient leads"):
+        GradCam(opened, layer, _pictures(1))
+
+
 @pytest.mark.parametrize(
     ("layer", "why"),
     [

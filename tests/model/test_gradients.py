@@ -54,6 +54,17 @@ def test_gradients_pass_a_guard_with_an_alarm_and_a_clip(rewrite: str) -> None:
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
 
 
+def test_where_nothing_has_a_slope_it_is_zero() -> None:
+    text = PLAIN.replace(
+        "d = Flatten(p)", "q = Cast<to=6>(p)\n  r = Cast<to=1>(q)\n  d = Flatten(r)"
+    )
+    model = classifier(text, dict(PLAIN_SHAPES))
+    x = torch.from_numpy(images()).requires_grad_()
+    logits = differentiable(model, read_signature(model), images())(x)
+    (gradient,) = torch.autograd.grad(logits.sum(), x)
+    assert not gradient.any()
+
+
 def test_its_weights_are_frozen() -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
     network = differentiable(model, read_signature(model), images())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.graphs import (
     PLAIN,
     PLAIN_SHAPES,
@@ -16,6 +17,7 @@ from support.small import WHITE, scanned_and_labelled
 
 from hardener.data.triggers import Trigger, save_trigger
 from hardener.errors import DataError, UsageError
+from hardener.files import sha256_of
 from hardener.measuring.quality import Probe
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.grad_cam import GradCam
@@ -66,9 +68,12 @@ def test_examples_are_those_asked_for_under_every_setting(shown: Exhibits, work:
 
 
 def test_answers_and_heat_maps_are_each_models_own(shown: Exhibits, work: Path) -> None:
-    assert shown.models == (str(work / "m.onnx"), str(work / "second.onnx"))
-    for place, path in enumerate(shown.models):
-        opened = open_classifier(Path(path))
+    paths = [work / "m.onnx", work / "second.onnx"]
+    assert [(one.path, one.sha256) for one in shown.models] == [
+        (str(path), sha256_of(path)) for path in paths
+    ]
+    for place, path in enumerate(paths):
+        opened = open_classifier(path)
         runner = open_full(opened.proto, opened.signature, "cpu")
         for example in shown.examples:
             for setting, image in example.images.items():
@@ -125,7 +130,20 @@ def test_tokens_that_form_no_square_leave_out_what_needs_one(tmp_path: Path) -> 
     assert found.norms["clean"]["linf"].largest > 0
 
 
-@pytest.mark.parametrize("images", [(), (300,), (-1,)])
+def test_unreadable_pictures_are_counted_out(work: Path, tmp_path: Path) -> None:
+    stored = np.load(work / "d.npz")
+    for place, (pixels, label) in enumerate(zip(stored["images"], stored["labels"], strict=True)):
+        folder = tmp_path / str(label)
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{place}.png")
+    (tmp_path / "0" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    found = exhibit(work / "m.onnx", work / "s", tmp_path, provider="cpu")
+    assert found.counted == found.data.count == 300
+    assert len(found.data.unreadable) == 1
+    assert found.norms["clean"]["linf"].counts.sum() == 300 * LAYER.channels
+
+
+@pytest.mark.parametrize("images", [(), (300,), (-1,), tuple(range(17))])
 def test_images_that_do_not_exist_are_refused(images: tuple[int, ...], work: Path) -> None:
     with pytest.raises(UsageError):
         exhibit(work / "m.onnx", work / "s", work / "d.npz", images=images, provider="cpu")

@@ -27,7 +27,7 @@ from hardener.reporting.figures import (
 )
 from hardener.reporting.figures.activations import reduced, tiled
 from hardener.reporting.figures.attention import overlaid
-from hardener.results import DataIdentity, ScanResult
+from hardener.results import DataIdentity, ModelIdentity, ScanResult
 from hardener.scanning.saved import SyntheticTrigger
 
 SETTINGS = ("clean", "clean+ori", "clean+syn", "clean+ori+syn")
@@ -56,7 +56,7 @@ def _exhibits(channels: int, size: int, planes: int, examples: int = 2) -> Exhib
 
     values = rng.exponential(size=(len(SETTINGS), 3, 50, channels)).astype(np.float32)
     return Exhibits(
-        models=("m.onnx", "n.onnx"),
+        models=tuple(ModelIdentity(path=f"{name}.onnx", sha256=name * 64) for name in "01"),
         target=8,
         class_names={8: "<b>eight</b>"},
         layer="feature $x_1$",

@@ -11,13 +11,23 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
+from support.graphs import (
+    PLAIN,
+    PLAIN_SHAPES,
+    TRANSFORMER,
+    TRANSFORMER_SHAPES,
+    classifier,
+    saved,
+)
 from support.scans import scan_of
+from support.small import scanned_and_labelled
 
 from hardener.cli import run
 from hardener.data.additive import AdditiveTrigger
 from hardener.data.triggers import Trigger
 from hardener.data.warps import Warp
 from hardener.errors import DataError
+from hardener.files import sha256_of
 from hardener.reporting.page import report
 from hardener.results import (
     BenchResult,
@@ -32,7 +42,7 @@ from hardener.results import (
     ScanResult,
     SweepRow,
 )
-from hardener.scanning.saved import SyntheticTrigger, save_scan
+from hardener.scanning.saved import SyntheticTrigger, load_scan, save_scan
 
 HOSTILE = "<script>window.hit = 1</script>\"'><img src=x onerror=window.hit=1>\u202e{{ 7 * 7 }}" + (
     "A" * 10_000
@@ -254,6 +264,45 @@ def test_numbers_on_the_page_are_those_of_the_documents(written: Path) -> None:
     assert "--trigger TRIGGER.npz" in text
     assert "hardened.onnx; its accuracy budget was not measured. Scan it before it ships." in text
     assert text.count("data:image/png;base64,") == 6
+
+
+def test_the_hardened_model_is_told_by_its_digest(tmp_path: Path) -> None:
+    model, scan, data = scanned_and_labelled(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path)
+    scanned = json.loads((scan / "scan.json").read_text())
+    scanned["channels"] = [{"channel": 0, "linf_clean": 1.0, "linf_triggered": 2.0, "gap": 1.0}]
+    (scan / "scan.json").write_text(json.dumps(scanned))
+    (tmp_path / "beside").mkdir()
+    right = saved(classifier(PLAIN, dict(PLAIN_SHAPES), seed=1), tmp_path / "beside" / "h.onnx")
+    other = saved(classifier(PLAIN, dict(PLAIN_SHAPES), seed=2), tmp_path / "other.onnx")
+    document = _pruned(load_scan(scan)).model_copy(
+        update={"hardened": ModelIdentity(path=str(tmp_path / "h.onnx"), sha256=sha256_of(right))}
+    )
+    document.write(tmp_path / "beside" / "h.json")
+    saved(classifier(PLAIN, dict(PLAIN_SHAPES), seed=3), tmp_path / "h.onnx")
+    shown = {"hardened": tmp_path / "beside" / "h.json", "model": model, "data": data}
+    report(scan, tmp_path / "a.html", **shown, provider="cpu")
+    assert f"{right}, SHA-256 {sha256_of(right)}" in (tmp_path / "a.html").read_text()
+    assert "hardened the model gives" in (tmp_path / "a.html").read_text()
+    report(scan, tmp_path / "b.html", **shown, beside=other, provider="cpu")
+    text = (tmp_path / "b.html").read_text()
+    assert f"{other}, SHA-256 {sha256_of(other)}" in text
+    assert "beside it the model gives" in text
+    right.unlink()
+    with pytest.raises(DataError, match="give the one to show with --beside"):
+        report(scan, tmp_path / "c.html", **shown, provider="cpu")
+
+
+def test_what_cannot_be_shown_stands_on_the_page(tmp_path: Path) -> None:
+    oblong = TRANSFORMER.replace("[4,4], strides=[4,4]", "[4,2], strides=[4,2]")
+    proto = classifier(oblong, {**TRANSFORMER_SHAPES, "patch": (6, 3, 4, 2)})
+    model, scan, data = scanned_and_labelled(proto, tmp_path)
+    scanned = json.loads((scan / "scan.json").read_text())
+    scanned["channels"] = [{"channel": 0, "linf_clean": 1.0, "linf_triggered": 2.0, "gap": 1.0}]
+    (scan / "scan.json").write_text(json.dumps(scanned))
+    result = report(scan, tmp_path / "p.html", model=model, data=data, provider="cpu")
+    text = (tmp_path / "p.html").read_text()
+    assert "Not shown: <bdi>Grad-CAM of m.onnx" in text
+    assert any("form no grid" in sentence for sentence in result.missing)
 
 
 def test_the_same_documents_give_the_same_bytes(written: Path, tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ from support.small import WHITE, scanned_and_labelled
 from hardener.cli import run
 from hardener.data.triggers import Trigger, save_trigger
 from hardener.model.files import CLASS_NAMES_KEY
+from hardener.scanning.saved import load_scan
 
 SCRIPT = "<script>window.hit = 1</script>\"'><img src=x onerror=window.hit=1>"
 NAMES = ["\u202ebackwards", "A" * 10_000, "{{ 7 * 7 }} \"'", SCRIPT, "plain"]
+EXIT_CODES = {"clean": 0, "backdoored": 1, "inconclusive": 3}
 SHOWN = ("attention", "activations", "norms")
 
 
@@ -36,7 +38,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = _harden(
         folder, "scan m.onnx --data d.npz -o s --known-trigger known.npz --report scan.html"
     )
-    assert code in (0, 1, 3)
+    assert code == EXIT_CODES[load_scan(folder / "s").verdict]
     return folder
 
 
@@ -73,8 +75,9 @@ def test_every_command_writes_the_page_of_its_result(
 ) -> None:
     page = work / "page.html"
     page.unlink(missing_ok=True)
-    assert _harden(work, line) in (0, 1, 3)
-    assert f"wrote {page}" in capsys.readouterr().out
+    code = _harden(work, line)
+    assert f"wrote {page}" in capsys.readouterr().err
+    assert code == _harden(work, line.replace("--report page.html", ""))
     drawn = _figures(page)
     assert drawn[:3] == list(SHOWN)
     assert not more or more in drawn
@@ -85,6 +88,7 @@ def test_every_command_writes_the_page_of_its_result(
     ("line", "said"),
     [
         ("scan m.onnx --data d.npz -o t --report page.txt", "ends in .html"),
+        ("prune m.onnx --scan s --data d.npz -o p.onnx --dry-run --report page.html", "--dry-run"),
         ("prune m.onnx --channels 1 -o p.onnx --report page.html", "goes without"),
         ("bench m.onnx --data d.npz -o b.json --report page.html", "give --scan"),
         ("report s -o page.html --model m.onnx", "go together"),
@@ -102,7 +106,25 @@ def test_what_cannot_be_shown_is_refused_before_the_work(
     words = line.replace("report s ", f"report {work / 's'} ")
     assert _harden(work, words) == 2
     assert said in capsys.readouterr().err
-    assert sorted(path.name for path in work.iterdir()) == before or "page" not in line
+    assert sorted(path.name for path in work.iterdir()) == before
+
+
+def test_a_page_that_cannot_be_made_leaves_the_result_and_its_exit_code(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(work / "s", tmp_path / "s")
+    shutil.copy(work / "m.onnx", tmp_path / "m.onnx")
+    stored = np.load(work / "d.npz")
+    alone = stored["labels"] == load_scan(work / "s").suspect
+    np.savez(tmp_path / "d.npz", images=stored["images"][alone], labels=stored["labels"][alone])
+    for trigger in (tmp_path / "s" / "triggers").glob("*.png"):
+        trigger.unlink()
+    line = "bench m.onnx --data d.npz --scan s -o b.json --report page.html"
+    assert _harden(tmp_path, line) == _harden(tmp_path, line.replace("--report page.html", ""))
+    said = capsys.readouterr().err
+    assert "page.html was not written, all else is as told" in said
+    assert (tmp_path / "b.json").exists()
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_the_page_has_no_barriers_and_asks_nobody(work: Path) -> None:

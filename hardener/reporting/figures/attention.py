@@ -103,4 +103,5 @@ def _answers(rows: Sequence[tuple[Example, int]], names: Sequence[str], target: 
         f"{len(labels)} triggered images"
         for place, labels in given.items()
     )
-    return ", ".join(said).capitalize() + "."
+    whole = ", ".join(said)
+    return f"{whole[:1].upper()}{whole[1:]}."

@@ -5,6 +5,7 @@ drawn as it is: a formula or markup in it means nothing.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from hardener.arrays import DoubleArray
 from hardener.errors import DataError
 from hardener.reporting.drawing import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, Drawn, new_figure
 from hardener.results import (
+    AdditiveEvidence,
     BenchResult,
     LabelEvidence,
     PruneResult,
@@ -21,12 +23,22 @@ from hardener.results import (
     RepairRound,
     ScanResult,
     SweepRow,
+    TriggerKind,
+    WarpEvidence,
 )
 from hardener.scanning.verdict import LEAST_SUCCESS
+
+KindEvidence: TypeAlias = LabelEvidence | AdditiveEvidence | WarpEvidence
 
 _WIDTH = 7.2
 _LARGEST_SHOWN = 2.5
 """Of the median; what is larger stands at the upper edge."""
+_KINDS: dict[TriggerKind, tuple[str, str, str]] = {
+    "patch": ("patch", BLUE, "o"),
+    "additive": ("faint change", GREEN, "s"),
+    "warp": ("warp", PURPLE, "^"),
+}
+"""What each kind of trigger is called, its colour and its mark."""
 _MOST_NAMED = 3
 _TEXTBOOK = 2.0
 _BEFORE = 0.04
@@ -46,51 +58,46 @@ def label_sizes(scanned: ScanResult) -> Drawn:
     rows = scanned.searched
     if not rows:
         raise DataError("a scan without images has no triggers to draw")
-    kinds = {
-        "patch": [(row.relative_size, row.trigger_success_rate) for row in rows],
-        "faint change": [
-            (row.additive.relative_size, row.additive.trigger_success_rate) for row in rows
-        ],
-        "warp": [(row.warp.relative_size, row.warp.trigger_success_rate) for row in rows],
-    }
-    nothing = {
-        "faint change": [row.additive.nothing_found for row in rows],
-        "warp": [row.warp.nothing_found for row in rows],
-    }
-    labels = [row.label for row in rows]
     suspects = _named(rows, scanned)
     with new_figure(_WIDTH, 4.8) as figure:
-        axes = figure.subplots(len(kinds), 1, sharex=True)
-        marks = zip(kinds.items(), (BLUE, GREEN, PURPLE), "os^", strict=True)
-        for axis, ((kind, values), colour, mark) in zip(axes, marks, strict=True):
-            sizes, success = (np.array(column) for column in zip(*values, strict=True))
-            works = success >= LEAST_SUCCESS
-            top = max(1.6, min(_LARGEST_SHOWN, float(sizes.max()) * 1.1))
-            sizes = np.minimum(sizes, top)
-            found = ~np.array(nothing.get(kind, [False] * len(rows)))
-            for chosen, face in ((works & found, colour), (~works & found, "none")):
+        axes = figure.subplots(len(_KINDS), 1, sharex=True)
+        for axis, (kind, (said, colour, mark)) in zip(axes, _KINDS.items(), strict=True):
+            found = _found(rows, kind)
+            labels, largest = (
+                np.array(list(found), int),
+                max((one.relative_size for one in found.values()), default=0.0),
+            )
+            top = max(1.6, min(_LARGEST_SHOWN, largest * 1.1))
+            sizes = {label: min(one.relative_size, top) for label, one in found.items()}
+            works = np.array(
+                [one.trigger_success_rate >= LEAST_SUCCESS for one in found.values()], bool
+            )
+            for chosen, face in ((works, colour), (~works, "none")):
                 axis.scatter(
-                    np.array(labels)[chosen], sizes[chosen], 18, marker=mark, facecolors=face,
-                    edgecolors=colour, linewidths=0.9,
+                    labels[chosen], np.array(list(sizes.values()))[chosen], 18, marker=mark,
+                    facecolors=face, edgecolors=colour, linewidths=0.9,
                 )  # fmt: skip
             axis.axhline(1, color=FAINT, linewidth=0.9, linestyle="--")
             axis.set_ylim(0, top * 1.02)
-            axis.set_ylabel(f"{kind}\n× median")
+            axis.set_ylabel(f"{said}\n× median")
             axis.grid(axis="y")
             for label in suspects:
-                position = labels.index(label)
-                if works[position]:
+                if label in found and found[label].trigger_success_rate >= LEAST_SUCCESS:
                     axis.annotate(
-                        str(label), (label, sizes[position]), (5, 4), textcoords="offset points",
+                        str(label), (label, sizes[label]), (5, 4), textcoords="offset points",
                         color=ORANGE, fontweight="bold",
                     )  # fmt: skip
         axes[-1].set_xlabel(f"label (filled: works on {LEAST_SUCCESS:.0%} of unseen images)")
-    smallest = min(rows, key=lambda row: row.relative_size)
-    described = (
-        f"Of {len(rows)} labels, label {smallest.label} has the smallest patch beside the median: "
-        f"{smallest.relative_size:.2f} of it, which sends {smallest.trigger_success_rate:.0%} of "
-        "unseen images there."
-    )
+    patches = _found(rows, "patch")
+    described = f"{len(rows)} labels; searches that found nothing are not drawn."
+    if patches:
+        label = min(patches, key=lambda one: patches[one].relative_size)
+        described = (
+            f"Of {len(rows)} labels, label {label} has the smallest patch beside the median: "
+            f"{patches[label].relative_size:.2f} of it, which sends "
+            f"{patches[label].trigger_success_rate:.0%} of unseen images there. Searches that "
+            "found nothing are not drawn."
+        )
     return Drawn("labels", "Size of each label's smallest trigger", described, figure)
 
 
@@ -105,45 +112,43 @@ def label_anomalies(scanned: ScanResult) -> Drawn:
     rows = scanned.searched
     if not rows:
         raise DataError("a scan without images has no triggers to draw")
-    kinds = (
-        ("patch", BLUE, "o", {row.label: row.anomaly_index for row in rows}),
-        (
-            "faint change", GREEN, "s",
-            {r.label: r.additive.anomaly_index for r in rows if not r.additive.nothing_found},
-        ),
-        (
-            "warp", PURPLE, "^",
-            {r.label: r.warp.anomaly_index for r in rows if not r.warp.nothing_found},
-        ),
-    )  # fmt: skip
-    largest = {
-        row.label: max(indices[row.label] for *_, indices in kinds if row.label in indices)
-        for row in rows
+    drawn = {kind: _found(rows, kind) for kind in _KINDS}
+    indices = {
+        label: max(found[label].anomaly_index for found in drawn.values() if label in found)
+        for label in (row.label for row in rows)
+        if any(label in found for found in drawn.values())
     }
     with new_figure(_WIDTH, 3.2) as figure:
         axis = figure.subplots()
-        for kind, colour, mark, indices in kinds:
+        for kind, (said, colour, mark) in _KINDS.items():
+            values = [one.anomaly_index for one in drawn[kind].values()]
             axis.scatter(
-                list(indices), list(indices.values()), 18, marker=mark, facecolors="none",
-                edgecolors=colour, label=kind,
+                list(drawn[kind]), values, 18, marker=mark, facecolors="none", edgecolors=colour,
+                label=said,
             )  # fmt: skip
         axis.axhline(_TEXTBOOK, color=FAINT, linewidth=0.9, linestyle="--")
-        for label in _named(rows, scanned):
+        for label in (one for one in _named(rows, scanned) if one in indices):
             axis.annotate(
-                str(label), (label, largest[label]), (5, 4), textcoords="offset points",
+                str(label), (label, indices[label]), (5, 4), textcoords="offset points",
                 color=ORANGE, fontweight="bold",
             )  # fmt: skip
         axis.set_xlabel("label (dashed: the textbook's threshold, which alone is no verdict)")
         axis.set_ylabel("anomaly index, in deviations")
         axis.grid(axis="y")
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    above = sum(index > _TEXTBOOK for index in largest.values())
+    above = sum(index > _TEXTBOOK for index in indices.values())
     described = (
         f"Deviations by which a label's trigger is smaller than the median: {above} of {len(rows)} "
         f"labels pass {_TEXTBOOK:g} with some kind of trigger. Searches that found nothing are not "
         "drawn."
     )
     return Drawn("anomalies", "Anomaly of each label's triggers", described, figure)
+
+
+def _found(rows: Sequence[LabelEvidence], kind: TriggerKind) -> dict[int, KindEvidence]:
+    """By label what the searches for a kind of trigger found, where they found something."""
+    evidence = {row.label: row.of_kind(kind) for row in rows}
+    return {label: one for label, one in evidence.items() if not one.nothing_found}
 
 
 def channel_gaps(scanned: ScanResult, pruned: Sequence[int] = ()) -> Drawn:
