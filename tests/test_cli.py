@@ -329,7 +329,7 @@ BAD_COMMANDS = {
     ),
     "channels and alarm": (
         ["prune", "m.onnx", "--channels", "1", "-o", "h.onnx", "--alarm"],
-        "goes without --force, --mean, --std, --size, --policy and --alarm",
+        "goes without --force, --mean, --std, --size, --policy, --alarm and --report",
     ),
     "alarm of a clip": (
         [*PRUNE_BY_SCAN, "--rewrite", "clip", "--alarm"],

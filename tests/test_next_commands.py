@@ -141,7 +141,8 @@ def test_what_follows_an_export_and_the_demo(
     ]
     assert "--data d.zip" in after_export(exported, Path("d.zip"))[0]
     assert after_demo(Path("demo"))[1] == (
-        "next: harden report demo/scan --hardened demo/hardened.json --bench demo/bench.json "
+        "next: harden report demo/scan --model demo/model.onnx --data demo/clean.npz "
+        "--hardened demo/hardened.json --bench demo/bench.json "
         "-o demo/report.html"
     )
 
@@ -154,6 +155,9 @@ def test_the_report_names_what_it_lacks(folder: Path) -> None:
         "next: harden repair 'my models/m.onnx' --scan 'my models/s' --data CLEAN "
         "-o 'my models/hardened.onnx'"
     )
+    (bench,) = after_report(scan, folder / "h.json", None)
+    assert bench.startswith("next: harden bench 'my models/m.onnx' HARDENED.onnx --data TEST")
+    (folder / "h.onnx").touch()
     (bench,) = after_report(scan, folder / "h.json", None)
     assert bench.startswith("next: harden bench 'my models/m.onnx' 'my models/h.onnx' --data TEST")
     assert after_report(scan, folder / "h.json", folder / "b.json") == []

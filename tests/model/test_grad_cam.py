@@ -104,8 +104,7 @@ def test_a_layer_that_no_gradient_leads_to_is_told(tmp_path: Path) -> None:
     text = TRANSFORMER.replace("o = MatMul(feature, w2)", steps)
     proto = classifier(text, {**TRANSFORMER_SHAPES, "th": 0.3})
     opened = open_classifier(saved(proto, tmp_path / "m.onnx"))
-    layer = find_feature_layer(opened.proto, opened.signature, opened.model.shapes)
-    assert layer.name == "feature"
+    layer = FeatureLayer("feature", 12, axis=2, rank=3)
     with pytest.raises(ModelError, match="no gradient leads"):
         GradCam(opened, layer, _pictures(1))
 

@@ -279,17 +279,22 @@ def test_the_hardened_model_is_told_by_its_digest(tmp_path: Path) -> None:
     )
     document.write(tmp_path / "beside" / "h.json")
     saved(classifier(PLAIN, dict(PLAIN_SHAPES), seed=3), tmp_path / "h.onnx")
-    shown = {"hardened": tmp_path / "beside" / "h.json", "model": model, "data": data}
-    report(scan, tmp_path / "a.html", **shown, provider="cpu")
-    assert f"{right}, SHA-256 {sha256_of(right)}" in (tmp_path / "a.html").read_text()
-    assert "hardened the model gives" in (tmp_path / "a.html").read_text()
-    report(scan, tmp_path / "b.html", **shown, beside=other, provider="cpu")
-    text = (tmp_path / "b.html").read_text()
+    written = tmp_path / "beside" / "h.json"
+
+    def show(page: str, beside: Path | None = None) -> str:
+        path = tmp_path / page
+        report(scan, path, hardened=written, model=model, data=data, beside=beside, provider="cpu")
+        return path.read_text(encoding="utf-8")
+
+    text = show("a.html")
+    assert f"{right}, SHA-256 {sha256_of(right)}" in text
+    assert "hardened the model gives" in text
+    text = show("b.html", other)
     assert f"{other}, SHA-256 {sha256_of(other)}" in text
     assert "beside it the model gives" in text
     right.unlink()
     with pytest.raises(DataError, match="give the one to show with --beside"):
-        report(scan, tmp_path / "c.html", **shown, provider="cpu")
+        show("c.html")
 
 
 def test_what_cannot_be_shown_stands_on_the_page(tmp_path: Path) -> None:
