@@ -158,3 +158,11 @@ def test_a_scan_without_images_that_says_more_is_refused(field: str, tmp_path: P
     found.model_copy(update={field: said}).write(folder / "scan.json")
     with pytest.raises(hardener.DataError, match="contradicts itself"):
         hardener.load_scan(folder)
+
+
+def test_a_model_without_any_slope_is_inconclusive(tmp_path: Path) -> None:
+    steps = "q = Greater(p, th)\n  r = Cast<to=1>(q)\n  d = Flatten(r)"
+    model = classifier(PLAIN.replace("d = Flatten(p)", steps), {**PLAIN_SHAPES, "th": 0.3})
+    code, folder = _scan(model, tmp_path)
+    assert code == 3
+    assert any("without a slope" in reason for reason in hardener.load_scan(folder).reasons)
