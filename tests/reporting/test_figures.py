@@ -162,9 +162,7 @@ def test_models_without_heat_maps_are_left_out() -> None:
     shown = _exhibits(4, 16, 3, examples=1)
     drawn = attention(shown, ("before", "after"))
     assert len(drawn.figure.axes) == 2 * len(SETTINGS)
-    assert drawn.described.endswith(
-        "Before the model gives the target label under 3 of 3 triggered images."
-    )
+    assert drawn.described.endswith("Triggered images that go to the target label, before: 3 of 3.")
 
 
 def test_text_from_outside_is_no_formula(tmp_path: Path) -> None:

@@ -288,10 +288,10 @@ def test_the_hardened_model_is_told_by_its_digest(tmp_path: Path) -> None:
 
     text = show("a.html")
     assert f"{right}, SHA-256 {sha256_of(right)}" in text
-    assert "hardened the model gives" in text
+    assert "to the target label, as it came: 2 of 2, hardened: " in text
     text = show("b.html", other)
     assert f"{other}, SHA-256 {sha256_of(other)}" in text
-    assert "beside it the model gives" in text
+    assert "to the target label, as it came: 2 of 2, beside it: " in text
     right.unlink()
     with pytest.raises(DataError, match="give the one to show with --beside"):
         show("c.html")

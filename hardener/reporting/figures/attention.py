@@ -99,9 +99,7 @@ def _answers(rows: Sequence[tuple[Example, int]], names: Sequence[str], target: 
         answers = example.answers[place].items()
         given.setdefault(place, []).extend(label for name, label in answers if name != CLEAN)
     said = (
-        f"{names[place]} the model gives the target label under {labels.count(target)} of "
-        f"{len(labels)} triggered images"
+        f"{names[place]}: {labels.count(target)} of {len(labels)}"
         for place, labels in given.items()
     )
-    whole = ", ".join(said)
-    return f"{whole[:1].upper()}{whole[1:]}."
+    return f"Triggered images that go to the target label, {', '.join(said)}."

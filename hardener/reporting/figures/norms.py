@@ -11,6 +11,8 @@ _COLOURS = {
 }
 _TITLES = {"l1": "ℓ1", "l2": "ℓ2", "linf": "ℓ∞"}
 _MARKS = "ovs^"
+_ROOM_ABOVE = 200
+"""Of the tallest bin, for the legend."""
 
 
 def norm_histograms(exhibits: Exhibits) -> Drawn:
@@ -27,7 +29,8 @@ def norm_histograms(exhibits: Exhibits) -> Drawn:
                 )  # fmt: skip
                 axis.plot(histogram.largest, 1, mark, color=colour, markersize=5, clip_on=False)
             axis.set_yscale("log")
-            axis.set_ylim(bottom=0.7)
+            tallest = max(int(counted[norm].counts.max()) for counted in exhibits.norms.values())
+            axis.set_ylim(0.7, _ROOM_ABOVE * tallest)
             most = max(counted[norm].largest for counted in exhibits.norms.values())
             axis.set_xlim(0, 1.04 * most or 1.0)
             axis.set_xlabel(f"{title} of a channel on an image", labelpad=2)

@@ -30,4 +30,9 @@ def pictures(shown: Sequence[tuple[str, FloatArray]], title: str) -> Drawn:
             axis.imshow(pixels, vmin=0, vmax=1, interpolation="none")
             axis.set_axis_off()
             axis.set_title(caption, fontsize=8, parse_math=False)
-    return Drawn("pictures", title, "; ".join(caption for caption, _ in shown) + ".", figure)
+    return Drawn(
+        "pictures",
+        title,
+        "; ".join(caption.replace("\n", ", ") for caption, _ in shown) + ".",
+        figure,
+    )
