@@ -584,7 +584,8 @@ def report(
         )
     for sentence in result.missing:
         note(f"the page does not show {sentence}", quiet=quiet)
-    _print(result, output_format, *after_report(scan, hardened, bench))
+    run_on = None if model is None or data is None else (model, data)
+    _print(result, output_format, *after_report(scan, hardened, bench, run_on))
     return DONE
 
 

@@ -79,7 +79,12 @@ class _Console(Console):
 
 def note(message: str, *, quiet: bool) -> None:
     """Says something on standard error, unless it shall be quiet."""
-    if not quiet:
+    if quiet:
+        return
+    if sys.stderr.isatty():
+        console = Console(stderr=True)
+        console.print(printable(message), markup=False, highlight=False, emoji=False)
+    else:
         print(printable(message), file=sys.stderr)
 
 

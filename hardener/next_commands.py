@@ -2,7 +2,7 @@
 
 Commands can be copied: paths are quoted, and no name that they would write is taken already. A
 word in capitals stands for what is not known here: CLEAN and TEST are images, SCAN is a scan's
-folder.
+folder, MODEL.onnx and HARDENED.onnx are models.
 """
 
 from collections.abc import Sequence
@@ -113,20 +113,27 @@ def after_bench(
     return [wrote, _report("next", folder, output, run=run, hardened=last, bench=output)]
 
 
-def after_report(scan: Path, hardened: Path | None, bench: Path | None) -> list[str]:
+def after_report(
+    scan: Path,
+    hardened: Path | None,
+    bench: Path | None,
+    run: tuple[Path, Path] | None = None,
+) -> list[str]:
     """What the page does not show yet: a repair, or a measurement.
 
     Args:
         scan: folder of the scan.
         hardened: what `repair` or `prune` wrote, if it was named.
         bench: what `bench` wrote, if it was named.
+        run: the scanned model and the images that were named, if they were.
     """
     scanned = load_scan(scan)
-    model = _still_there(scanned.model.path, "MODEL.onnx")
+    model = run[0] if run else _still_there(scanned.model.path, "MODEL.onnx")
     if hardened is None:
         if scanned.verdict != "backdoored" or not scanned.targets or scanned.data is None:
             return []
-        return [_repair(model, scan, _still_there(scanned.data.path, "CLEAN"), ())]
+        data = run[1] if run else _still_there(scanned.data.path, "CLEAN")
+        return [_repair(model, scan, data, ())]
     if bench is None:
         measured = _free(hardened.parent / _BENCH)
         written = _still_there(str(hardened.with_suffix(".onnx")), "HARDENED.onnx")

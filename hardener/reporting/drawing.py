@@ -85,7 +85,8 @@ class Drawn:
 
         Colours are CSS variables (`--ink`, `--faint`, `--paper`, `--blue`, `--orange`, `--green`,
         `--purple`), and no identifier occurs in another figure's drawing. The attribute
-        `data-points` has the places `along`, in the drawing's own units.
+        `data-points` has the places `along`, `data-span` the axes' upper and lower edge, in the
+        drawing's own units.
         """
         stream = io.StringIO()
         with mpl.rc_context(_STYLE):
@@ -103,7 +104,7 @@ class Drawn:
         text = re.sub(r'<svg\b([^>]*?) height="[^"]*"', r"<svg\1", text, count=1, flags=re.DOTALL)
         attributes = f'role="img" aria-label="{label}"'
         if self.along:
-            attributes += f' data-points="{self._points()}"'
+            attributes += f' data-points="{self._points()}" data-span="{self._span()}"'
         return text.replace("<svg", f"<svg {attributes}", 1).strip()
 
     def save(self, path: FileName) -> None:
@@ -122,6 +123,12 @@ class Drawn:
                 stream, format=kind, facecolor="white", dpi=_DOTS_PER_INCH, metadata=_FORMATS[kind]
             )
         write_bytes(target, stream.getvalue())
+
+    def _span(self) -> list[float]:
+        """Upper and lower edge of the first axes, in points from the drawing's upper edge."""
+        height = float(self.figure.get_figheight()) * _POINTS_PER_INCH
+        box = self.figure.axes[0].get_position()
+        return [round(height * (1 - edge), 2) for edge in (box.y1, box.y0)]
 
     def _points(self) -> list[float]:
         """Where `along` lies, in points from the drawing's left edge."""

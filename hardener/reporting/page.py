@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,6 +19,7 @@ from hardener.data.triggers import load_trigger, trigger_png
 from hardener.errors import DataError, UsageError
 from hardener.files import FileName, check_output, sha256_of, write_text
 from hardener.progress import Progress, silent
+from hardener.reporting.changes import Hardened, changes, done, to_ship
 from hardener.reporting.drawing import Drawn
 from hardener.reporting.exhibits import Exhibits, exhibit
 from hardener.reporting.figures import (
@@ -37,7 +38,6 @@ from hardener.results import (
     BenchResult,
     LabelEvidence,
     PruneResult,
-    Rate,
     RepairResult,
     ReportResult,
     Run,
@@ -46,20 +46,34 @@ from hardener.results import (
 )
 from hardener.scanning.calibration import shipped
 from hardener.scanning.saved import SCAN_FILE, load_of_kind, load_scan, picture_of
+from hardener.scanning.verdict import LEAST_SUCCESS
 
 _PICTURES = 6
 _RISING = 10
+_LONGEST_NAME = 24
 _ADVICE = {
     "backdoored": "Do not ship this model as it is.",
     "inconclusive": "Something was not looked at, failed, or lies between: this is not clean.",
     "clean": "Nothing was found of what is looked for; that is no proof that nothing is there.",
 }
+_WORDS = (
+    ("clean+syn, clean+ori", "images with the scan's trigger, with the true trigger stamped on"),
+    (
+        "attack success rate",
+        "of triggered images of other classes, how many go to the target label",
+    ),
+    ("robust accuracy", "of those same images, how many still go to their true label"),
+    ("mask ℓ1, ℓ2 norm", "how large a patch is, in pixels; how strong a faint change is"),
+    ("anomaly index", "by how many deviations a trigger is smaller than the labels' median"),
+    ("ℓ∞ of a channel", "the largest value of its activation map on an image"),
+    ("feature layer", "the last layer with positions, whose channels are measured and pruned"),
+    ("accuracy budget", "the accuracy that hardening was allowed to cost"),
+)
 _KINDS: dict[TriggerKind, str] = {
     "patch": "Patch",
     "additive": "Faint change",
     "warp": "Warp",
 }
-Hardened: TypeAlias = PruneResult | RepairResult
 
 
 def report(
@@ -115,6 +129,7 @@ def report(
                 f"the {what} is of {document.model.path}, {scan} is the scan of another model: "
                 "give those that go together"
             )
+    _require_measured(changed, measured)
     missing = _missing(changed, measured)
     shown = None
     if model is None or data is None:
@@ -129,6 +144,11 @@ def report(
     else:
         if beside is None:
             beside = _hardened_file(changed, hardened)
+            if beside is None and changed is not None and changed.hardened is not None:
+                missing.append(
+                    f"where the hardened model looks: {changed.hardened.path} is not there "
+                    "(--beside HARDENED.onnx)"
+                )
         shown = exhibit(
             model,
             scan,
@@ -143,7 +163,8 @@ def report(
         )
         missing += shown.notes
     pictures = [*_known_picture(known_trigger), *_pictures(scan, scanned)]
-    text = page(scanned, pictures, changed, measured, shown)
+    known = None if known_trigger is None else Path(known_trigger)
+    text = page(scanned, pictures, changed, measured, shown, known)
     write_text(output, text)
     return ReportResult(
         seed=scanned.seed,
@@ -154,6 +175,18 @@ def report(
         bytes=len(text.encode()),
         missing=tuple(missing),
     )
+
+
+def _require_measured(changed: Hardened | None, measured: BenchResult | None) -> None:
+    """Refuses a measurement of other models than the hardened one: its numbers would mislead."""
+    if changed is None or changed.hardened is None or measured is None:
+        return
+    if changed.hardened.sha256 not in {model.sha256 for model in measured.models}:
+        named = ", ".join(model.path for model in measured.models)
+        raise DataError(
+            f"the measurement is of {named} and not of {changed.hardened.path} as it was written: "
+            "run harden bench on that one, or leave one of both out"
+        )
 
 
 def _missing(changed: Hardened | None, measured: BenchResult | None) -> list[str]:
@@ -191,6 +224,7 @@ def page(
     changed: Hardened | None = None,
     measured: BenchResult | None = None,
     shown: Exhibits | None = None,
+    known_trigger: Path | None = None,
 ) -> str:
     """The page's text.
 
@@ -200,6 +234,7 @@ def page(
         changed: what `repair` or `prune` did.
         measured: what `bench` measured.
         shown: what the model shows on images.
+        known_trigger: the true trigger's file, to be named.
     """
     environment = Environment(
         loader=PackageLoader("hardener.reporting"), autoescape=True, undefined=StrictUndefined
@@ -222,10 +257,10 @@ def page(
             "advice": _ADVICE[scanned.verdict],
         },
         reasons=scanned.reasons,
-        done=[] if changed is None else _done(changed),
-        ship=_ship(changed),
-        changes=_changes(changed, measured),
-        changes_on=_changes_on(changed, measured),
+        done=[] if changed is None else done(changed),
+        ship=to_ship(changed),
+        words=_WORDS,
+        changes=changes(changed, measured),
         pictures=pictures,
         figures=[
             {
@@ -240,7 +275,7 @@ def page(
         sweep=[row.model_dump() for row in rows],
         chosen=thresholds.index(kept) if kept in thresholds else 0,
         commands=_commands(scanned, changed, measured),
-        details=_details(scanned, changed, measured, shown),
+        details=[*_details(scanned, changed, measured, shown), *_known_file(known_trigger)],
     )
 
 
@@ -280,19 +315,30 @@ def _pictures(folder: Path, scanned: ScanResult) -> list[dict[str, Any]]:
     suspects = scanned.targets or (scanned.suspect,)
     rows = {row.label: row for row in scanned.searched}
     kind = rows[suspects[0]].kind
-    shown = [label for label in suspects if label in rows][: _PICTURES // 2]
-    shown += _usual(scanned, kind, shown, _PICTURES - len(shown))
+    wanted = [label for label in suspects if label in rows][: _PICTURES // 2]
+    shown = [(label, one) for label in wanted for one in _working(rows[label])]
+    shown += [(label, kind) for label in _usual(scanned, kind, wanted, _PICTURES - len(wanted))]
     return [
         {
-            "base64": base64.b64encode(
-                picture_of(load_of_kind(folder, rows[label], kind))
-            ).decode(),
+            "base64": base64.b64encode(picture_of(load_of_kind(folder, rows[label], one))).decode(),
             "target": label in suspects,
-            "described": f"{_KINDS[kind]} that sends images to label {label}, much enlarged",
-            "caption": f"label {label}: {_said(rows[label], kind)}",
+            "described": f"{_KINDS[one]} that sends images to label {label}, much enlarged",
+            "caption": f"label {label}, {_KINDS[one].lower()}: {_said(rows[label], one)}",
         }
-        for label in shown
+        for label, one in shown
     ]
+
+
+def _working(row: LabelEvidence) -> list[TriggerKind]:
+    """The kinds of triggers that work, the one that speaks for the label first."""
+    others = [
+        kind
+        for kind in _KINDS
+        if kind != row.kind
+        and not row.of_kind(kind).nothing_found
+        and row.of_kind(kind).trigger_success_rate >= LEAST_SUCCESS
+    ]
+    return [row.kind, *others]
 
 
 def _known_picture(path: FileName | None) -> list[dict[str, Any]]:
@@ -349,10 +395,12 @@ def _figures(
 
 
 def _second(shown: Exhibits, changed: Hardened | None) -> str:
-    """What the second model is: the one that the document tells of, or another."""
+    """The second model: the one that the document tells of, or another by its file's name."""
     hardened = None if changed is None else changed.hardened
-    known = hardened is not None and hardened.sha256 == shown.models[-1].sha256
-    return "hardened" if known else "beside it"
+    if hardened is not None and hardened.sha256 == shown.models[-1].sha256:
+        return "hardened"
+    name = one_line(Path(shown.models[-1].path).name)
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _exhibited(shown: Exhibits, scanned: ScanResult, changed: Hardened | None) -> list[Drawn]:
@@ -365,94 +413,6 @@ def _exhibited(shown: Exhibits, scanned: ScanResult, changed: Hardened | None) -
     if any(maps for example in shown.examples for maps in example.heat_maps):
         drawn.insert(0, attention(shown, ("as it came", _second(shown, changed))))
     return drawn
-
-
-def _done(changed: Hardened) -> list[str]:
-    if changed.hardened is None:
-        said = f"Nothing was written: {changed.outcome.replace('-', ' ')}."
-    elif isinstance(changed, RepairResult):
-        said = (
-            f"Repaired by self-distillation on {changed.images_used} clean images, without "
-            f"training data: round {changed.chosen_round} of {len(changed.rounds) - 1} was kept. "
-            "The graph is as it was, its weights are new."
-        )
-    else:
-        said = (
-            f"{len(changed.channels)} of {changed.layer.channels} channels of {changed.layer.name} "
-            f"pruned by {changed.criterion} ({changed.rewrite})."
-        )
-    return [said, *changed.notes]
-
-
-def _ship(changed: Hardened | None) -> str:
-    """What is left to do before the hardened model ships; empty where there is none."""
-    if changed is None or changed.hardened is None:
-        return ""
-    kept = {True: "kept", False: "not kept", None: "not measured"}[changed.within_budget]
-    name = Path(changed.hardened.path).name
-    return f"The hardened model is {name}; its accuracy budget was {kept}. Scan it before it ships."
-
-
-def _changes_on(changed: Hardened | None, measured: BenchResult | None) -> str:
-    if measured is not None:
-        return (
-            f"On {measured.data.count} images of {Path(measured.data.path).name}, with 95 % "
-            "intervals. clean+ori: with the true trigger; clean+syn: with the scan's; "
-            "clean+ori+syn: with both"
-        )
-    if changed is not None:
-        return f"On {changed.reported_on} clean images kept for this, with synthetic triggers"
-    return ""
-
-
-def _changes(changed: Hardened | None, measured: BenchResult | None) -> list[dict[str, str]]:
-    if measured is not None:
-        return _measured_changes(measured)
-    if changed is None:
-        return []
-    values = (
-        ("accuracy", changed.accuracy_before, changed.accuracy_after),
-        (
-            "attack success rate",
-            changed.attack_success_rate_before,
-            changed.attack_success_rate_after,
-        ),
-        ("robust accuracy", changed.robust_accuracy_before, changed.robust_accuracy_after),
-    )
-    return [
-        {"what": what, "before": f"{100 * before:.2f} %", "after": f"{100 * after:.2f} %"}
-        for what, before, after in values
-        if before is not None and after is not None
-    ]
-
-
-def _measured_changes(measured: BenchResult) -> list[dict[str, str]]:
-    first, last = measured.models[0], measured.models[-1]
-
-    def row(what: str, before: str, after: str) -> dict[str, str]:
-        return {"what": what, "before": before, "after": after if last is not first else ""}
-
-    rows = [row("accuracy", _rate(first.accuracy), _rate(last.accuracy))]
-    for setting, before in first.attack_success_rate.items():
-        after = last.attack_success_rate[setting]
-        rows.append(row(f"attack success rate, {setting}", _rate(before), _rate(after)))
-    for setting, before in first.robust_accuracy.items():
-        after = last.robust_accuracy[setting]
-        rows.append(row(f"robust accuracy, {setting}", _rate(before), _rate(after)))
-    ratio = last.latency_ratio
-    rows.append(
-        row(
-            "latency of the smallest batch",
-            "1.00",
-            f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) of before",
-        )
-    )
-    rows.append(row("file", f"{first.file_bytes:,} bytes", f"{last.file_bytes:,} bytes"))
-    return rows
-
-
-def _rate(rate: Rate) -> str:
-    return f"{100 * rate.value:.2f} % ({100 * rate.low:.2f} to {100 * rate.high:.2f})"
 
 
 def _commands(
@@ -484,6 +444,10 @@ def _commands(
             f"{measured.seed} -o BENCH.json"
         )
     return commands
+
+
+def _known_file(path: Path | None) -> list[tuple[str, str]]:
+    return [] if path is None else [("true trigger", f"{path}, SHA-256 {sha256_of(path)}")]
 
 
 def _details(

@@ -31,8 +31,10 @@ def attention(exhibits: Exhibits, names: Sequence[str]) -> Drawn:
         names: of the models, as rows are to be named.
 
     Raises:
-        DataError: no model has heat maps.
+        DataError: no model has heat maps, or one has no name.
     """
+    if len(names) < len(exhibits.models):
+        raise DataError(f"{len(names)} names are given for {len(exhibits.models)} models")
     rows = [
         (example, place)
         for example in exhibits.examples
@@ -56,7 +58,9 @@ def attention(exhibits: Exhibits, names: Sequence[str]) -> Drawn:
                 axis.set_xlabel(f"says {example.answers[place][setting]}", fontsize=7, labelpad=2)
                 if axis in grid[0]:
                     axis.set_title(f"{setting}\n{'target' if asked else 'true'}", fontsize=7)
-            line[0].set_ylabel(f"{names[place]}\nlabel {example.label}", fontsize=7)
+            line[0].set_ylabel(
+                f"{names[place]}\nlabel {example.label}", fontsize=7, parse_math=False
+            )
     described = (
         f"Where {exhibits.layer} speaks for the true label and for the target label "
         f"{exhibits.target}, on {_images(exhibits.examples)}; brighter is more, each row on its "

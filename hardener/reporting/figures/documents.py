@@ -5,6 +5,7 @@ drawn as it is: a formula or markup in it means nothing.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from hardener.arrays import DoubleArray
 from hardener.errors import DataError
 from hardener.reporting.drawing import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, Drawn, new_figure
+from hardener.reporting.plain_text import one_line
 from hardener.results import (
     AdditiveEvidence,
     BenchResult,
@@ -44,6 +46,7 @@ _TEXTBOOK = 2.0
 _BEFORE = 0.04
 """Of the thresholds' range: how far before the first the model as it came stands."""
 _COUNTS_TOLD = 6
+_LONGEST_NAME = 24
 
 
 def label_sizes(scanned: ScanResult) -> Drawn:
@@ -177,14 +180,16 @@ def channel_gaps(scanned: ScanResult, pruned: Sequence[int] = ()) -> Drawn:
                 clean[marked], triggered[marked], 22, marker="X", color=ORANGE, label="pruned"
             )
             axis.legend()
-        most = float(max(clean.max(), triggered.max(), 1e-6)) * 1.05
-        axis.plot([0, most], [0, most], color=FAINT, linestyle="--", linewidth=0.9)
+        right, top = (1.1 * max(float(one.max()), 1e-6) for one in (clean, triggered))
+        axis.plot([0, right], [0, right], color=FAINT, linestyle="--", linewidth=0.9)
+        axis.set_xlim(0, right)
+        axis.set_ylim(0, max(top, right))
         axis.set_xlabel("mean peak activation (ℓ∞) on clean images")
         axis.set_ylabel("with the trigger")
         axis.grid()
-        for place, row in enumerate(scanned.channels[:_MOST_NAMED]):
+        for row in scanned.channels[:_MOST_NAMED]:
             axis.annotate(
-                str(row.channel), (row.linf_clean, row.linf_triggered), (8 + 26 * place, 3),
+                str(row.channel), (row.linf_clean, row.linf_triggered), (5, 2),
                 textcoords="offset points", color=INK,
             )  # fmt: skip
     first = scanned.channels[0]
@@ -236,6 +241,10 @@ def sweep(result: PruneResult) -> Drawn:
         f"{rows[len(rows) - len(known)].channels_pruned} channels to {known[-1]:.4g} with "
         f"{rows[-1].channels_pruned}; on {result.chosen_on} images."
     )
+    if result.threshold is not None:
+        described += f" Chosen: {result.threshold:.4g} with {len(result.channels)} channels."
+    if result.max_accuracy_drop is not None:
+        described += f" The budget allows {100 * result.max_accuracy_drop:g} points of accuracy."
     return Drawn("sweep", "What each threshold would give", described, figure, tuple(along))
 
 
@@ -301,9 +310,7 @@ def latencies(measured: BenchResult) -> Drawn:
     if not rows:
         raise DataError("no latency was measured")
     batches = sorted({row.batch_size for _, row in rows})
-    names = ["before", "after"] if len(measured.models) == 2 else [
-        f"model {place + 1}" for place in range(len(measured.models))
-    ]  # fmt: skip
+    names = [_short(model.path) for model in measured.models]
     colours = (BLUE, ORANGE, GREEN, PURPLE, INK)
     height = 1.2 + 0.3 * len(rows)
     with new_figure(_WIDTH, height) as figure:
@@ -313,7 +320,7 @@ def latencies(measured: BenchResult) -> Drawn:
             for position, (place, row) in enumerate(own):
                 axis.barh(position, row.p50_ms, color=colours[place % len(colours)], height=0.6)
                 axis.plot([row.p50_ms, row.p95_ms], [position] * 2, color=INK, linewidth=1.2)
-            axis.set_yticks(range(len(own)), [names[place] for place, _ in own])
+            axis.set_yticks(range(len(own)), [names[place] for place, _ in own], parse_math=False)
             axis.invert_yaxis()
             axis.set_xlim(left=0)
             axis.set_title(f"batch {batch}", fontsize=10, loc="left")
@@ -327,6 +334,12 @@ def latencies(measured: BenchResult) -> Drawn:
         + "."
     )
     return Drawn("latency", "Latency", described, figure)
+
+
+def _short(path: str) -> str:
+    """A file's name, at its end if it is long."""
+    name = one_line(Path(path).name)
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def _named(rows: Sequence[LabelEvidence], scanned: ScanResult) -> list[int]:
