@@ -174,7 +174,7 @@ def scan(
 
     del verbose
     preprocessing = preprocessing_overrides(policy, mean, std, size)
-    _check_report(report, model, data, known_trigger)
+    _check_report(report, output, model, data, known_trigger, policy)
     with progress_bars(quiet=quiet) as progress:
         result = run(
             model,
@@ -324,7 +324,7 @@ def prune(
         if dry_run and report is not None:
             raise UsageError("--dry-run writes nothing: leave out --report")
         preprocessing = preprocessing_overrides(policy, mean, std, size)
-        _check_report(report, model, data)
+        _check_report(report, output, model, data, policy)
         with progress_bars(quiet=quiet) as progress:
             result = run(
                 model,
@@ -410,7 +410,7 @@ def repair(
 
     del verbose
     preprocessing = preprocessing_overrides(policy, mean, std, size)
-    _check_report(report, model, data)
+    _check_report(report, output, model, data, policy)
     with progress_bars(quiet=quiet) as progress:
         result = run(
             model,
@@ -480,7 +480,7 @@ def bench(
     preprocessing = preprocessing_overrides(policy, mean, std, size)
     if report is not None:
         _require_scan_of(models[0], scan)
-    _check_report(report, *models, data, trigger)
+    _check_report(report, output, *models, data, trigger, policy)
     with progress_bars(quiet=quiet) as progress:
         result = run(
             models,
@@ -566,6 +566,7 @@ def report(
     from hardener.reporting.page import report as run
 
     del verbose
+    _check_report(output, scan, policy)
     with progress_bars(quiet=quiet) as progress:
         result = run(
             scan,
@@ -778,21 +779,26 @@ def _readers_may_go() -> Iterator[None]:
             raise UsageError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def _check_report(report: Path | None, *inputs: Path | None) -> None:
+def _check_report(report: Path | None, output: Path, *inputs: Path | None) -> None:
     """Refuses, before long work, a page that cannot go by its name."""
     from hardener.files import check_output
 
-    if report is not None:
-        check_output(report, ".html", *inputs)
+    if report is None:
+        return
+    check_output(report, ".html", *inputs)
+    page, written = report.resolve(), output.resolve()
+    if page == written or page in written.parents:
+        raise UsageError(f"{report} is where the result goes: give the page another name")
 
 
 def _require_scan_of(model: Path, scan: Path | None) -> None:
-    from hardener.files import sha256_of
+    from hardener.model.quarantine import load_untrusted
     from hardener.scanning.saved import load_scan
 
     if scan is None:
         raise UsageError("--report shows a scan too: give --scan DIR")
-    if load_scan(scan).model.sha256 != sha256_of(model):
+    scanned = load_scan(scan)
+    if scanned.model.sha256 != load_untrusted(model, scanned.preprocessing.size).sha256:
         raise UsageError(
             f"--report shows the scanned model beside others: name the model of {scan} first"
         )

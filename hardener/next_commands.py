@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hardener.errors import DataError
-from hardener.reporting.plain_text import command_line
+from hardener.reporting.plain_text import command_line, path_argument
 from hardener.results import (
     BenchResult,
     Inspection,
@@ -173,22 +173,24 @@ def after_demo(folder: Path) -> list[str]:
 
 
 def _scan(model: Path, data: Path | None, folder: Path, given: Sequence[str] = ()) -> str:
-    images = "CLEAN" if data is None else _named(data)
-    return _line("next", "scan", _named(model), "--data", images, *given, "-o", _named(folder))
+    images = "CLEAN" if data is None else path_argument(data)
+    return _line(
+        "next", "scan", path_argument(model), "--data", images, *given, "-o", path_argument(folder)
+    )
 
 
 def _repair(model: Path, scan: Path, data: Path, given: Sequence[str]) -> str:
-    output = _named(_free(scan.parent / _HARDENED))
-    read = ("--scan", _named(scan), "--data", _named(data))
-    return _line("next", "repair", _named(model), *read, *given, "-o", output)
+    output = path_argument(_free(scan.parent / _HARDENED))
+    read = ("--scan", path_argument(scan), "--data", path_argument(data))
+    return _line("next", "repair", path_argument(model), *read, *given, "-o", output)
 
 
 def _bench(
     model: Path, hardened: Path, scan: Path | None, output: Path, given: Sequence[str]
 ) -> str:
-    tried = () if scan is None else ("--scan", _named(scan))
-    compared = (_named(model), _named(hardened), "--data", "TEST")
-    return _line("next", "bench", *compared, *tried, *given, "-o", _named(output))
+    tried = () if scan is None else ("--scan", path_argument(scan))
+    compared = (path_argument(model), path_argument(hardened), "--data", "TEST")
+    return _line("next", "bench", *compared, *tried, *given, "-o", path_argument(output))
 
 
 def _report(
@@ -201,20 +203,17 @@ def _report(
     bench: Path | None = None,
 ) -> str:
     """A report; `run` is the scanned model and the images that it shall be shown on."""
-    shown = [] if run is None else ["--model", _named(run[0]), "--data", _named(run[1])]
-    shown += [] if hardened is None else ["--hardened", _named(hardened)]
-    shown += [] if bench is None else ["--bench", _named(bench)]
-    page = _named(_free(beside.parent / _REPORT))
-    return _line(when, "report", _named(scan), *shown, "-o", page)
+    shown = (
+        [] if run is None else ["--model", path_argument(run[0]), "--data", path_argument(run[1])]
+    )
+    shown += [] if hardened is None else ["--hardened", path_argument(hardened)]
+    shown += [] if bench is None else ["--bench", path_argument(bench)]
+    page = path_argument(_free(beside.parent / _REPORT))
+    return _line(when, "report", path_argument(scan), *shown, "-o", page)
 
 
 def _line(when: str, *words: str) -> str:
     return f"{when}: {command_line('harden', *words)}"
-
-
-def _named(path: Path) -> str:
-    """A path as an argument: a name that begins like an option is told from here."""
-    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _free(path: Path) -> Path:

@@ -179,7 +179,10 @@ def _second(
     preprocessing: Sequence[Mapping[str, tuple[float, ...]]],
     first: Classifier,
 ) -> Classifier:
-    second = open_classifier(path, [scanned.preprocessing.fields, *preprocessing])
+    try:
+        second = open_classifier(path, [scanned.preprocessing.fields, *preprocessing])
+    except DataError as error:
+        raise DataError(f"{path} cannot be shown beside {first.model.path}: {error}") from error
     shapes = [(c.signature.classes, c.preprocessing.channels, c.preprocessing.size) for c in
               (first, second)]  # fmt: skip
     if shapes[0] != shapes[1]:
@@ -235,7 +238,8 @@ class _Viewer:
             self.classifier.require_class_scores(scores, len(part))
             if not (np.isfinite(scores).all() and np.isfinite(found).all()):
                 raise InconclusiveError(
-                    "the model gives values that are not finite: nothing can be shown"
+                    f"{self.classifier.model.path} gives values that are not finite: nothing can "
+                    "be shown"
                 )
             yield scores, found
 

@@ -6,7 +6,6 @@ sweep are inside. Every text from outside is escaped by the template.
 
 import base64
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hardener.data.triggers import load_trigger, trigger_png
-from hardener.errors import DataError, UsageError
+from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import FileName, check_output, sha256_of, write_text
+from hardener.model.quarantine import load_untrusted
 from hardener.progress import Progress, silent
 from hardener.reporting.changes import Hardened, changes, done, to_ship
 from hardener.reporting.drawing import Drawn
@@ -33,7 +33,7 @@ from hardener.reporting.figures import (
     repair_rounds,
     sweep,
 )
-from hardener.reporting.plain_text import one_line
+from hardener.reporting.plain_text import command_line, one_line, path_argument, printable
 from hardener.results import (
     BenchResult,
     LabelEvidence,
@@ -51,6 +51,7 @@ from hardener.scanning.verdict import LEAST_SUCCESS
 _PICTURES = 6
 _RISING = 10
 _LONGEST_NAME = 24
+_LONGEST_CLASS = 200
 _ADVICE = {
     "backdoored": "Do not ship this model as it is.",
     "inconclusive": "Something was not looked at, failed, or lies between: this is not clean.",
@@ -143,7 +144,7 @@ def report(
         )
     else:
         if beside is None:
-            beside = _hardened_file(changed, hardened)
+            beside = _hardened_file(changed, hardened, scanned.preprocessing.size)
             if beside is None and changed is not None and changed.hardened is not None:
                 missing.append(
                     f"where the hardened model looks: {changed.hardened.path} is not there "
@@ -162,6 +163,11 @@ def report(
             progress=progress,
         )
         missing += shown.notes
+        if shown.data.unreadable:
+            missing.append(
+                f"{len(shown.data.unreadable)} unreadable pictures: "
+                f"{', '.join(shown.data.unreadable)}"
+            )
     pictures = [*_known_picture(known_trigger), *_pictures(scan, scanned)]
     known = None if known_trigger is None else Path(known_trigger)
     text = page(scanned, pictures, changed, measured, shown, known)
@@ -197,7 +203,9 @@ def _missing(changed: Hardened | None, measured: BenchResult | None) -> list[str
     return [sentence for one, sentence in sentences if one is None]
 
 
-def _hardened_file(changed: Hardened | None, given: FileName | Hardened | None) -> Path | None:
+def _hardened_file(
+    changed: Hardened | None, given: FileName | Hardened | None, size: tuple[float, ...]
+) -> Path | None:
     """The hardened model, where its document says or beside that; None where it is at neither.
 
     Raises:
@@ -209,13 +217,16 @@ def _hardened_file(changed: Hardened | None, given: FileName | Hardened | None) 
     if isinstance(given, str | os.PathLike):
         places.append(Path(given).parent / places[0].name)
     there = [one for one in places if one.is_file()]
-    path = next((one for one in there if sha256_of(one) == changed.hardened.sha256), None)
-    if there and path is None:
+    for one in there:
+        with suppress(ModelError):
+            if load_untrusted(one, size).sha256 == changed.hardened.sha256:
+                return one
+    if there:
         raise DataError(
             f"{there[0]} is another model than its document tells of: give the one to show with "
             "--beside"
         )
-    return path
+    return None
 
 
 def page(
@@ -237,7 +248,10 @@ def page(
         known_trigger: the true trigger's file, to be named.
     """
     environment = Environment(
-        loader=PackageLoader("hardener.reporting"), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("hardener.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_spelt_out,
     )
     calibration = shipped()
     rows = changed.sweep if isinstance(changed, PruneResult) else ()
@@ -248,7 +262,7 @@ def page(
         verdict={
             "word": scanned.verdict,
             "targets": scanned.targets,
-            "names": {} if shown is None else shown.class_names,
+            "names": {} if shown is None else _short_names(shown),
             "score": scanned.score,
             "accuracy": scanned.accuracy,
             "images": 0 if scanned.data is None else scanned.data.count,
@@ -279,6 +293,11 @@ def page(
     )
 
 
+def _spelt_out(value: object) -> object:
+    """Text with what could turn or hide what stands around it spelt out; all else as it is."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+
+
 def _safe(drawn: Drawn) -> Markup:
     # Drawn here: text in it is escaped by matplotlib and by `Drawn.svg`.
     return Markup(drawn.svg())  # noqa: S704
@@ -288,6 +307,7 @@ def _hardened(given: FileName | Hardened | None) -> Hardened | None:
     """What `prune` or `repair` wrote; the one has a criterion, the other targets."""
     if given is None or isinstance(given, PruneResult | RepairResult):
         return given
+    _require_file(Path(given), "--hardened")
     for kind in (RepairResult, PruneResult):
         with suppress(DataError):
             return kind.read(Path(given))
@@ -297,9 +317,15 @@ def _hardened(given: FileName | Hardened | None) -> Hardened | None:
     )
 
 
+def _require_file(path: Path, option: str) -> None:
+    if not path.exists():
+        raise DataError(f"{option} {path} does not exist: name the JSON file")
+
+
 def _measured(given: FileName | BenchResult | None) -> BenchResult | None:
     if given is None or isinstance(given, BenchResult):
         return given
+    _require_file(Path(given), "--bench")
     try:
         return BenchResult.read(Path(given))
     except DataError as error:
@@ -381,7 +407,7 @@ def _figures(
     shown: Exhibits | None,
 ) -> list[Drawn]:
     drawn = [] if shown is None else _exhibited(shown, scanned, changed)
-    if scanned.searched:
+    if scanned.searched and scanned.channels:
         pruned = changed.channels if isinstance(changed, PruneResult) else ()
         drawn += [label_sizes(scanned), label_anomalies(scanned)]
         drawn.append(channel_gaps(scanned, pruned))
@@ -418,32 +444,37 @@ def _exhibited(shown: Exhibits, scanned: ScanResult, changed: Hardened | None) -
 def _commands(
     scanned: ScanResult, changed: Hardened | None, measured: BenchResult | None
 ) -> list[str]:
-    model = shlex.quote(scanned.model.path)
-    data = "" if scanned.data is None else f" --data {shlex.quote(scanned.data.path)}"
-    commands = [f"harden scan {model}{data} --seed {scanned.seed} -o SCAN"]
+    """The commands that made the documents, quoted for a shell."""
+    model = path_argument(scanned.model.path)
+    data = [] if scanned.data is None else ["--data", path_argument(scanned.data.path)]
+    seeded = ["--seed", str(scanned.seed)]
+    lines = [command_line("harden", "scan", model, *data, *seeded, "-o", "SCAN")]
     hardened = None if changed is None else changed.hardened
-    written = "HARDENED.onnx" if hardened is None else shlex.quote(hardened.path)
-    if isinstance(changed, RepairResult):
-        commands.append(
-            f"harden repair {model} --scan SCAN --data {shlex.quote(changed.data.path)} "
-            f"--seed {changed.seed} -o {written}"
-        )
-    if isinstance(changed, PruneResult) and changed.data is not None:
-        commands.append(
-            f"harden prune {model} --scan SCAN --data {shlex.quote(changed.data.path)} "
-            f"--criterion {changed.criterion} --rewrite {changed.rewrite} --seed {changed.seed} "
-            f"-o {written}"
-        )
+    written = "HARDENED.onnx" if hardened is None else path_argument(hardened.path)
+    if changed is not None and changed.data is not None:
+        read = ["--scan", "SCAN", "--data", path_argument(changed.data.path)]
+        verb, how = "repair", list[str]()
+        if isinstance(changed, PruneResult):
+            verb = "prune"
+            how = [f"--criterion={changed.criterion}", f"--rewrite={changed.rewrite}"]
+        seeded = ["--seed", str(changed.seed)]
+        lines.append(command_line("harden", verb, model, *read, *how, *seeded, "-o", written))
     if measured is not None:
-        others = " ".join(shlex.quote(model.path) for model in measured.models)
+        models = [path_argument(one.path) for one in measured.models]
         settings = measured.models[0].attack_success_rate
-        tried = " --scan SCAN" if any("syn" in setting for setting in settings) else ""
-        tried += " --trigger TRIGGER.npz" if any("ori" in setting for setting in settings) else ""
-        commands.append(
-            f"harden bench {others} --data {shlex.quote(measured.data.path)}{tried} --seed "
-            f"{measured.seed} -o BENCH.json"
-        )
-    return commands
+        tried = ["--scan", "SCAN"] if any("syn" in setting for setting in settings) else []
+        tried += ["--trigger", "TRIGGER.npz"] if any("ori" in one for one in settings) else []
+        read = ["--data", path_argument(measured.data.path), *tried, "--seed", str(measured.seed)]
+        lines.append(command_line("harden", "bench", *models, *read, "-o", "BENCH.json"))
+    return lines
+
+
+def _short_names(shown: Exhibits) -> dict[int, str]:
+    """Class names, cut where they would fill the page."""
+    return {
+        label: name if len(name) <= _LONGEST_CLASS else f"{name[:_LONGEST_CLASS]}…"
+        for label, name in shown.class_names.items()
+    }
 
 
 def _known_file(path: Path | None) -> list[tuple[str, str]]:
@@ -474,7 +505,7 @@ def _details(
         rows += [("model beside it", f"{m.path}, SHA-256 {m.sha256}") for m in shown.models[1:]]
         places = ", ".join(str(example.position) for example in shown.examples)
         if shown.class_names:
-            names = shown.class_names.items()
+            names = _short_names(shown).items()
             rows.append(("class names", "; ".join(f"{label}: {name}" for label, name in names)))
         rows.append(("images shown", f"{places} of {shown.data.path}, SHA-256 {shown.data.sha256}"))
     documents: tuple[tuple[str, Run | None], ...] = (

@@ -26,6 +26,12 @@ def listed(values: tuple[int, ...], most: int) -> str:
     return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
 
 
+def path_argument(path: str | os.PathLike[str]) -> str:
+    """A path as an argument: a name that begins like an option is told from here."""
+    text = os.fspath(path)
+    return f"./{text}" if text.startswith("-") else text
+
+
 def command_line(*words: str | os.PathLike[str]) -> str:
     """A command as it can be typed: words that a shell would change are quoted."""
     typed = [os.fspath(word) for word in words]

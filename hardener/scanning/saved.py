@@ -27,10 +27,12 @@ from hardener.results import (
     ScanResult,
     TriggerKind,
 )
+from hardener.scanning.calibration import shipped
 
 SyntheticTrigger: TypeAlias = Trigger | AdditiveTrigger | Warp
 
 SCAN_FILE = "scan.json"
+_LARGEST_NUMBER = 1e30
 _STAGED = ".staged-*.npz"
 _NAMES: dict[TriggerKind, str] = {"patch": "label", "additive": "additive", "warp": "warp"}
 
@@ -148,6 +150,39 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and (scanned.data is not None or scanned.verdict != "clean")
         and (scanned.data is None or len(scanned.medians) == len(_NAMES))
         and 0 <= scanned.score <= 1
+        and _score_fits(scanned)
+        and _numbers_can_be(scanned)
+    )
+
+
+def _score_fits(scanned: ScanResult) -> bool:
+    calibration = shipped()
+    match scanned.verdict:
+        case "clean":
+            return scanned.score < calibration.clean_below
+        case "backdoored":
+            return scanned.score >= calibration.backdoored_from
+        case "inconclusive":
+            return True
+
+
+def _numbers_can_be(scanned: ScanResult) -> bool:
+    """Whether sizes, rates, counts and channels are such as a scan can find."""
+    found = [row.of_kind(kind) for row in scanned.searched for kind in _NAMES]
+    sizes = [
+        *(row.mask_l1 for row in scanned.searched),
+        *(row.additive.perturbation_l2 for row in scanned.searched),
+        *(row.warp.displacement_rms for row in scanned.searched),
+        *(one.relative_size for one in found),
+        *(value for row in scanned.channels for value in (row.linf_clean, row.linf_triggered)),
+    ]
+    channels = [row.channel for row in scanned.channels]
+    return (
+        all(0 <= size < _LARGEST_NUMBER for size in sizes)
+        and all(0 <= one.trigger_success_rate <= 1 for one in found)
+        and len(set(channels)) == len(channels)
+        and all(0 <= channel < scanned.layer.channels for channel in channels)
+        and (scanned.data is None or scanned.data.count > 0)
     )
 
 

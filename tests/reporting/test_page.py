@@ -1,7 +1,9 @@
 """The report, from documents on disk to what Chromium makes of it."""
 
+import html
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -128,7 +130,7 @@ def _measured(scanned: ScanResult) -> BenchResult:
     def rate(value: float) -> Rate:
         return Rate(value=value, low=value - 0.01, high=value + 0.01, n=1000)
 
-    def row(path: str, attack: float, ms: float) -> ModelBench:
+    def row(path: str, digit: str, attack: float, ms: float) -> ModelBench:
         latency = LatencyRow(
             provider="cpu",
             batch_size=1,
@@ -143,7 +145,7 @@ def _measured(scanned: ScanResult) -> BenchResult:
         )
         return ModelBench(
             path=path,
-            sha256="2" * 64,
+            sha256=digit * 64,
             accuracy=rate(0.97),
             attack_success_rate={"clean+ori": rate(attack)},
             robust_accuracy={"clean+ori": rate(0.9 - attack / 2)},
@@ -159,7 +161,7 @@ def _measured(scanned: ScanResult) -> BenchResult:
         model=scanned.model,
         data=DataIdentity(path="test.zip", sha256="3" * 64, count=1000),
         target=0,
-        models=(row("m.onnx", 0.9, 1.0), row("hardened.onnx", 0.02, 0.98)),
+        models=(row("m.onnx", "0", 0.9, 1.0), row("hardened.onnx", "1", 0.02, 0.98)),
     )
 
 
@@ -291,7 +293,7 @@ def test_the_hardened_model_is_told_by_its_digest(tmp_path: Path) -> None:
     assert "to the target label, as it came: 2 of 2, hardened: " in text
     text = show("b.html", other)
     assert f"{other}, SHA-256 {sha256_of(other)}" in text
-    assert "to the target label, as it came: 2 of 2, beside it: " in text
+    assert "to the target label, as it came: 2 of 2, other.onnx: " in text
     right.unlink()
     with pytest.raises(DataError, match="give the one to show with --beside"):
         show("c.html")
@@ -308,6 +310,56 @@ def test_what_cannot_be_shown_stands_on_the_page(tmp_path: Path) -> None:
     text = (tmp_path / "p.html").read_text()
     assert "Not shown: <bdi>Grad-CAM of m.onnx" in text
     assert any("form no grid" in sentence for sentence in result.missing)
+
+
+def test_commands_to_copy_hold_no_others(tmp_path: Path) -> None:
+    scanned = _scanned("m.onnx")
+    data = DataIdentity(path="-o=$(id)", sha256="0" * 64, count=6)
+    changed = _pruned(scanned).model_copy(
+        update={"criterion": "linf; id #", "rewrite": "fold --force\nid", "data": data}
+    )
+    save_scan(tmp_path / "s", scanned, _triggers())
+    changed.write(tmp_path / "h.json")
+    report(tmp_path / "s", tmp_path / "r.html", hardened=tmp_path / "h.json")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    (block,) = re.findall(r'aria-label="Commands">(.*?)</pre>', text, re.DOTALL)
+    lines = html.unescape(block).strip().splitlines()
+    assert len(lines) == 2
+    words = shlex.split(lines[1])
+    assert words[:4] == ["harden", "prune", "models/m.onnx", "--scan"]
+    assert words[words.index("--data") + 1] == "./-o=$(id)"
+    assert "--criterion=linf; id #" in words
+    assert "--rewrite=fold --force\\nid" in words
+
+
+def test_marks_that_turn_text_round_are_spelt_out(tmp_path: Path) -> None:
+    turned = "a\u202eb\x1bc"
+    scanned = _scanned(turned).model_copy(update={"layer": Layer(name=turned, channels=20, axis=1)})
+    changed = _pruned(scanned).model_copy(
+        update={"notes": (turned,), "hardened": ModelIdentity(path=turned, sha256="1" * 64)}
+    )
+    save_scan(tmp_path / "s", scanned, _triggers())
+    changed.write(tmp_path / "h.json")
+    report(tmp_path / "s", tmp_path / "r.html", hardened=tmp_path / "h.json")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "a\\u202eb\\x1bc" in text
+    assert not {"\u202e", "\x1b"} & set(text)
+
+
+def test_a_measurement_of_other_models_is_refused(tmp_path: Path) -> None:
+    scanned = _scanned("m.onnx")
+    save_scan(tmp_path / "s", scanned, _triggers())
+    other = ModelIdentity(path="other.onnx", sha256="7" * 64)
+    _pruned(scanned).model_copy(update={"hardened": other}).write(tmp_path / "h.json")
+    _measured(scanned).write(tmp_path / "b.json")
+    with pytest.raises(DataError, match=r"and not of other\.onnx as it was written"):
+        report(
+            tmp_path / "s", tmp_path / "r.html", hardened=tmp_path / "h.json",
+            bench=tmp_path / "b.json",
+        )  # fmt: skip
+    with pytest.raises(DataError, match=r"--bench .*none\.json does not exist"):
+        report(tmp_path / "s", tmp_path / "r.html", bench=tmp_path / "none.json")
+    assert not (tmp_path / "r.html").exists()
 
 
 def test_the_same_documents_give_the_same_bytes(written: Path, tmp_path: Path) -> None:

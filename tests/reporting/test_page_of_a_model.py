@@ -1,6 +1,7 @@
 """Pages that every command writes with `--report`, with what the model shows, in Chromium."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import onnx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
-from support.graphs import PLAIN, PLAIN_SHAPES, classifier
+from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 from support.small import WHITE, scanned_and_labelled
 
 from hardener.cli import run
@@ -39,6 +40,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, "scan m.onnx --data d.npz -o s --known-trigger known.npz --report scan.html"
     )
     assert code == EXIT_CODES[load_scan(folder / "s").verdict]
+    saved(classifier(PLAIN, dict(PLAIN_SHAPES), seed=1), folder / "second.onnx")
+    os.mkfifo(folder / "pipe.onnx")
+    (folder / "policy.html").write_text("[preprocessing]\nsize = [8, 8]\n")
     return folder
 
 
@@ -89,6 +93,11 @@ def test_every_command_writes_the_page_of_its_result(
     [
         ("scan m.onnx --data d.npz -o t --report page.txt", "ends in .html"),
         ("prune m.onnx --scan s --data d.npz -o p.onnx --dry-run --report page.html", "--dry-run"),
+        ("scan m.onnx --data d.npz -o page.html --report page.html", "another name"),
+        ("bench m.onnx --data d.npz --scan s -o page.html/b.json --report page.html", "another"),
+        ("bench pipe.onnx --data d.npz --scan s -o b.json --report page.html", "pipe.onnx"),
+        ("bench second.onnx --data d.npz --scan s -o b.json --report page.html", "first"),
+        ("report s --policy policy.html -o policy.html", "is an input itself"),
         ("prune m.onnx --channels 1 -o p.onnx --report page.html", "goes without"),
         ("bench m.onnx --data d.npz -o b.json --report page.html", "give --scan"),
         ("report s -o page.html --model m.onnx", "go together"),
@@ -107,6 +116,20 @@ def test_what_cannot_be_shown_is_refused_before_the_work(
     assert _harden(work, words) == 2
     assert said in capsys.readouterr().err
     assert sorted(path.name for path in work.iterdir()) == before
+
+
+def test_a_model_with_external_weights_has_a_page_too(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.load(work / "m.onnx")
+    onnx.save(
+        model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0
+    )
+    shutil.copy(work / "d.npz", tmp_path / "d.npz")
+    assert _harden(tmp_path, "scan m.onnx --data d.npz -o s --quiet") in EXIT_CODES.values()
+    line = "bench m.onnx --data d.npz --scan s -o b.json --report page.html"
+    assert _harden(tmp_path, line) == 0
+    assert f"wrote {tmp_path / 'page.html'}" in capsys.readouterr().err
 
 
 def test_a_page_that_cannot_be_made_leaves_the_result_and_its_exit_code(

@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from hardener.data.additive import AdditiveTrigger
 from hardener.data.triggers import Trigger, load_trigger
 from hardener.data.warps import Warp
 from hardener.errors import DataError, InconclusiveError, UsageError
-from hardener.results import MovingEvidence, ScreenedLabel
+from hardener.results import ChannelEvidence, DataIdentity, MovingEvidence, ScreenedLabel
 from hardener.scanning.saved import (
     SCAN_FILE,
     SyntheticTrigger,
@@ -94,6 +95,13 @@ def test_a_scan_killed_between_its_files_is_read_from_those_staged(tmp_path: Pat
         {"suspect": 1},
         {"accuracy": 1e308},
         {"score": -0.1},
+        {"score": 0.5},
+        {"verdict": "clean", "targets": (), "score": 0.5},
+        {"data": DataIdentity(path="d.zip", sha256="0" * 64, count=-3)},
+        *(
+            {"channels": (ChannelEvidence(channel=c, linf_clean=v, linf_triggered=1, gap=0),)}
+            for c, v in ((1, 1), (-1, 1), (0, -1), (0, 1e308), (0, math.nan))
+        ),
     ],
 )
 def test_a_scan_that_contradicts_itself_is_refused(
@@ -103,6 +111,26 @@ def test_a_scan_that_contradicts_itself_is_refused(
     scanned = load_scan(tmp_path)
     scanned.model_copy(update=changes).write(tmp_path / SCAN_FILE)
     with pytest.raises(DataError, match="contradicts itself: scan again"):
+        load_scan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mask_l1": -5},
+        {"relative_size": -1},
+        {"trigger_success_rate": 1e300},
+        {"trigger_success_rate": -7},
+    ],
+)
+def test_a_scan_with_numbers_that_cannot_be_is_refused(
+    tmp_path: Path, changes: dict[str, float]
+) -> None:
+    _save(tmp_path, 0.5)
+    scanned = load_scan(tmp_path)
+    rows = (scanned.searched[0].model_copy(update=changes), *scanned.labels[1:])
+    scanned.model_copy(update={"labels": rows}).write(tmp_path / SCAN_FILE)
+    with pytest.raises(DataError):
         load_scan(tmp_path)
 
 

@@ -67,7 +67,7 @@ def write_scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> Non
         model=opened.identity,
         data=DataIdentity(path="d.npz", sha256="", count=1),
         verdict=cast(Verdict, verdict),
-        score=0.9,
+        score=0.1 if verdict == "clean" else 0.9,
         targets=() if verdict == "clean" else (WHITE,),
         suspect=WHITE,
         accuracy=0.9,
