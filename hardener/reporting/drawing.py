@@ -128,7 +128,7 @@ class Drawn:
         """Upper and lower edge of the first axes, in points from the drawing's upper edge."""
         height = float(self.figure.get_figheight()) * _POINTS_PER_INCH
         box = self.figure.axes[0].get_position()
-        return [round(height * (1 - edge), 2) for edge in (box.y1, box.y0)]
+        return [round(height * (1 - float(edge)), 2) for edge in (box.y1, box.y0)]
 
     def _points(self) -> list[float]:
         """Where `along` lies, in points from the drawing's left edge."""

@@ -264,7 +264,10 @@ def test_numbers_on_the_page_are_those_of_the_documents(written: Path) -> None:
     assert cells[1][1:] == ("90.00 % (89.00 to 91.00)", "2.00 % (1.00 to 3.00)")
     assert len(text) < 5_000_000
     assert "--trigger TRIGGER.npz" in text
-    assert "hardened.onnx; its accuracy budget was not measured. Scan it before it ships." in text
+    assert (
+        "hardened.onnx; its accuracy budget was not measured. Accuracy 98.00 % → 97.50 %. Attack "
+        "success rate 100.00 % → 1.00 %. Scan it before it ships."
+    ) in text
     assert text.count("data:image/png;base64,") == 6
 
 
