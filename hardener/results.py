@@ -511,6 +511,11 @@ class PruneResult(Run):
     hardened: ModelIdentity | None = None
 
     @property
+    def bounds(self) -> bool:
+        """Whether the rewrite takes no channel out but bounds what passes its limit."""
+        return self.rewrite in ("guard", "clip")
+
+    @property
     def plan(self) -> dict[str, object]:
         """What was done, as the hardened model's metadata say it."""
         pruned = {one.name: one.pruned for one in self.convolutions if one.pruned}

@@ -35,6 +35,11 @@ def done(changed: Hardened) -> list[str]:
             f"training data: round {changed.chosen_round} of {len(changed.rounds) - 1} was kept. "
             "The graph is as it was, its weights are new."
         )
+    elif changed.bounds:
+        said = (
+            f"A {changed.rewrite} by {changed.criterion} bounds the channels of "
+            f"{changed.layer.name}; no weight was changed."
+        )
     else:
         said = (
             f"{len(changed.channels)} of {changed.layer.channels} channels of {changed.layer.name} "

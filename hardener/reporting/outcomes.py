@@ -51,7 +51,7 @@ def repair_outcome(result: RepairResult) -> str:
 
 
 def _what_was_pruned(result: PruneResult) -> str:
-    if result.rewrite in ("guard", "clip") and result.threshold is not None:
+    if result.bounds and result.threshold is not None:
         return f"{result.rewrite} at {result.criterion} threshold {result.threshold:.4g}"
     if len(result.convolutions) > 1:
         pruned = sum(len(convolution.pruned) for convolution in result.convolutions)

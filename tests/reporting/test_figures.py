@@ -180,6 +180,11 @@ def test_the_sweep_is_drawn_by_threshold_with_the_model_as_it_came_before_it() -
     accuracy = curves["accuracy"]
     assert list(accuracy.get_ydata()) == [row.accuracy for row in rows]  # type: ignore[arg-type]
     assert list(accuracy.get_xdata())[1:] == [row.threshold for row in rows[1:]]  # type: ignore[arg-type]
+    chosen = next(row for row in rows if row.threshold == pruned.threshold)
+    assert f"Chosen: {chosen.threshold:.4g} with {chosen.channels_pruned}." in drawn.described
+    guarded = sweep(pruned.model_copy(update={"rewrite": "guard", "channels": ()}))
+    assert f"with {chosen.channels_pruned}." in guarded.described
+    assert guarded.figure.axes[1].get_xlabel() == "channels over their limit"
     left, right = drawn.figure.axes[0].get_xlim()
     assert left == drawn.along[0]
     assert right == rows[-1].threshold

@@ -234,7 +234,7 @@ def sweep(result: PruneResult) -> Drawn:
         above.set_xticks(
             [along[place] for place in told], [str(rows[place].channels_pruned) for place in told]
         )
-        above.set_xlabel("channels pruned")
+        above.set_xlabel("channels over their limit" if result.bounds else "channels pruned")
         above.spines["top"].set_visible(True)
     described = (
         f"{len(known)} thresholds of {result.criterion}, from {known[0]:.4g} with "
@@ -242,7 +242,8 @@ def sweep(result: PruneResult) -> Drawn:
         f"{rows[-1].channels_pruned}; on {result.chosen_on} images."
     )
     if result.threshold is not None:
-        described += f" Chosen: {result.threshold:.4g} with {len(result.channels)} channels."
+        counts = [r.channels_pruned for r in rows if r.threshold == result.threshold]
+        described += f" Chosen: {result.threshold:.4g} with {max(counts, default=0)}."
     if result.max_accuracy_drop is not None:
         described += f" The budget allows {100 * result.max_accuracy_drop:g} points of accuracy."
     return Drawn("sweep", "What each threshold would give", described, figure, tuple(along))
