@@ -271,7 +271,7 @@ def test_a_clean_scan_leaves_nothing_to_prune(
     signs_victim: Path, signs: Path, scanned: Path, tmp_path: Path
 ) -> None:
     document = json.loads((scanned / "scan.json").read_text())
-    document |= {"verdict": "clean", "targets": []}
+    document |= {"verdict": "clean", "targets": [], "score": 0.1}
     for folder, verdict, code in (("a", "clean", 0), ("b", "inconclusive", 3)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "scan.json").write_text(json.dumps(document | {"verdict": verdict}))
