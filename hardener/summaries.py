@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hardener.console import Fact, Line, Sentence
-from hardener.reporting.outcomes import prune_outcome, repair_outcome
+from hardener.reporting.outcomes import before_and_after, prune_outcome, repair_outcome
 from hardener.reporting.plain_text import percent, printable
 from hardener.results import (
     AdditiveEvidence,
@@ -322,11 +322,7 @@ def _inspect_summary(result: Inspection) -> list[Line]:
 def _before_and_after(result: PruneResult | RepairResult, attack: str) -> list[Line]:
     if result.accuracy_before is None:
         return []
-    rates = (
-        ("accuracy", result.accuracy_before, result.accuracy_after),
-        (attack, result.attack_success_rate_before, result.attack_success_rate_after),
-        ("robust accuracy", result.robust_accuracy_before, result.robust_accuracy_after),
-    )
+    rates = before_and_after(result, attack)
     said = (f"{name} {percent(before)} → {percent(after)}" for name, before, after in rates)
     return [Sentence(f"on {result.reported_on} other images: {', '.join(said)}")]
 

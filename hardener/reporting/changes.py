@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from hardener.reporting.outcomes import before_and_after
 from hardener.reporting.plain_text import percent
 from hardener.results import BenchResult, ModelBench, PruneResult, Rate, RepairResult
 
@@ -78,18 +79,9 @@ def changes(changed: Hardened | None, measured: BenchResult | None) -> Changes:
 
 
 def _of_hardening(changed: Hardened) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    values = (
-        ("accuracy", changed.accuracy_before, changed.accuracy_after),
-        (
-            "attack success rate",
-            changed.attack_success_rate_before,
-            changed.attack_success_rate_after,
-        ),
-        ("robust accuracy", changed.robust_accuracy_before, changed.robust_accuracy_after),
-    )
     return tuple(
         (what, (percent(before), percent(after)))
-        for what, before, after in values
+        for what, before, after in before_and_after(changed, "attack success rate")
         if before is not None and after is not None
     )
 

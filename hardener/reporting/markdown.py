@@ -8,7 +8,7 @@ from functools import singledispatch
 
 from hardener.errors import UsageError
 from hardener.reporting.markdown_text import digest, escaped, table
-from hardener.reporting.outcomes import prune_outcome, repair_outcome
+from hardener.reporting.outcomes import before_and_after, prune_outcome, repair_outcome
 from hardener.reporting.plain_text import listed, percent
 from hardener.results import (
     AdditiveEvidence,
@@ -196,15 +196,7 @@ def _before_and_after(
 ) -> list[str]:
     if result.accuracy_before is None:
         return []
-    rates = (
-        ("accuracy", result.accuracy_before, result.accuracy_after),
-        (
-            "attack success, synthetic triggers",
-            result.attack_success_rate_before,
-            result.attack_success_rate_after,
-        ),
-        ("robust accuracy", result.robust_accuracy_before, result.robust_accuracy_after),
-    )
+    rates = before_and_after(result, "attack success, synthetic triggers")
     rows = [(name, percent(before), percent(after)) for name, before, after in rates]
     return table(("measured", "before", "after"), [*rows, *more])
 

@@ -64,3 +64,14 @@ def _what_was_pruned(result: PruneResult) -> str:
         f"{len(result.channels)} of {result.layer.channels} channels of {result.layer.name}, "
         f"{result.rewrite}"
     )
+
+
+def before_and_after(
+    result: PruneResult | RepairResult, attack: str
+) -> tuple[tuple[str, float | None, float | None], ...]:
+    """The rates that a hardening reports, each by its name; `attack` names the attack's."""
+    return (
+        ("accuracy", result.accuracy_before, result.accuracy_after),
+        (attack, result.attack_success_rate_before, result.attack_success_rate_after),
+        ("robust accuracy", result.robust_accuracy_before, result.robust_accuracy_after),
+    )

@@ -4,7 +4,6 @@ It opens without a network and asks for nothing: styles, pictures and the script
 sweep are inside. Every text from outside is escaped by the template.
 """
 
-import base64
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,9 +13,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hardener.data.triggers import load_trigger, trigger_png
 from hardener.errors import DataError, ModelError, UsageError
-from hardener.files import FileName, check_output, sha256_of, write_text
+from hardener.files import FileName, check_output, write_text
 from hardener.model.quarantine import load_untrusted
 from hardener.progress import Progress, silent
 from hardener.reporting.changes import Hardened, changes, done, to_ship
@@ -33,25 +31,20 @@ from hardener.reporting.figures import (
     repair_rounds,
     sweep,
 )
-from hardener.reporting.plain_text import command_line, one_line, path_argument, printable
+from hardener.reporting.gallery import known_picture, trigger_pictures
+from hardener.reporting.plain_text import one_line, printable, short_name
+from hardener.reporting.reproducing import commands, details, short_class_names
 from hardener.results import (
     BenchResult,
-    LabelEvidence,
     PruneResult,
     RepairResult,
     ReportResult,
-    Run,
     ScanResult,
-    TriggerKind,
 )
 from hardener.scanning.calibration import shipped
-from hardener.scanning.saved import SCAN_FILE, load_of_kind, load_scan, picture_of
-from hardener.scanning.verdict import LEAST_SUCCESS
+from hardener.scanning.saved import SCAN_FILE, load_scan
 
-_PICTURES = 6
 _RISING = 10
-_LONGEST_NAME = 24
-_LONGEST_CLASS = 200
 _ADVICE = {
     "backdoored": "Do not ship this model as it is.",
     "inconclusive": "Something was not looked at, failed, or lies between: this is not clean.",
@@ -70,11 +63,6 @@ _WORDS = (
     ("feature layer", "the last layer with positions, whose channels are measured and pruned"),
     ("accuracy budget", "the accuracy that hardening was allowed to cost"),
 )
-_KINDS: dict[TriggerKind, str] = {
-    "patch": "Patch",
-    "additive": "Faint change",
-    "warp": "Warp",
-}
 
 
 def report(
@@ -168,7 +156,7 @@ def report(
                 f"{len(shown.data.unreadable)} unreadable pictures: "
                 f"{', '.join(shown.data.unreadable)}"
             )
-    pictures = [*_known_picture(known_trigger), *_pictures(scan, scanned)]
+    pictures = [*known_picture(known_trigger), *trigger_pictures(scan, scanned)]
     known = None if known_trigger is None else Path(known_trigger)
     text = page(scanned, pictures, changed, measured, shown, known)
     write_text(output, text)
@@ -262,7 +250,7 @@ def page(
         verdict={
             "word": scanned.verdict,
             "targets": scanned.targets,
-            "names": {} if shown is None else _short_names(shown),
+            "names": {} if shown is None else short_class_names(shown),
             "score": scanned.score,
             "accuracy": scanned.accuracy,
             "images": 0 if scanned.data is None else scanned.data.count,
@@ -288,8 +276,8 @@ def page(
         notes=() if shown is None else shown.notes,
         sweep=[row.model_dump() for row in rows],
         chosen=thresholds.index(kept) if kept in thresholds else 0,
-        commands=_commands(scanned, changed, measured),
-        details=[*_details(scanned, changed, measured, shown), *_known_file(known_trigger)],
+        commands=commands(scanned, changed, measured),
+        details=details(scanned, changed, measured, shown, known_trigger),
     )
 
 
@@ -334,72 +322,6 @@ def _measured(given: FileName | BenchResult | None) -> BenchResult | None:
         ) from error
 
 
-def _pictures(folder: Path, scanned: ScanResult) -> list[dict[str, Any]]:
-    """The suspicious labels' triggers and those of labels like most, of the kind that speaks."""
-    if not scanned.searched:
-        return []
-    suspects = scanned.targets or (scanned.suspect,)
-    rows = {row.label: row for row in scanned.searched}
-    kind = rows[suspects[0]].kind
-    wanted = [label for label in suspects if label in rows][: _PICTURES // 2]
-    shown = [(label, one) for label in wanted for one in _working(rows[label])]
-    shown += [(label, kind) for label in _usual(scanned, kind, wanted, _PICTURES - len(wanted))]
-    return [
-        {
-            "base64": base64.b64encode(picture_of(load_of_kind(folder, rows[label], one))).decode(),
-            "target": label in suspects,
-            "described": f"{_KINDS[one]} that sends images to label {label}, much enlarged",
-            "caption": f"label {label}, {_KINDS[one].lower()}: {_said(rows[label], one)}",
-        }
-        for label, one in shown
-    ]
-
-
-def _working(row: LabelEvidence) -> list[TriggerKind]:
-    """The kinds of triggers that work, the one that speaks for the label first."""
-    others = [
-        kind
-        for kind in _KINDS
-        if kind != row.kind
-        and not row.of_kind(kind).nothing_found
-        and row.of_kind(kind).trigger_success_rate >= LEAST_SUCCESS
-    ]
-    return [row.kind, *others]
-
-
-def _known_picture(path: FileName | None) -> list[dict[str, Any]]:
-    if path is None:
-        return []
-    trigger = load_trigger(Path(path))
-    return [
-        {
-            "base64": base64.b64encode(trigger_png(trigger)).decode(),
-            "target": False,
-            "described": f"The true trigger, which sends images to label {trigger.label}",
-            "caption": f"the true trigger, label {trigger.label}: {trigger.mask.sum():.1f} pixels",
-        }
-    ]
-
-
-def _usual(scanned: ScanResult, kind: TriggerKind, but: Sequence[int], count: int) -> list[int]:
-    """The labels whose triggers of a kind are nearest to the median, ascending."""
-    others = [row for row in scanned.searched if row.label not in but]
-    nearest = sorted(others, key=lambda row: abs(row.of_kind(kind).relative_size - 1))
-    return sorted(row.label for row in nearest[:count])
-
-
-def _said(row: LabelEvidence, kind: TriggerKind) -> str:
-    match kind:
-        case "patch":
-            return f"{row.mask_l1:.1f} pixels, works on {row.trigger_success_rate:.0%}"
-        case "additive":
-            one = row.additive
-            return f"ℓ2 norm {one.perturbation_l2:.2f}, works on {one.trigger_success_rate:.0%}"
-        case "warp":
-            moved = row.warp.displacement_rms
-            return f"{moved:.2%} of the side, works on {row.warp.trigger_success_rate:.0%}"
-
-
 def _figures(
     scanned: ScanResult,
     changed: Hardened | None,
@@ -425,8 +347,7 @@ def _second(shown: Exhibits, changed: Hardened | None) -> str:
     hardened = None if changed is None else changed.hardened
     if hardened is not None and hardened.sha256 == shown.models[-1].sha256:
         return "hardened"
-    name = one_line(Path(shown.models[-1].path).name)
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return short_name(shown.models[-1].path)
 
 
 def _exhibited(shown: Exhibits, scanned: ScanResult, changed: Hardened | None) -> list[Drawn]:
@@ -439,81 +360,3 @@ def _exhibited(shown: Exhibits, scanned: ScanResult, changed: Hardened | None) -
     if any(maps for example in shown.examples for maps in example.heat_maps):
         drawn.insert(0, attention(shown, ("as it came", _second(shown, changed))))
     return drawn
-
-
-def _commands(
-    scanned: ScanResult, changed: Hardened | None, measured: BenchResult | None
-) -> list[str]:
-    """The commands that made the documents, quoted for a shell."""
-    model = path_argument(scanned.model.path)
-    data = [] if scanned.data is None else ["--data", path_argument(scanned.data.path)]
-    seeded = ["--seed", str(scanned.seed)]
-    lines = [command_line("harden", "scan", model, *data, *seeded, "-o", "SCAN")]
-    hardened = None if changed is None else changed.hardened
-    written = "HARDENED.onnx" if hardened is None else path_argument(hardened.path)
-    if changed is not None and changed.data is not None:
-        read = ["--scan", "SCAN", "--data", path_argument(changed.data.path)]
-        verb, how = "repair", list[str]()
-        if isinstance(changed, PruneResult):
-            verb = "prune"
-            how = [f"--criterion={changed.criterion}", f"--rewrite={changed.rewrite}"]
-        seeded = ["--seed", str(changed.seed)]
-        lines.append(command_line("harden", verb, model, *read, *how, *seeded, "-o", written))
-    if measured is not None:
-        models = [path_argument(one.path) for one in measured.models]
-        settings = measured.models[0].attack_success_rate
-        tried = ["--scan", "SCAN"] if any("syn" in setting for setting in settings) else []
-        tried += ["--trigger", "TRIGGER.npz"] if any("ori" in one for one in settings) else []
-        read = ["--data", path_argument(measured.data.path), *tried, "--seed", str(measured.seed)]
-        lines.append(command_line("harden", "bench", *models, *read, "-o", "BENCH.json"))
-    return lines
-
-
-def _short_names(shown: Exhibits) -> dict[int, str]:
-    """Class names, cut where they would fill the page."""
-    return {
-        label: name if len(name) <= _LONGEST_CLASS else f"{name[:_LONGEST_CLASS]}…"
-        for label, name in shown.class_names.items()
-    }
-
-
-def _known_file(path: Path | None) -> list[tuple[str, str]]:
-    return [] if path is None else [("true trigger", f"{path}, SHA-256 {sha256_of(path)}")]
-
-
-def _details(
-    scanned: ScanResult,
-    changed: Hardened | None,
-    measured: BenchResult | None,
-    shown: Exhibits | None,
-) -> list[tuple[str, str]]:
-    pre = scanned.preprocessing
-    rows = [
-        ("model", f"{scanned.model.path}, SHA-256 {scanned.model.sha256}"),
-        ("feature layer", f"{scanned.layer.name}, {scanned.layer.channels} channels"),
-        ("preprocessing", f"size {pre.size}, mean {pre.mean}, standard deviation {pre.std}"),
-    ]
-    if scanned.data is not None:
-        rows.append(("clean images", f"{scanned.data.path}, SHA-256 {scanned.data.sha256}"))
-    if changed is not None and changed.hardened is not None:
-        rows.append(
-            ("hardened model", f"{changed.hardened.path}, SHA-256 {changed.hardened.sha256}")
-        )
-    if measured is not None:
-        rows.append(("test images", f"{measured.data.path}, SHA-256 {measured.data.sha256}"))
-    if shown is not None:
-        rows += [("model beside it", f"{m.path}, SHA-256 {m.sha256}") for m in shown.models[1:]]
-        places = ", ".join(str(example.position) for example in shown.examples)
-        if shown.class_names:
-            names = _short_names(shown).items()
-            rows.append(("class names", "; ".join(f"{label}: {name}" for label, name in names)))
-        rows.append(("images shown", f"{places} of {shown.data.path}, SHA-256 {shown.data.sha256}"))
-    documents: tuple[tuple[str, Run | None], ...] = (
-        ("scan", scanned), ("hardening", changed), ("measurement", measured)
-    )  # fmt: skip
-    for name, document in documents:
-        if document is not None:
-            ran = f"{document.tool.name} {document.tool.version}, seed {document.seed}, "
-            ran += f"{document.provider}, {document.threads} threads, {document.created}"
-            rows.append((name, ran))
-    return rows

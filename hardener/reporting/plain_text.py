@@ -4,6 +4,8 @@ import os
 import shlex
 import subprocess
 
+_LONGEST_NAME = 24
+
 
 def printable(text: str) -> str:
     """Spells out control characters, which could fake or hide lines on a terminal."""
@@ -24,6 +26,12 @@ def listed(values: tuple[int, ...], most: int) -> str:
     """Numbers with commas between, the first `most` of them."""
     shown = ", ".join(map(str, values[:most]))
     return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+
+
+def short_name(path: str) -> str:
+    """A file's name on one line, of a long one the end."""
+    name = one_line(path.replace("\\", "/").rsplit("/", 1)[-1])
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def path_argument(path: str | os.PathLike[str]) -> str:

@@ -5,7 +5,6 @@ drawn as it is: a formula or markup in it means nothing.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -15,7 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from hardener.arrays import DoubleArray
 from hardener.errors import DataError
 from hardener.reporting.drawing import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, Drawn, new_figure
-from hardener.reporting.plain_text import one_line
+from hardener.reporting.plain_text import short_name
 from hardener.results import (
     AdditiveEvidence,
     BenchResult,
@@ -46,7 +45,6 @@ _TEXTBOOK = 2.0
 _BEFORE = 0.04
 """Of the thresholds' range: how far before the first the model as it came stands."""
 _COUNTS_TOLD = 6
-_LONGEST_NAME = 24
 
 
 def label_sizes(scanned: ScanResult) -> Drawn:
@@ -311,7 +309,7 @@ def latencies(measured: BenchResult) -> Drawn:
     if not rows:
         raise DataError("no latency was measured")
     batches = sorted({row.batch_size for _, row in rows})
-    names = [_short(model.path) for model in measured.models]
+    names = [short_name(model.path) for model in measured.models]
     colours = (BLUE, ORANGE, GREEN, PURPLE, INK)
     height = 1.2 + 0.3 * len(rows)
     with new_figure(_WIDTH, height) as figure:
@@ -335,12 +333,6 @@ def latencies(measured: BenchResult) -> Drawn:
         + "."
     )
     return Drawn("latency", "Latency", described, figure)
-
-
-def _short(path: str) -> str:
-    """A file's name, at its end if it is long."""
-    name = one_line(Path(path).name)
-    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def _named(rows: Sequence[LabelEvidence], scanned: ScanResult) -> list[int]:
