@@ -3,7 +3,10 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import hardener
 
@@ -30,14 +33,37 @@ ORDER = [
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 
 
-def _imports(path: Path) -> set[str]:
+def imports_of(source: str, package: str) -> set[str]:
+    """Every module that a file may import, in whatever form: `from x import y` may mean x.y.
+
+    Args:
+        source: of the file.
+        package: that the file lies in, for relative imports.
+    """
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(above if node.level else ()), *filter(None, [node.module])])
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
     return found
+
+
+def _module(path: Path) -> str:
+    parts = ("hardener", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {_module(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def _imports(path: Path) -> set[str]:
+    """The modules that a file of the package imports, and of `from x import y` both readings."""
+    package = _module(path) if path.stem == "__init__" else _module(path).rpartition(".")[0]
+    return imports_of(path.read_text(encoding="utf-8"), package)
 
 
 def test_every_room_has_a_place_in_the_order() -> None:
@@ -51,9 +77,35 @@ def test_imports_go_one_way() -> None:
         if room in ("__init__", "__main__"):
             continue
         for name in _imports(path):
-            if name.startswith("hardener."):
-                other = name.split(".")[1]
+            other = name.removeprefix("hardener.").split(".")[0]
+            if name.startswith("hardener.") and other in RANK:
                 assert RANK[other] <= RANK[room], f"{path} imports {name}"
+
+
+def test_inside_a_room_imports_go_one_way_too() -> None:
+    graph = {
+        name: {other for other in _imports(path) if other in MODULES} - {name}
+        for name, path in MODULES.items()
+        # What the package and its rooms show to the outside is no way through the house.
+        if path.stem != "__init__"
+    }
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import hardener.cli",
+        "import hardener.cli as c",
+        "from hardener.cli import run",
+        "from hardener import cli",
+        "from .. import cli",
+        "from ..cli import run",
+        "def f():\n    from hardener import cli",
+    ],
+)
+def test_every_form_of_import_is_read(source: str) -> None:
+    assert "hardener.cli" in imports_of(source, "hardener.scanning")
 
 
 def test_nothing_in_the_package_imports_victims_or_benchmarks() -> None:
