@@ -24,16 +24,8 @@ from hardener.arrays import FloatArray
 from hardener.data.signs import write_signs
 from hardener.files import sha256_of, write_text
 from hardener.measuring.intervals import wilson
-from hardener.results import (
-    LastLayerEvidence,
-    MarginEvidence,
-    MovingEvidence,
-    Rate,
-    ScanResult,
-    TriggerKind,
-)
+from hardener.results import LastLayerEvidence, MarginEvidence, MovingEvidence, Rate, ScanResult
 from hardener.scanning.calibration import Calibration, Curve, Population, fit_curve
-from hardener.scanning.rows import KINDS
 from hardener.scanning.verdict import (
     Evidence,
     Judgement,
@@ -48,6 +40,8 @@ from hardener.scanning.without_images import (
     margin_quantity,
     row_quantities,
 )
+from hardener.triggers.families import FAMILIES
+from hardener.triggers.family import TriggerKind
 from models.datasets import load_split
 from models.population import FOLDER, MEMBERS, Member
 from models.recipes import RECIPES
@@ -177,25 +171,17 @@ def _row_of(member: Member, model: Path, result: ScanResult, seconds: float) -> 
         attack=attack,
         targets=list(targets),
         test={key: card["test"][key] for key in ("accuracy", "attack_success_rate")},
-        sizes={
-            "patch": _rounded(row.mask_l1 for row in labels),
-            "additive": _rounded(row.additive.perturbation_l2 for row in labels),
-            "warp": _rounded(row.warp.displacement_rms for row in labels),
-        },
+        sizes={kind: _rounded(row.size_of(kind) for row in labels) for kind in FAMILIES},
         success={
-            "patch": _rounded(row.trigger_success_rate for row in labels),
-            "additive": _rounded(row.additive.trigger_success_rate for row in labels),
-            "warp": _rounded(row.warp.trigger_success_rate for row in labels),
+            kind: _rounded(row.of_kind(kind).trigger_success_rate for row in labels)
+            for kind in FAMILIES
         },
         reference={
-            "patch": [row.label for row in labels if row.reference],
-            "additive": [row.label for row in labels if row.additive.reference],
-            "warp": [row.label for row in labels if row.warp.reference],
+            kind: [row.label for row in labels if row.of_kind(kind).reference] for kind in FAMILIES
         },
         unsolved={
-            "patch": [row.label for row in labels if row.nothing_found],
-            "additive": [row.label for row in labels if row.additive.nothing_found],
-            "warp": [row.label for row in labels if row.warp.nothing_found],
+            kind: [row.label for row in labels if row.of_kind(kind).nothing_found]
+            for kind in FAMILIES
         },
         moving=result.moving.model_dump(mode="json"),
         p_value=None if margins is None else margins.p_value,
@@ -243,7 +229,7 @@ def _with_earlier(rows: Sequence[Row]) -> list[Row]:
 
 def fit(rows: Sequence[Row]) -> Calibration:
     """The curves of every kind of evidence, each on the clean models and the victims it is for."""
-    kinds = {kind: _fit_kind(rows, kind) for kind in KINDS}
+    kinds = {kind: _fit_kind(rows, kind) for kind in FAMILIES}
     targeted = [row for row in rows if row.is_clean or row.targets]
     triggers = np.array([_by_triggers(row, kinds) for row in targeted], np.float32)
     all_to_all = [row for row in rows if row.is_clean or row.attack == "all-to-all"]
@@ -280,7 +266,7 @@ def _fit_single(
 
 def _by_triggers(row: Row, kinds: Mapping[TriggerKind, Curve]) -> float:
     """A model's score by what the searches found alone."""
-    return max(float(_evidence(row, kind).scores(kinds[kind]).max()) for kind in KINDS)
+    return max(float(_evidence(row, kind).scores(kinds[kind]).max()) for kind in FAMILIES)
 
 
 def _backdoored(rows: Sequence[Row]) -> FloatArray:
@@ -316,7 +302,7 @@ def _judged(row: Row, calibration: Calibration) -> Judgement:
     labels = range(len(row.sizes["patch"]))
     return judge(
         labels,
-        [_evidence(row, kind) for kind in KINDS],
+        [_evidence(row, kind) for kind in FAMILIES],
         classes=len(labels),
         moving=MovingEvidence(**row.moving),
         beside=_beside(row, calibration),

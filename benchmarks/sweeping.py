@@ -20,7 +20,6 @@ from benchmarks.subjects import resnet18, write_noise
 from hardener.arrays import IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN
-from hardener.data.triggers import Trigger, load_trigger
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.pooling import behind_pooling
@@ -29,6 +28,7 @@ from hardener.model.stepping import stepping_head
 from hardener.model.switching import mask_by_input, maskable_head
 from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.pruning.sweep import feature_batches, keep_feed, sweep
+from hardener.triggers.patch import Trigger, load_trigger
 
 VICTIM = "alexnet-gtsrb-badnets"
 THRESHOLDS, ROUNDS = 32, 4

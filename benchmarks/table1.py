@@ -17,14 +17,15 @@ import hardener
 from benchmarks.setting import WEIGHTS, exported, gtsrb, machine, write_results
 from hardener.data.settings import CLEAN, input_settings
 from hardener.data.splits import stratified_halves
-from hardener.data.triggers import Trigger
 from hardener.measuring.quality import Counts, Probe
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.switching import HEADS
 from hardener.model.topology import FeatureLayer
 from hardener.pruning.options import options_for
 from hardener.pruning.sweep import Trial, feature_batches, sweep
-from hardener.scanning.saved import SyntheticTrigger, load_synthetic_triggers
+from hardener.scanning.saved import load_synthetic_triggers
+from hardener.triggers.family import SyntheticTrigger
+from hardener.triggers.patch import Trigger
 
 VICTIM = "alexnet-gtsrb-badnets"
 SEED = 0

@@ -17,7 +17,8 @@ The house, each room importing only from those above it:
     arrays, cores
     files                     written whole, read with limits
     progress                  who listens to long work
-    data/, policy             image sets, preprocessing, triggers, rendered signs; harden.toml
+    data/, policy             image sets, preprocessing, rendered signs; harden.toml
+    triggers/                 families of triggers: stamp, size, file, picture, stronger
     results                   frozen documents, JSON in and out
     model/                    an ONNX file: load, understand, cut, rewrite, run, differentiate
     measuring/                accuracy, attack success rate, robust accuracy, intervals
@@ -54,7 +55,6 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from hardener.benching.bench import bench
-    from hardener.data.triggers import Trigger, load_trigger, save_trigger
     from hardener.demonstration import demo
     from hardener.model.exporting import export
     from hardener.model.inspecting import inspect
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from hardener.scanning.saved import load_scan
     from hardener.scanning.scan import scan
     from hardener.schemas.shipped import schema
+    from hardener.triggers.patch import Trigger, load_trigger, save_trigger
 
 __all__ = [
     "DataError",
@@ -98,7 +99,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Trigger": "hardener.data.triggers",
+    "Trigger": "hardener.triggers.patch",
     "bench": "hardener.benching.bench",
     "demo": "hardener.demonstration",
     "exhibit": "hardener.reporting.exhibits",
@@ -106,14 +107,14 @@ _HOMES = {
     "figures": "hardener.reporting.figures",
     "inspect": "hardener.model.inspecting",
     "load_scan": "hardener.scanning.saved",
-    "load_trigger": "hardener.data.triggers",
+    "load_trigger": "hardener.triggers.patch",
     "markdown": "hardener.reporting.markdown",
     "prune": "hardener.pruning.prune",
     "prune_channels": "hardener.pruning.named",
     "repair": "hardener.repairing.repair",
     "report": "hardener.reporting.page",
     "sarif": "hardener.reporting.sarif",
-    "save_trigger": "hardener.data.triggers",
+    "save_trigger": "hardener.triggers.patch",
     "scan": "hardener.scanning.scan",
     "schema": "hardener.schemas.shipped",
 }

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import DataError
 from hardener.files import read_regular, reason, write_text
+from hardener.triggers.families import FAMILIES
+from hardener.triggers.family import TriggerKind
 
 SCHEMA_VERSION = 1
 _LARGEST_DOCUMENT_BYTES = 256 << 20
@@ -143,9 +145,6 @@ class Run(Document):
     batch_size: int | None = None
 
 
-TriggerKind = Literal["patch", "additive", "warp"]
-
-
 class AdditiveEvidence(_Frozen):
     """What the search for the faintest additive trigger of a label found.
 
@@ -240,13 +239,13 @@ class LabelEvidence(_Frozen):
 
     def of_kind(self, kind: TriggerKind) -> "LabelEvidence | AdditiveEvidence | WarpEvidence":
         """What the search for a kind of trigger found; for patches this row itself."""
-        match kind:
-            case "patch":
-                return self
-            case "additive":
-                return self.additive
-            case "warp":
-                return self.warp
+        found: LabelEvidence | AdditiveEvidence | WarpEvidence
+        found = self if kind == "patch" else getattr(self, kind)
+        return found
+
+    def size_of(self, kind: TriggerKind) -> float:
+        """Size of the smallest trigger of a kind, in the family's unit."""
+        return float(getattr(self.of_kind(kind), FAMILIES[kind].size_field))
 
 
 class ScreenedLabel(_Frozen):
@@ -414,10 +413,9 @@ class ScanResult(Run):
     def medians(self) -> dict[TriggerKind, float]:
         """Of each kind of trigger the median size of the reference labels, where there are any."""
         rows = self.searched
-        sizes: dict[TriggerKind, list[float]] = {
-            "patch": [row.mask_l1 for row in rows if row.reference],
-            "additive": [row.additive.perturbation_l2 for row in rows if row.additive.reference],
-            "warp": [row.warp.displacement_rms for row in rows if row.warp.reference],
+        sizes = {
+            kind: [row.size_of(kind) for row in rows if row.of_kind(kind).reference]
+            for kind in FAMILIES
         }
         return {kind: median(of_kind) for kind, of_kind in sizes.items() if of_kind}
 
@@ -555,6 +553,12 @@ class RepairRound(_Frozen):
     patch_relative_size: float | None
     additive_relative_size: float | None
     warp_relative_size: float | None
+
+    @property
+    def relative_sizes(self) -> dict[TriggerKind, float]:
+        """Of each kind of trigger that still works the smallest, beside the scan's median."""
+        sizes = {kind: getattr(self, f"{kind}_relative_size") for kind in FAMILIES}
+        return {kind: size for kind, size in sizes.items() if size is not None}
 
 
 RepairOutcome = Literal["written", "nothing-found", "inconclusive", "over-budget", "attack-left"]

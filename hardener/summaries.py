@@ -32,6 +32,7 @@ from hardener.results import (
     Verdict,
     WarpEvidence,
 )
+from hardener.triggers.families import FAMILIES
 
 _LABELS_SHOWN = 3
 """Of each kind of trigger: a result shall fit on a screen."""
@@ -139,17 +140,12 @@ def _tables_of_images(result: ScanResult) -> list[Line]:
 
 def _smallest(rows: Sequence[LabelEvidence]) -> list[_Size]:
     """The labels with the smallest triggers of each kind that were found."""
-    patches = [_Size("patch", row.label, f"{row.mask_l1:.1f} pixels", row) for row in rows]
-    additive = [
-        _Size("additive", row.label, f"norm {row.additive.perturbation_l2:.2f}", row.additive)
-        for row in rows
-    ]
-    warps = [
-        _Size("warp", row.label, f"{100 * row.warp.displacement_rms:.2f} % of side", row.warp)
-        for row in rows
-    ]
     found: list[_Size] = []
-    for sizes in (patches, additive, warps):
+    for kind, family in FAMILIES.items():
+        sizes = [
+            _Size(kind, row.label, family.size_shown.format(row.size_of(kind)), row.of_kind(kind))
+            for row in rows
+        ]
         worked = (size for size in sizes if not size.evidence.nothing_found)
         found += sorted(worked, key=lambda size: size.evidence.relative_size)[:_LABELS_SHOWN]
     return found
@@ -338,12 +334,7 @@ def _ending(outcome: str) -> Line:
 
 def _smallest_left(found: RepairRound) -> str:
     """Size and kind of the trigger that is smallest beside the scan's of its kind."""
-    sizes = {
-        "patch": found.patch_relative_size,
-        "additive": found.additive_relative_size,
-        "warp": found.warp_relative_size,
-    }
-    left = {kind: size for kind, size in sizes.items() if size is not None}
+    left = found.relative_sizes
     smallest = min(left, key=lambda kind: left[kind], default=None)
     return "none" if smallest is None else f"{left[smallest]:.2f} {smallest}"
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from hardener.data.triggers import Trigger, save_trigger
 from hardener.files import sha256_of, write_bytes, write_text
+from hardener.triggers.patch import Trigger, save_trigger
 from models.datasets import Part, Split
 from models.evaluation import Quality
 from models.networks import Network

@@ -6,8 +6,8 @@ stamped, wanted = attack.stamp(images), attack.wanted(labels)
 
 from pathlib import Path
 
-from hardener.data.triggers import load_trigger
 from hardener.errors import UsageError
+from hardener.triggers.patch import load_trigger
 from models.attacks.attack import Attack
 from models.attacks.overlay import Overlay
 from models.attacks.trojaning import Trojaning

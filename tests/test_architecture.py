@@ -17,6 +17,7 @@ ORDER = [
     ["errors", "arrays", "cores", "exit_codes"],
     ["files"],
     ["progress", "data", "policy"],
+    ["triggers"],
     ["results"],
     ["model"],
     ["measuring"],

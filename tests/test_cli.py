@@ -16,7 +16,6 @@ from support.small import scanned_and_labelled, write_scan_of
 
 from hardener.cli import run
 from hardener.cores import available_cores
-from hardener.data.triggers import load_trigger
 from hardener.files import sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
@@ -26,6 +25,7 @@ from hardener.results import (
     RepairResult,
     ScanResult,
 )
+from hardener.triggers.patch import load_trigger
 
 HARDEN = [sys.executable, "-c", "from hardener.entry import main; main()"]
 

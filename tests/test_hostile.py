@@ -15,11 +15,11 @@ from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 
 from hardener.cli import run
 from hardener.data.images import open_images
-from hardener.data.triggers import load_trigger
 from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import check_output, check_writable
 from hardener.model.signature import read_signature
 from hardener.reporting.plain_text import printable
+from hardener.triggers.patch import load_trigger
 
 CLOSING = """
 classifier (float[N,3,8,8] x) => (float[N,5] scores) {

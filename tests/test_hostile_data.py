@@ -20,11 +20,11 @@ from torch import nn
 from hardener.cli import run
 from hardener.data.images import open_images
 from hardener.data.preprocessing import preprocessing_fields
-from hardener.data.triggers import load_trigger
 from hardener.errors import DataError, ModelError, UsageError
 from hardener.model.checkpoints import load_weights
 from hardener.options import keyword_arguments
 from hardener.policy import policy_preprocessing
+from hardener.triggers.patch import load_trigger
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,7 @@ from torch import nn
 
 from benchmarks.fuzzing.byte_mutations import mutate_bytes
 from benchmarks.fuzzing.trials import Stage, require
-from hardener.data.additive import AdditiveTrigger, additive_npz
 from hardener.data.images import open_images
-from hardener.data.triggers import Trigger, load_trigger, trigger_npz
-from hardener.data.warps import Warp, warp_npz
 from hardener.model.checkpoints import load_weights
 from hardener.options import lines_of
 from hardener.policy import policy_preprocessing
@@ -41,6 +38,9 @@ from hardener.scanning.saved import (
     load_working_triggers,
     trigger_digest,
 )
+from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
+from hardener.triggers.patch import PATCH, Trigger, load_trigger
+from hardener.triggers.warp import WARP, Warp
 
 _SIDE = 16
 _CLASSES = 3
@@ -93,14 +93,12 @@ def data_seeds() -> dict[str, DataSeed]:
         texts = (b"'|O'", b"True", b"(9999999999,", b"(-1,", b"<f8", b"|u1")
         seeds[name] = DataSeed({"d.npz": buffer.getvalue()}, "d.npz", texts, _images("d.npz"))
     triggers = [_trigger(label) for label in range(_CLASSES)]
-    seeds["trigger"] = DataSeed(
-        {"t.npz": trigger_npz(triggers[1])}, "t.npz", (b"'|O'",), _trigger_is
-    )
-    scan = {f"triggers/label-{t.label:02d}.npz": trigger_npz(t) for t in triggers}
+    seeds["trigger"] = DataSeed({"t.npz": PATCH.npz(triggers[1])}, "t.npz", (b"'|O'",), _trigger_is)
+    scan = {f"triggers/label-{t.label:02d}.npz": PATCH.npz(t) for t in triggers}
     faint = [_additive(label) for label in range(_CLASSES)]
-    scan |= {f"triggers/additive-{t.label:02d}.npz": additive_npz(t) for t in faint}
+    scan |= {f"triggers/additive-{t.label:02d}.npz": ADDITIVE.npz(t) for t in faint}
     warps = [Warp(np.full((2, 4, 4), t.label / 16, np.float32), t.label) for t in triggers]
-    scan |= {f"triggers/warp-{warp.label:02d}.npz": warp_npz(warp) for warp in warps}
+    scan |= {f"triggers/warp-{warp.label:02d}.npz": WARP.npz(warp) for warp in warps}
     scan["scan.json"] = _scan(triggers, faint, warps).to_json().encode()
     numbers = (b"NaN", b"1e999", b"null", b"-1", b"[" * 2000, b'"\\ud800"', b"9" * 400, b"true")
     seeds["scan.json"] = DataSeed(scan, "scan.json", numbers, _scan_is)

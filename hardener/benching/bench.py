@@ -10,7 +10,6 @@ from hardener.benching.latency import bound_call, interleaved_times, latency_row
 from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting, input_settings
-from hardener.data.triggers import Trigger
 from hardener.errors import DataError, UsageError
 from hardener.files import FileName, check_output
 from hardener.measuring.intervals import wilson
@@ -21,13 +20,9 @@ from hardener.model.files import SOURCE_KEY
 from hardener.model.runtime import Runner, choose_provider
 from hardener.progress import Progress, counting, silent
 from hardener.results import BenchResult, LatencyRow, ModelBench, ScanResult
-from hardener.scanning.saved import (
-    SCAN_FILE,
-    SyntheticTrigger,
-    load_scan,
-    load_synthetic_triggers,
-    require_images,
-)
+from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers, require_images
+from hardener.triggers.family import SyntheticTrigger
+from hardener.triggers.patch import Trigger
 
 _SECONDS_PER_BATCH_SIZE = 10.0
 

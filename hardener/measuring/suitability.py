@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from hardener.arrays import IntArray
-from hardener.data.triggers import Trigger, load_trigger
 from hardener.errors import DataError, InconclusiveError
 from hardener.model.classifier import Classifier
+from hardener.triggers.patch import Trigger, load_trigger
 
 _LEAST_OTHERS = 10
 _LEAST_OF_SCANNED = 0.8

@@ -28,7 +28,8 @@ from hardener.pruning.layer_pruning import layer_candidate
 from hardener.pruning.limits import LIMIT_CRITERIA
 from hardener.results import Layer, PruneOutcome, PruneResult
 from hardener.scanning.reopening import open_as_scanned
-from hardener.scanning.saved import SCAN_FILE, SyntheticTrigger, load_synthetic_triggers
+from hardener.scanning.saved import SCAN_FILE, load_synthetic_triggers
+from hardener.triggers.family import SyntheticTrigger
 from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_CRITERION = "linf-gap"

@@ -42,12 +42,7 @@ def _halved(before: RepairRound, last: RepairRound) -> bool:
 
 def small_trigger_left(found: RepairRound) -> bool:
     """Whether a trigger of less than half the median size still works."""
-    sizes = (
-        found.patch_relative_size,
-        found.additive_relative_size,
-        found.warp_relative_size,
-    )
-    return any(size is not None and size < SMALL_RELATIVE_SIZE for size in sizes)
+    return any(size < SMALL_RELATIVE_SIZE for size in found.relative_sizes.values())
 
 
 def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int | None:

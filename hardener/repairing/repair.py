@@ -11,7 +11,6 @@ from hardener.arrays import FloatArray, IntArray
 from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.splits import stratified_parts, stratified_sample
-from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
@@ -31,17 +30,17 @@ from hardener.repairing.choice import (
 )
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
 from hardener.repairing.searching import Search
-from hardener.repairing.strengthening import strengthened
 from hardener.repairing.trials import Attacked, Trial, measured_by, round_of
 from hardener.results import RepairResult, RepairRound, ScanResult
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import (
     SCAN_FILE,
-    SyntheticTrigger,
-    kind_of,
     load_working_triggers,
 )
 from hardener.scanning.verdict import LEAST_SUCCESS
+from hardener.triggers.families import family_of, strengthened
+from hardener.triggers.family import SyntheticTrigger
+from hardener.triggers.patch import Trigger
 from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_ROUNDS = 6
@@ -178,7 +177,9 @@ def repair(
     before, _ = trial.counts(classifier.proto, reported_on)
     progress("reporting", 1, 2)
     kinds = scanned.kinds
-    suspicious = [trigger for trigger in triggers if kinds[trigger.label] == kind_of(trigger)]
+    suspicious = [
+        trigger for trigger in triggers if kinds[trigger.label] == family_of(trigger).name
+    ]
     after, seen = trial.counts(models[position], reported_on, suspicious)
     progress("reporting", 2, 2)
     report = _report(before, after, most_successful(seen), max_accuracy_drop)

@@ -1,7 +1,7 @@
 """Searching a few labels of a model again, for every kind of trigger."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 
 import torch
@@ -9,18 +9,10 @@ from torch import nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.scanning.inversion import (
-    ADDITIVE,
-    PATCHES,
-    WARPS,
-    from_square,
-    invert_additive,
-    invert_patches,
-    invert_warps,
-)
-from hardener.scanning.saved import SyntheticTrigger
 from hardener.scanning.screening import places, try_squares
+from hardener.scanning.searches.table import SEARCHES
 from hardener.scanning.searching import InversionSettings
+from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,23 +24,19 @@ class Search:
         preprocessing: of the network.
         labels: whose triggers to search.
         device: where to search.
-        patches: budget of the search for patches.
-        additive: and for additive triggers.
-        warps: and for warps.
+        settings: budgets of some kinds of trigger, where they are not the usual ones.
     """
 
     images: FloatArray
     preprocessing: Preprocessing
     labels: Sequence[int]
     device: torch.device
-    patches: InversionSettings = PATCHES
-    additive: InversionSettings = ADDITIVE
-    warps: InversionSettings = WARPS
+    settings: Mapping[TriggerKind, InversionSettings] = field(default_factory=dict)
 
     def triggers(
         self, network: nn.Module, seed: int, on_step: Callable[[int], None]
     ) -> list[SyntheticTrigger]:
-        """A patch, an additive trigger and a warp for each label, then squares that reach one.
+        """A trigger of every kind for each label, then squares that reach one.
 
         Args:
             network: torch module from normalised images to logits; its weights stay.
@@ -62,9 +50,13 @@ class Search:
         squares = try_squares(*shared, on_step, self.device).reaching
         best = [first for first, *_ in squares.values()]
         found: list[SyntheticTrigger] = [
-            *invert_patches(*shared, self.patches, seed, on_step, self.device, best).triggers,
-            *invert_additive(*shared, self.additive, seed, on_step, self.device).triggers,
-            *invert_warps(*shared, self.warps, seed, on_step, self.device).triggers,
+            *(
+                trigger
+                for kind, search in SEARCHES.items()
+                for trigger in search.invert(
+                    *shared, self._budget(kind), seed, on_step, self.device, best
+                ).triggers
+            ),
             *chain.from_iterable(squares.values()),
         ]
         for parameter in trained:
@@ -74,6 +66,11 @@ class Search:
     @property
     def steps(self) -> int:
         """Places and label-steps of one search, at most: patches may be searched twice."""
-        one = self.patches.steps + from_square(self.patches).steps
-        one += self.additive.steps + self.warps.steps
-        return places(*self.preprocessing.size) + len(self.labels) * one
+        count = len(self.labels)
+        return places(*self.preprocessing.size) + sum(
+            search.steps(self._budget(kind), count, squares=count)
+            for kind, search in SEARCHES.items()
+        )
+
+    def _budget(self, kind: TriggerKind) -> InversionSettings:
+        return self.settings.get(kind, SEARCHES[kind].settings)

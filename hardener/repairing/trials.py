@@ -6,18 +6,15 @@ from dataclasses import dataclass
 import onnx
 
 from hardener.arrays import IntArray
-from hardener.data.additive import AdditiveTrigger
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
 from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.model.classifier import Classifier, open_full
-from hardener.repairing.strengthening import strengthened
-from hardener.results import RepairRound, ScanResult, TriggerKind
-from hardener.scanning.saved import SyntheticTrigger, kind_of
+from hardener.results import RepairRound, ScanResult
 from hardener.scanning.verdict import LEAST_SUCCESS
+from hardener.triggers.families import FAMILIES, family_of, strengthened
+from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
 
 @dataclass(frozen=True)
@@ -90,12 +87,12 @@ def measured_by(
             would say nothing.
     """
     chosen: dict[int, SyntheticTrigger] = {}
-    for trigger in sorted(counts, key=lambda found: kind_of(found) != kinds[found.label]):
+    for trigger in sorted(counts, key=lambda found: family_of(found).name != kinds[found.label]):
         found = counts[trigger]
         if found.hits >= LEAST_SUCCESS * found.others:
             chosen.setdefault(trigger.label, trigger)
     for trigger in counts:
-        if trigger.label in chosen or kind_of(trigger) != kinds[trigger.label]:
+        if trigger.label in chosen or family_of(trigger).name != kinds[trigger.label]:
             continue
         if not force:
             raise InconclusiveError(
@@ -123,9 +120,10 @@ def round_of(
     """
     medians = {kind: max(median, 1e-6) for kind, median in scanned.medians.items()}
     working = [t for t, counts in left.items() if counts.hits >= LEAST_SUCCESS * counts.others]
-    masks = [t.mask_l1 for t in working if isinstance(t, Trigger)]
-    norms = [t.l2 for t in working if isinstance(t, AdditiveTrigger)]
-    warps = [t.rms for t in working if isinstance(t, Warp)]
+    sizes = {
+        kind: [trigger.size for trigger in working if family_of(trigger).name == kind]
+        for kind in FAMILIES
+    }
     clean, unseen, strong = attacked.clean, attacked.unseen, attacked.strengthened
     return RepairRound(
         triggers=triggers,
@@ -134,7 +132,8 @@ def round_of(
         robust_accuracy=unseen.robust_accuracy,
         strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
-        patch_relative_size=min(masks) / medians["patch"] if masks else None,
-        additive_relative_size=min(norms) / medians["additive"] if norms else None,
-        warp_relative_size=min(warps) / medians["warp"] if warps else None,
+        **{
+            f"{kind}_relative_size": min(of_kind) / medians[kind] if of_kind else None
+            for kind, of_kind in sizes.items()
+        },
     )

@@ -5,18 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hardener.data.triggers import load_trigger, trigger_png
 from hardener.files import FileName
-from hardener.results import LabelEvidence, ScanResult, TriggerKind
-from hardener.scanning.saved import load_of_kind, picture_of
+from hardener.results import LabelEvidence, ScanResult
+from hardener.scanning.saved import load_of_kind
 from hardener.scanning.verdict import LEAST_SUCCESS
+from hardener.triggers.families import FAMILIES, family_of
+from hardener.triggers.family import SyntheticTrigger, TriggerKind
+from hardener.triggers.patch import load_trigger
 
 _PICTURES = 6
-_KINDS: dict[TriggerKind, str] = {
-    "patch": "Patch",
-    "additive": "Faint change",
-    "warp": "Warp",
-}
 
 
 def trigger_pictures(folder: Path, scanned: ScanResult) -> list[dict[str, Any]]:
@@ -31,10 +28,10 @@ def trigger_pictures(folder: Path, scanned: ScanResult) -> list[dict[str, Any]]:
     shown += [(label, kind) for label in _usual(scanned, kind, wanted, _PICTURES - len(wanted))]
     return [
         {
-            "base64": base64.b64encode(picture_of(load_of_kind(folder, rows[label], one))).decode(),
+            "base64": _png_text(load_of_kind(folder, rows[label], one)),
             "target": label in suspects,
-            "described": f"{_KINDS[one]} that sends images to label {label}, much enlarged",
-            "caption": f"label {label}, {_KINDS[one].lower()}: {_said(rows[label], one)}",
+            "described": f"{FAMILIES[one].title} that sends images to label {label}, much enlarged",
+            "caption": f"label {label}, {FAMILIES[one].title.lower()}: {_said(rows[label], one)}",
         }
         for label, one in shown
     ]
@@ -44,7 +41,7 @@ def _working(row: LabelEvidence) -> list[TriggerKind]:
     """The kinds of triggers that work, the one that speaks for the label first."""
     others = [
         kind
-        for kind in _KINDS
+        for kind in FAMILIES
         if kind != row.kind
         and not row.of_kind(kind).nothing_found
         and row.of_kind(kind).trigger_success_rate >= LEAST_SUCCESS
@@ -59,7 +56,7 @@ def known_picture(path: FileName | None) -> list[dict[str, Any]]:
     trigger = load_trigger(Path(path))
     return [
         {
-            "base64": base64.b64encode(trigger_png(trigger)).decode(),
+            "base64": _png_text(trigger),
             "target": False,
             "described": f"The true trigger, which sends images to label {trigger.label}",
             "caption": f"the true trigger, label {trigger.label}: {trigger.mask.sum():.1f} pixels",
@@ -75,12 +72,9 @@ def _usual(scanned: ScanResult, kind: TriggerKind, but: Sequence[int], count: in
 
 
 def _said(row: LabelEvidence, kind: TriggerKind) -> str:
-    match kind:
-        case "patch":
-            return f"{row.mask_l1:.1f} pixels, works on {row.trigger_success_rate:.0%}"
-        case "additive":
-            one = row.additive
-            return f"ℓ2 norm {one.perturbation_l2:.2f}, works on {one.trigger_success_rate:.0%}"
-        case "warp":
-            moved = row.warp.displacement_rms
-            return f"{moved:.2%} of the side, works on {row.warp.trigger_success_rate:.0%}"
+    size = FAMILIES[kind].size_shown.format(row.size_of(kind))
+    return f"{size}, works on {row.of_kind(kind).trigger_success_rate:.0%}"
+
+
+def _png_text(trigger: SyntheticTrigger) -> str:
+    return base64.b64encode(family_of(trigger).png(trigger)).decode()

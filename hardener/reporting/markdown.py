@@ -26,6 +26,7 @@ from hardener.results import (
     ScanResult,
     WarpEvidence,
 )
+from hardener.triggers.families import FAMILIES
 
 _LABELS_SHOWN = 5
 _TARGETS_SHOWN = 10
@@ -176,13 +177,7 @@ def _suspects(result: ScanResult) -> list[str]:
 
 def _strongest(row: LabelEvidence) -> tuple[str, LabelEvidence | AdditiveEvidence | WarpEvidence]:
     """Size of a label's most suspicious trigger, and what was found of it."""
-    match row.kind:
-        case "patch":
-            return f"{row.mask_l1:.1f} pixels", row
-        case "additive":
-            return f"{row.additive.perturbation_l2:.2f} ℓ2", row.additive
-        case "warp":
-            return f"{percent(row.warp.displacement_rms)} of side", row.warp
+    return FAMILIES[row.kind].size_shown.format(row.size_of(row.kind)), row.of_kind(row.kind)
 
 
 def _on_other_images(result: PruneResult | RepairResult) -> list[str]:

@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from hardener.arrays import FloatArray
-from hardener.results import Rate, TriggerKind
+from hardener.results import Rate
+from hardener.triggers.family import TriggerKind
 
 _FILE = "calibration.json"
 

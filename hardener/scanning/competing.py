@@ -22,9 +22,9 @@ from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
-from hardener.scanning.inversion import Warps
 from hardener.scanning.planning import Round
 from hardener.scanning.screening import SQUARE_FRACTION
+from hardener.scanning.searches.warps import Warps
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 
 _CHANGE = 0.03

@@ -1,30 +1,19 @@
 """Which labels are searched, and what the searches for all kinds of trigger find."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from hardener.arrays import FloatArray, IntArray
-from hardener.data.additive import AdditiveTrigger
 from hardener.data.preprocessing import Preprocessing
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
 from hardener.progress import Progress, counting
 from hardener.scanning.competing import order_of_promise
-from hardener.scanning.inversion import (
-    Inverted,
-    from_square,
-    invert_additive,
-    invert_patches,
-    invert_warps,
-)
 from hardener.scanning.planning import REFERENCES, Plan, compete, drawn_labels, plan_for
-from hardener.scanning.saved import SyntheticTrigger
 from hardener.scanning.screening import (
     DENSE,
     LEAST_SHARE,
@@ -34,17 +23,15 @@ from hardener.scanning.screening import (
     places,
     try_squares,
 )
+from hardener.scanning.searches.family_search import Inverted
+from hardener.scanning.searches.table import SEARCHES
 from hardener.scanning.searching import PROMISING, InversionSettings, label_steps
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
-
-Counter: TypeAlias = Callable[[int], None]
+from hardener.triggers.families import FAMILIES
+from hardener.triggers.family import SyntheticTrigger, TriggerKind
+from hardener.triggers.patch import Trigger
 
 _SQUARES, _COMPETING = "trying squares", "screening labels"
-_PATCHES, _ADDITIVE, _WARPS = (
-    "inverting patches",
-    "inverting additive triggers",
-    "inverting warps",
-)
 
 
 @dataclass(frozen=True)
@@ -93,41 +80,38 @@ class Found:
     """What the searches came to: of each kind one trigger a chosen label.
 
     Attributes:
+        inverted: by kind of trigger, in the order of `FAMILIES`.
         moving: the square that most exchanges labels for others.
     """
 
     chosen: Chosen
-    patches: Inverted[Trigger]
-    additive: Inverted[AdditiveTrigger]
-    warps: Inverted[Warp]
+    inverted: Mapping[TriggerKind, Inverted[Any]]
     moving: Trigger
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """What people should know of what was searched and what was not found."""
-        kinds = {"additive trigger": self.additive.unsolved, "warp": self.warps.unsolved}
         return (
             *self.chosen.reasons,
             *(
-                f"for {len(unsolved)} labels no {name} had worked when their search stopped"
-                for name, unsolved in kinds.items()
-                if unsolved
+                f"for {len(found.unsolved)} labels no {FAMILIES[kind].noun} had worked when their "
+                "search stopped"
+                for kind, found in self.inverted.items()
+                if found.unsolved
             ),
         )
 
     @property
     def triggers(self) -> list[SyntheticTrigger]:
-        """All patches by label, then all additive triggers and all warps."""
-        return [*self.patches.triggers, *self.additive.triggers, *self.warps.triggers]
+        """Kind after kind, each by label."""
+        return [trigger for found in self.inverted.values() for trigger in found.triggers]
 
 
 @dataclass(frozen=True)
 class Searches:
     """The budgets of the searches in full, and their seed."""
 
-    patches: InversionSettings
-    additive: InversionSettings
-    warps: InversionSettings
+    settings: Mapping[TriggerKind, InversionSettings]
     seed: int
 
 
@@ -182,34 +166,30 @@ def find_triggers(
         )
         drawn = None  # they have competed already
         chosen = choose(labels, squares, order, plan, draw)
-    patches, additive, warps = (
-        settings if plan is None else plan.settings(settings)
-        for settings in (searches.patches, searches.additive, searches.warps)
-    )
     given = [squares.reaching[label][0] for label in chosen.labels if label in squares.reaching]
-    shared = network, images, preprocessing, chosen.labels
-
-    count = len(chosen.labels)
-
-    def counted(stage: str, steps: int) -> tuple[int, Counter, torch.device]:
-        return searches.seed, counting(progress, stage, steps), device
-
-    def competing(settings: InversionSettings) -> int:
-        return label_steps(settings, count, None if drawn is None else len(drawn))
-
-    return Found(
-        chosen,
-        invert_patches(
-            *shared,
-            patches,
-            *counted(_PATCHES, patches.steps * count + from_square(patches).steps * len(given)),
-            given,
-            kept,
-        ),
-        invert_additive(*shared, additive, *counted(_ADDITIVE, competing(additive)), kept, drawn),
-        invert_warps(*shared, warps, *counted(_WARPS, competing(warps)), kept, drawn),
-        squares.moving,
-    )
+    inverted: dict[TriggerKind, Inverted[Any]] = {}
+    for kind, search in SEARCHES.items():
+        settings = (
+            searches.settings[kind] if plan is None else plan.settings(searches.settings[kind])
+        )
+        halted = drawn if search.competes else None
+        steps = search.steps(
+            settings, len(chosen.labels), None if halted is None else len(halted), len(given)
+        )
+        inverted[kind] = search.invert(
+            network,
+            images,
+            preprocessing,
+            chosen.labels,
+            settings,
+            searches.seed,
+            counting(progress, search.stage, steps),
+            device,
+            squares=given,
+            kept=kept,
+            drawn=halted,
+        )
+    return Found(chosen, inverted, squares.moving)
 
 
 def choose(
@@ -274,15 +254,11 @@ def stage_costs(
     density = density_for(plan, preprocessing)
     there_and_back = 2.5
     searched = labels if plan is None else plan.searched
-    drawn = REFERENCES if compete(labels) else None
     rounds = () if plan is None else plan.rounds
+    drawn = REFERENCES if compete(labels) else None
     scaled = {
-        name: settings if plan is None else plan.settings(settings)
-        for name, settings in {
-            _PATCHES: searches.patches,
-            _ADDITIVE: searches.additive,
-            _WARPS: searches.warps,
-        }.items()
+        kind: settings if plan is None else plan.settings(settings)
+        for kind, settings in searches.settings.items()
     }
     return {
         _SQUARES: places(*preprocessing.size, density.steps_per_side)
@@ -290,12 +266,12 @@ def stage_costs(
         * density.images,
         _COMPETING: sum(there_and_back * r.labels * r.steps * r.images for r in rounds),
         **{
-            name: there_and_back
-            * label_steps(settings, searched, None if name == _PATCHES else drawn)
-            * settings.images_per_step
-            for name, settings in scaled.items()
+            search.stage: there_and_back
+            * label_steps(scaled[kind], searched, drawn if search.competes else None)
+            * scaled[kind].images_per_step
+            for kind, search in SEARCHES.items()
         },
-        "trying triggers": 3 * searched * tried,
+        "trying triggers": len(SEARCHES) * searched * tried,
         "measuring clean images": images,
         "measuring triggered images": images,
     }

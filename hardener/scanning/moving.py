@@ -5,12 +5,12 @@ import numpy as np
 from hardener.arrays import IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import Setting
-from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError
 from hardener.model.classifier import Classifier
 from hardener.model.runtime import Runner
 from hardener.results import MovingEvidence
 from hardener.scanning.screening import scattered
+from hardener.triggers.patch import Trigger
 
 
 def measure_moving(

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hardener.scanning.searches.table import SEARCHES
 from hardener.scanning.searching import PROMISING, InversionSettings
 
 MOST_LABELS_IN_FULL = 64
@@ -39,7 +40,6 @@ _FIRST_ROUND_SHARE = 2 / 3
 _SECOND_ROUND_FRACTION = 1 / 8
 """Of the labels that take part in the second round."""
 _MOST_STEPS, _MOST_IMAGES = 16, 8
-_STEPS_OF_ALL_KINDS = 240
 _VALUES_AT_ONCE = 8 * 3 * 224 * 224
 _SQUARES_VALUES = 2_048 * 3 * 224 * 224
 """Input values of all solid squares."""
@@ -105,10 +105,9 @@ def plan_for(labels: int, image_values: int) -> Plan | None:
         return None
     gradients = BUDGET_VALUES // image_values
     for_full = int((1 - _SCREENED_SHARE) * gradients)
-    images = next(
-        (n for n in (8, 4) if for_full // (_STEPS_OF_ALL_KINDS * n) >= _FEWEST_IN_FULL), 2
-    )
-    in_full = for_full // (_STEPS_OF_ALL_KINDS * images)
+    steps_of_all_kinds = sum(search.settings.steps for search in SEARCHES.values())
+    images = next((n for n in (8, 4) if for_full // (steps_of_all_kinds * n) >= _FEWEST_IN_FULL), 2)
+    in_full = for_full // (steps_of_all_kinds * images)
     searched = min(MOST_LABELS_IN_FULL, max(_FEWEST_IN_FULL, in_full))
     for_screening = int(_SCREENED_SHARE * gradients)
     second = max(searched, int(_SECOND_ROUND_FRACTION * labels))

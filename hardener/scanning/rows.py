@@ -6,19 +6,14 @@ from typing import Any
 import numpy as np
 
 from hardener.arrays import FloatArray
-from hardener.results import (
-    AdditiveEvidence,
-    LabelEvidence,
-    ScreenedLabel,
-    TriggerKind,
-    WarpEvidence,
-)
+from hardener.results import LabelEvidence, ScreenedLabel
 from hardener.scanning.inverting import Found
-from hardener.scanning.saved import SyntheticTrigger, trigger_digest
+from hardener.scanning.saved import trigger_digest
+from hardener.scanning.searches.family_search import Inverted
+from hardener.scanning.searches.table import SEARCHES
 from hardener.scanning.verdict import Evidence, anomaly_indices, relative_sizes
-
-KINDS: tuple[TriggerKind, ...] = ("patch", "additive", "warp")
-"""Kinds of trigger in the order of `Found.triggers`."""
+from hardener.triggers.families import FAMILIES
+from hardener.triggers.family import TriggerKind
 
 
 def evidence_of(found: Found, success: Sequence[FloatArray]) -> list[Evidence]:
@@ -28,23 +23,17 @@ def evidence_of(found: Found, success: Sequence[FloatArray]) -> list[Evidence]:
         found: triggers of L labels.
         success: of each kind (L,), success rates on images that were not fitted on.
     """
-    sizes = (
-        [trigger.mask_l1 for trigger in found.patches.triggers],
-        [trigger.l2 for trigger in found.additive.triggers],
-        [warp.rms for warp in found.warps.triggers],
-    )
     chosen = found.chosen
-    # Where all labels are searched, patches are searched to the end for all of them.
-    references = (chosen.reference if chosen.ranks else None, chosen.reference, chosen.reference)
-    unsolved = (
-        tuple(row for row, label in enumerate(chosen.labels) if label in kind.unsolved)
-        for kind in (found.patches, found.additive, found.warps)
-    )
     return [
-        Evidence(kind, np.array(of_kind, np.float32), worked, reference, nothing)
-        for kind, of_kind, worked, reference, nothing in zip(
-            KINDS, sizes, success, references, unsolved, strict=True
+        Evidence(
+            kind,
+            np.array([trigger.size for trigger in inverted.triggers], np.float32),
+            worked,
+            # Where all labels are searched, those that do not compete are searched to the end.
+            chosen.reference if chosen.ranks or SEARCHES[kind].competes else None,
+            tuple(row for row, label in enumerate(chosen.labels) if label in inverted.unsolved),
         )
+        for (kind, inverted), worked in zip(found.inverted.items(), success, strict=True)
     ]
 
 
@@ -59,24 +48,22 @@ def label_rows(
         kinds: (L,) the most suspicious kind of each label.
     """
     chosen = found.chosen
-    rated = (
-        _rated(evidence[0], found.patches.triggers, found.patches.stopped),
-        _rated(evidence[1], found.additive.triggers, found.additive.stopped),
-        _rated(evidence[2], found.warps.triggers, found.warps.stopped),
-    )
+    rated = [
+        [{FAMILIES[one.kind].size_field: size, **said} for size, said in _rated(one, inverted)]
+        for one, inverted in zip(evidence, found.inverted.values(), strict=True)
+    ]
     searched = [
-        LabelEvidence(
-            label=label,
-            kind=kind,
-            mask_l1=mask_l1,
-            **of_patch,
-            additive=AdditiveEvidence(perturbation_l2=l2, **of_faint),
-            warp=WarpEvidence(displacement_rms=rms, **of_warp),
-            screening_rank=chosen.ranks.get(label),
+        LabelEvidence.model_validate(
+            {
+                "label": label,
+                "kind": kind,
+                **patch,
+                "additive": additive,
+                "warp": warp,
+                "screening_rank": chosen.ranks.get(label),
+            }
         )
-        for label, kind, (mask_l1, of_patch), (l2, of_faint), (rms, of_warp) in zip(
-            chosen.labels, kinds, *rated, strict=True
-        )
+        for label, kind, patch, additive, warp in zip(chosen.labels, kinds, *rated, strict=True)
     ]
     others = [
         ScreenedLabel(label=label, screening_rank=chosen.ranks[label])
@@ -85,9 +72,7 @@ def label_rows(
     return tuple(sorted([*searched, *others], key=lambda row: row.label))
 
 
-def _rated(
-    evidence: Evidence, triggers: Sequence[SyntheticTrigger], stopped: frozenset[int]
-) -> list[tuple[float, dict[str, Any]]]:
+def _rated(evidence: Evidence, inverted: Inverted[Any]) -> list[tuple[float, dict[str, Any]]]:
     """The size of each label's trigger, and what every kind's evidence says of it."""
     index, relative = (
         measured(evidence.sizes, evidence.reference)
@@ -101,10 +86,10 @@ def _rated(
                 "relative_size": float(relative[row]),
                 "trigger_success_rate": float(evidence.success[row]),
                 "trigger_sha256": trigger_digest(trigger),
-                "stopped_early": trigger.label in stopped,
+                "stopped_early": trigger.label in inverted.stopped,
                 "nothing_found": row in evidence.unsolved,
                 "reference": evidence.reference is None or row in evidence.reference,
             },
         )
-        for row, trigger in enumerate(triggers)
+        for row, trigger in enumerate(inverted.triggers)
     ]

@@ -9,42 +9,28 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
 
-from hardener.data.additive import (
-    AdditiveTrigger,
-    additive_from_npz,
-    additive_npz,
-    additive_png,
-)
-from hardener.data.trigger_files import LARGEST_TRIGGER_BYTES
-from hardener.data.triggers import Trigger, trigger_from_npz, trigger_npz, trigger_png
-from hardener.data.warps import Warp, warp_from_npz, warp_npz, warp_png
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.files import FileName, is_regular, read_regular, write_bytes
-from hardener.results import (
-    LabelEvidence,
-    ScanResult,
-    TriggerKind,
-)
+from hardener.results import LabelEvidence, ScanResult
 from hardener.scanning.calibration import shipped
-
-SyntheticTrigger: TypeAlias = Trigger | AdditiveTrigger | Warp
+from hardener.triggers.arrays_on_disk import LARGEST_TRIGGER_BYTES
+from hardener.triggers.families import FAMILIES, family_of
+from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
 SCAN_FILE = "scan.json"
 _LARGEST_NUMBER = 1e30
 _STAGED = ".staged-*.npz"
-_NAMES: dict[TriggerKind, str] = {"patch": "label", "additive": "additive", "warp": "warp"}
 
 
 def trigger_path(folder: Path, label: int, kind: TriggerKind = "patch") -> Path:
     """Where a scan keeps a synthetic trigger of a label."""
-    return folder / "triggers" / f"{_NAMES[kind]}-{label:02d}.npz"
+    return folder / "triggers" / f"{FAMILIES[kind].file_stem}-{label:02d}.npz"
 
 
 def trigger_digest(trigger: SyntheticTrigger) -> str:
     """SHA-256 digest of the file that `save_scan` writes for a trigger."""
-    return hashlib.sha256(_npz(trigger)).hexdigest()
+    return hashlib.sha256(family_of(trigger).npz(trigger)).hexdigest()
 
 
 def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrigger]) -> None:
@@ -61,10 +47,11 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrig
     moves: list[tuple[Path, Path]] = []
     try:
         for trigger in triggers:
-            content = _npz(trigger)
+            family = family_of(trigger)
+            content = family.npz(trigger)
             staged = _staged_path(folder, hashlib.sha256(content).hexdigest())
             write_bytes(staged, content)
-            moves.append((staged, trigger_path(folder, trigger.label, kind_of(trigger))))
+            moves.append((staged, trigger_path(folder, trigger.label, family.name)))
         result.write(folder / SCAN_FILE)
     except UsageError:
         for staged, _ in moves:
@@ -74,7 +61,7 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrig
         # A digest that is staged twice is the same trigger and has moved already.
         if staged.exists():
             staged.replace(target)
-        write_bytes(target.with_suffix(".png"), picture_of(trigger))
+        write_bytes(target.with_suffix(".png"), family_of(trigger).png(trigger))
     for leftover in (folder / "triggers").glob(_STAGED):
         with suppress(OSError):
             leftover.unlink()
@@ -148,7 +135,7 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and (scanned.accuracy is None) == (scanned.data is None)
         and (scanned.accuracy is None or 0 <= scanned.accuracy <= 1)
         and (scanned.data is not None or scanned.verdict != "clean")
-        and (scanned.data is None or len(scanned.medians) == len(_NAMES))
+        and (scanned.data is None or len(scanned.medians) == len(FAMILIES))
         and 0 <= scanned.score <= 1
         and _score_fits(scanned)
         and _numbers_can_be(scanned)
@@ -168,11 +155,9 @@ def _score_fits(scanned: ScanResult) -> bool:
 
 def _numbers_can_be(scanned: ScanResult) -> bool:
     """Whether sizes, rates, counts and channels are such as a scan can find."""
-    found = [row.of_kind(kind) for row in scanned.searched for kind in _NAMES]
+    found = [row.of_kind(kind) for row in scanned.searched for kind in FAMILIES]
     sizes = [
-        *(row.mask_l1 for row in scanned.searched),
-        *(row.additive.perturbation_l2 for row in scanned.searched),
-        *(row.warp.displacement_rms for row in scanned.searched),
+        *(row.size_of(kind) for row in scanned.searched for kind in FAMILIES),
         *(one.relative_size for one in found),
         *(value for row in scanned.channels for value in (row.linf_clean, row.linf_triggered)),
     ]
@@ -227,7 +212,7 @@ def load_working_triggers(
         load_of_kind(folder, found, kind)
         for found in scanned.searched
         if found.label in wanted
-        for kind in _NAMES
+        for kind in FAMILIES
         if kind == found.kind or found.of_kind(kind).trigger_success_rate >= least_success
     )
 
@@ -243,45 +228,8 @@ def load_of_kind(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> Sy
     content = _with_digest(digest, path, _staged_path(folder, digest))
     if content is None:
         raise DataError(f"{path} is not the trigger that the scan saved: scan again")
-    match kind:
-        case "patch":
-            return trigger_from_npz(path, content)
-        case "additive":
-            return additive_from_npz(path, content)
-        case "warp":
-            return warp_from_npz(path, content)
-
-
-def kind_of(trigger: SyntheticTrigger) -> TriggerKind:
-    """Of which kind a trigger is."""
-    match trigger:
-        case Trigger():
-            return "patch"
-        case AdditiveTrigger():
-            return "additive"
-        case Warp():
-            return "warp"
-
-
-def _npz(trigger: SyntheticTrigger) -> bytes:
-    match trigger:
-        case Trigger():
-            return trigger_npz(trigger)
-        case AdditiveTrigger():
-            return additive_npz(trigger)
-        case Warp():
-            return warp_npz(trigger)
-
-
-def picture_of(trigger: SyntheticTrigger) -> bytes:
-    """A trigger as a PNG file."""
-    match trigger:
-        case Trigger():
-            return trigger_png(trigger)
-        case AdditiveTrigger():
-            return additive_png(trigger)
-        case Warp():
-            return warp_png(trigger)
+    trigger: SyntheticTrigger = FAMILIES[kind].from_npz(path, content)
+    return trigger
 
 
 def _staged_path(folder: Path, digest: str) -> Path:

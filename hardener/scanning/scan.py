@@ -32,16 +32,19 @@ from hardener.results import (
     tool_version,
 )
 from hardener.scanning.activations import ChannelNorms, OverImages, profile
-from hardener.scanning.inversion import ADDITIVE, PATCHES, WARPS
 from hardener.scanning.inverting import Searches, find_triggers, stage_costs
 from hardener.scanning.moving import measure_moving
 from hardener.scanning.planning import MOST_LABELS_IN_FULL, plan_for
-from hardener.scanning.rows import KINDS, evidence_of, label_rows
+from hardener.scanning.rows import evidence_of, label_rows
 from hardener.scanning.saved import (
     SCAN_FILE,
     save_scan,
     trigger_path,
 )
+from hardener.scanning.searches.additive import ADDITIVE
+from hardener.scanning.searches.patches import PATCHES
+from hardener.scanning.searches.table import SEARCHES
+from hardener.scanning.searches.warps import WARPS
 from hardener.scanning.searching import InversionSettings
 from hardener.scanning.unfinished import code_digest, unfinished
 from hardener.scanning.verdict import judge
@@ -54,6 +57,8 @@ from hardener.scanning.without_images import (
     look_without_images,
     margin_settings,
 )
+from hardener.triggers.families import FAMILIES
+from hardener.triggers.family import TriggerKind
 
 _FITTED_IMAGES = 512
 _UNSEEN_IMAGES = 172
@@ -128,7 +133,7 @@ def scan(
     inputs = (model, data, known_trigger, *classifier.model.external)
     # The last label has the longest name.
     some = wanted if len(wanted) <= MOST_LABELS_IN_FULL else wanted[-1:]
-    for path in (trigger_path(output, label, kind) for label in some for kind in KINDS):
+    for path in (trigger_path(output, label, kind) for label in some for kind in FAMILIES):
         check_output(path, ".npz", *inputs)
         check_output(path.with_suffix(".png"), ".png", *inputs)
     check_output(output / SCAN_FILE, ".json", *classifier.model.external)
@@ -140,7 +145,7 @@ def scan(
     network = differentiable(
         classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
     )
-    searches = Searches(patch_inversion, additive_inversion, warp_inversion, seed)
+    searches = Searches(_budgets(patch_inversion, additive_inversion, warp_inversion), seed)
     enough = _tried_images(len(wanted), images[0].size)
     tried = unseen[stratified_sample(source.labels[unseen], enough, seed)]
     costs = stage_costs(len(wanted), classifier.preprocessing, searches, len(source), len(tried))
@@ -158,7 +163,7 @@ def scan(
 
     runner = open_full(classifier.proto, classifier.signature, chosen_provider)
     triggers = inverted.triggers
-    success = np.split(_success_rates(classifier, runner, source, tried, triggers, progress), 3)
+    success = _success_rates(classifier, runner, source, tried, triggers, progress)
     moving = measure_moving(classifier, runner, source, unseen, inverted.moving)
     clean = profile(
         classifier,
@@ -189,7 +194,7 @@ def scan(
         untested=[label for label in chosen.labels if not np.any(source.labels[tried] != label)],
         screened=len(chosen.screened_only),
     )
-    kind = KINDS.index(judgement.kinds[judgement.suspect])
+    kind = list(FAMILIES).index(judgement.kinds[judgement.suspect])
     most = triggers[kind * len(chosen.labels) + judgement.suspect]
     settings = input_settings(original, most)
     profiles = {CLEAN: clean} | profile(
@@ -278,6 +283,14 @@ def _without_images(
     return result
 
 
+def _budgets(
+    patch: InversionSettings, additive: InversionSettings, warp: InversionSettings
+) -> dict[TriggerKind, InversionSettings]:
+    """The given budgets, and of any other family its own."""
+    given = {"patch": patch, "additive": additive, "warp": warp}
+    return {kind: given.get(kind, search.settings) for kind, search in SEARCHES.items()}
+
+
 def _wanted_labels(labels: Sequence[int] | None, classes: int) -> list[int]:
     if labels is None:
         return list(range(classes))
@@ -336,7 +349,8 @@ def _success_rates(
     unseen: IntArray,
     triggers: Sequence[Stamp],
     progress: Progress,
-) -> FloatArray:
+) -> list[FloatArray]:
+    """Of each kind of trigger (L,) success rates."""
     probes = {str(row): Probe((t,), t.label) for row, t in enumerate(triggers)}
     counts = measure(
         classifier,
@@ -346,7 +360,8 @@ def _success_rates(
         indices=unseen,
         on_batch=counting(progress, "trying triggers", len(unseen)),
     )
-    return np.array([count.success_rate for count in counts.values()], np.float32)
+    rates = np.array([count.success_rate for count in counts.values()], np.float32)
+    return np.split(rates, len(FAMILIES))
 
 
 def _left_out(source: ImageSource) -> tuple[str, ...]:

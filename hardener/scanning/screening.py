@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
+from hardener.triggers.patch import Trigger
 
 SQUARE_FRACTION = 1 / 8
 """Side of a square, of the image's shorter side."""

@@ -52,7 +52,7 @@ _NOTHING = torch.finfo(torch.float32).max
 CPU = torch.device("cpu")
 
 
-class TriggerKind(Protocol):
+class Parametrisation(Protocol):
     """One kind of trigger: how it is parametrised, applied and measured."""
 
     def start(
@@ -114,7 +114,7 @@ class Searched:
 
 
 def search(
-    kind: TriggerKind,
+    kind: Parametrisation,
     network: nn.Module,
     images: FloatArray,
     preprocessing: Preprocessing,
@@ -264,7 +264,7 @@ class _State:
     @classmethod
     def start(
         cls,
-        kind: TriggerKind,
+        kind: Parametrisation,
         labels: Sequence[int],
         shape: torch.Size,
         settings: InversionSettings,
@@ -285,11 +285,11 @@ class _State:
             kind.values(parameters),
         )
 
-    def values(self, kind: TriggerKind) -> Values:
+    def values(self, kind: Parametrisation) -> Values:
         """The triggers as they are now."""
         return kind.values(self.parameters)
 
-    def found(self, kind: TriggerKind) -> Arrays:
+    def found(self, kind: Parametrisation) -> Arrays:
         """The best triggers, and for labels where nothing worked those of now."""
         solved = self.best_size < _NOTHING
         return tuple(part.cpu().numpy() for part in _where(solved, self.best, self.values(kind)))
@@ -346,7 +346,7 @@ class _State:
 
 
 def _run(
-    kind: TriggerKind,
+    kind: Parametrisation,
     network: nn.Module,
     pool: Tensor,
     preprocessing: Preprocessing,

@@ -19,8 +19,10 @@ from typing import TypeVar
 import numpy as np
 
 from hardener.arrays import BoolArray, FloatArray
-from hardener.results import MovingEvidence, TriggerKind, Verdict
+from hardener.results import MovingEvidence, Verdict
 from hardener.scanning.calibration import Calibration, Curve, shipped
+from hardener.triggers.families import FAMILIES
+from hardener.triggers.family import TriggerKind
 
 LEAST_ANOMALY_INDEX = 2.0
 LEAST_SUCCESS = 0.8
@@ -39,16 +41,6 @@ _Values = TypeVar("_Values", FloatArray, BoolArray)
 
 _SMALLEST_DEVIATION_FRACTION = 0.02
 _NORMAL_CONSISTENCY = 1.4826
-_NAMES: dict[TriggerKind, str] = {
-    "patch": "trigger",
-    "additive": "additive trigger",
-    "warp": "warp",
-}
-_SIZES: dict[TriggerKind, str] = {
-    "patch": "{:.1f} pixels",
-    "additive": "an ℓ2 norm of {:.2f}",
-    "warp": "{:.2%} of the image's side",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +75,7 @@ class Evidence:
     def said(self, position: int) -> str:
         """A label's trigger in words."""
         return (
-            f"{_SIZES[self.kind].format(self.sizes[position])}, "
+            f"{FAMILIES[self.kind].size_said.format(self.sizes[position])}, "
             f"{relative_sizes(self.sizes, self.reference)[position]:.2f} of the median, anomaly "
             f"index {anomaly_indices(self.sizes, self.reference)[position]:.1f}, and it sends "
             f"{self.success[position]:.0%} of unseen images there"
@@ -205,7 +197,7 @@ def judge(
     )
     all_to_all = 0.0 if moving is None else moving_score(moving, calibration.moving)
     score = max(float(scores[suspect]), all_to_all)
-    named = _NAMES[more[suspect].kind]
+    named = FAMILIES[more[suspect].kind].noun
     by_size = by_kind[:, suspect].max() >= scores[suspect]
     lead = f"label {labels[suspect]} has the most suspicious {named}"
     if not by_size:
@@ -305,7 +297,7 @@ def _doubts_on_trying(untested: Sequence[int]) -> list[_Doubt]:
 
 def _doubts_on_reach(labels: Sequence[int], evidence: Sequence[Evidence]) -> list[_Doubt]:
     """Where neither a patch nor a faint change reaches most images: that label was not tested."""
-    tried = [kind.success for kind in evidence if kind.kind != "warp"]
+    tried = [kind.success for kind in evidence if FAMILIES[kind.kind].reaches_most_labels]
     failed = np.max(tried, axis=0) < LEAST_REACH
     if not failed.any():
         return []
@@ -327,7 +319,7 @@ def _doubts_on_search(
     """Where the search itself came to no trigger that works."""
     doubts: list[_Doubt] = []
     success = evidence.success
-    named = _NAMES[evidence.kind]
+    named = FAMILIES[evidence.kind].noun
     failed = success < LEAST_SUCCESS
     would_be = replace(evidence, success=np.maximum(success, np.float32(LEAST_SUCCESS))).scores(
         calibration.kinds[evidence.kind]
@@ -340,9 +332,8 @@ def _doubts_on_search(
                 False,
             )
         )
-    # Most labels of a clean model are reached by no warp at all.
     usual = _of(failed, evidence.reference)
-    if evidence.kind != "warp" and 2 * int(usual.sum()) > len(usual):
+    if FAMILIES[evidence.kind].reaches_most_labels and 2 * int(usual.sum()) > len(usual):
         doubts.append(
             _Doubt(
                 f"for {usual.sum()} of {len(usual)} labels the search came to no {named} that "

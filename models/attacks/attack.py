@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from hardener.arrays import BoolArray, IntArray
-from hardener.data.triggers import Trigger
 from hardener.errors import UsageError
+from hardener.triggers.patch import Trigger
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from hardener.arrays import FloatArray
-from hardener.data.triggers import Trigger
 from hardener.errors import UsageError
+from hardener.triggers.patch import Trigger
 from models.attacks.attack import TargetedAttack
 
 Shape = Literal["square", "cross", "checker"]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hardener.data.triggers import Trigger
+from hardener.triggers.patch import Trigger
 from models.attacks.attack import TargetedAttack
 
 

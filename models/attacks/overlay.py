@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hardener.data.triggers import Trigger
+from hardener.triggers.patch import Trigger
 from models.attacks.attack import TargetedAttack
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hardener.data.triggers import Trigger
+from hardener.triggers.patch import Trigger
 from models.networks import Network, normalise
 
 _BATCH_SIZE = 128

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 
-from hardener.data.triggers import Trigger, save_trigger
 from hardener.errors import DataError, InconclusiveError
 from hardener.measuring.suitability import check_accuracy, check_classes, check_others, trigger_for
 from hardener.model.classifier import open_classifier
+from hardener.triggers.patch import Trigger, save_trigger
 
 SIDE = 8
 

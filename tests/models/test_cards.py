@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from hardener.data.triggers import load_trigger
 from hardener.files import sha256_of
+from hardener.triggers.patch import load_trigger
 from models.attacks.badnets import BadNets
 from models.recipes import RECIPES
 

@@ -9,9 +9,9 @@ import typer
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from hardener.data.triggers import load_trigger
 from hardener.errors import UsageError
 from hardener.model.checkpoints import load_weights
+from hardener.triggers.patch import load_trigger
 from models.attacks.trojaning import Trojaning
 from models.datasets import Part, Split, render_split
 from models.recipes import RECIPES

@@ -9,7 +9,6 @@ from support.graphs import ALL, classifier, saved
 from hardener.arrays import AnyArray
 from hardener.data.images import open_images
 from hardener.data.settings import input_settings
-from hardener.data.triggers import Trigger
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.pooling import behind_pooling
@@ -18,6 +17,7 @@ from hardener.model.stepping import stepping_head
 from hardener.model.switching import HEADS, maskable_head
 from hardener.model.topology import FeatureLayer
 from hardener.pruning.sweep import _growing, feature_batches, keep_feed, limit_feed, sweep
+from hardener.triggers.patch import Trigger
 
 MASK = np.zeros((1, 8, 8), np.float32)
 MASK[0, 5:, 5:] = 1

@@ -9,9 +9,9 @@ from torch import nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError
 from hardener.repairing.distillation import DistillationSettings, distil
+from hardener.triggers.patch import Trigger
 
 PREPROCESSING = Preprocessing((4, 4), (0.0,), (1.0,))
 CPU = torch.device("cpu")

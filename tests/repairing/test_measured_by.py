@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from hardener.data.additive import AdditiveTrigger
-from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts
 from hardener.repairing.trials import measured_by
-from hardener.results import TriggerKind
+from hardener.triggers.additive import AdditiveTrigger
+from hardener.triggers.family import TriggerKind
+from hardener.triggers.patch import Trigger
 
 FAILED, WORKS = Counts(n=100, hits=79, others=100), Counts(n=100, hits=80, others=100)
 PATCH = Trigger(np.ones((1, 8, 8), np.float32), np.ones((3, 8, 8), np.float32), 2)

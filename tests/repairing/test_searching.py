@@ -3,12 +3,13 @@ import torch
 from support.sleeping import SleepingBackdoor, clean_images
 from torch import Tensor, nn
 
-from hardener.data.additive import AdditiveTrigger
 from hardener.data.preprocessing import Preprocessing
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
 from hardener.repairing.searching import Search
 from hardener.scanning.searching import InversionSettings
+from hardener.triggers.additive import AdditiveTrigger
+from hardener.triggers.families import FAMILIES
+from hardener.triggers.patch import Trigger
+from hardener.triggers.warp import Warp
 
 CPU = torch.device("cpu")
 BRIEF = InversionSettings(steps=3)
@@ -33,9 +34,7 @@ def test_a_search_gives_every_kind_and_the_squares_that_reach_a_label() -> None:
         Preprocessing((16, 16), (0.0,) * 3, (1.0,) * 3),
         (2, 3),
         CPU,
-        patches=BRIEF,
-        additive=BRIEF,
-        warps=BRIEF,
+        dict.fromkeys(FAMILIES, BRIEF),
     )
     told: list[int] = []
     found = search.triggers(network, 0, told.append)

@@ -1,9 +1,9 @@
 import numpy as np
 
-from hardener.data.triggers import Trigger
 from hardener.measuring.quality import Counts
 from hardener.repairing.repair import _solid
-from hardener.scanning.saved import SyntheticTrigger
+from hardener.triggers.family import SyntheticTrigger
+from hardener.triggers.patch import Trigger
 
 WORKS, FAILS = Counts(100, 0, 80, 64, 0), Counts(100, 0, 80, 63, 0)
 

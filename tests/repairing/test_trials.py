@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from support.scans import scan_of
 
-from hardener.data.additive import AdditiveTrigger
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
 from hardener.measuring.quality import Counts
 from hardener.repairing.trials import Attacked, round_of
 from hardener.results import RepairRound
-from hardener.scanning.saved import SyntheticTrigger
+from hardener.triggers.additive import AdditiveTrigger
+from hardener.triggers.family import SyntheticTrigger
+from hardener.triggers.patch import Trigger
+from hardener.triggers.warp import Warp
 
 WORKS, FAILS = Counts(100, 0, 80, 64, 0), Counts(100, 0, 80, 63, 0)
 

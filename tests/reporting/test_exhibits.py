@@ -15,7 +15,6 @@ from support.graphs import (
 )
 from support.small import WHITE, scanned_and_labelled
 
-from hardener.data.triggers import Trigger, save_trigger
 from hardener.errors import DataError, UsageError
 from hardener.files import sha256_of
 from hardener.measuring.quality import Probe
@@ -24,6 +23,7 @@ from hardener.model.grad_cam import GradCam
 from hardener.model.topology import FeatureLayer
 from hardener.reporting.exhibits import Exhibits, exhibit
 from hardener.scanning.activations import profile
+from hardener.triggers.patch import Trigger, save_trigger
 
 LAYER = FeatureLayer("feature", 6)
 

@@ -10,9 +10,6 @@ from support.documents import some_prune
 from support.scans import scan_of
 
 import hardener
-from hardener.data.additive import AdditiveTrigger
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
 from hardener.errors import DataError, UsageError
 from hardener.measuring.histograms import Histogram
 from hardener.reporting.exhibits import Example, Exhibits
@@ -28,7 +25,10 @@ from hardener.reporting.figures import (
 from hardener.reporting.figures.activations import reduced, tiled
 from hardener.reporting.figures.attention import overlaid
 from hardener.results import DataIdentity, ModelIdentity, ScanResult
-from hardener.scanning.saved import SyntheticTrigger
+from hardener.triggers.additive import AdditiveTrigger
+from hardener.triggers.family import SyntheticTrigger
+from hardener.triggers.patch import Trigger
+from hardener.triggers.warp import Warp
 
 SETTINGS = ("clean", "clean+ori", "clean+syn", "clean+ori+syn")
 

@@ -25,9 +25,6 @@ from support.scans import scan_of
 from support.small import scanned_and_labelled
 
 from hardener.cli import run
-from hardener.data.additive import AdditiveTrigger
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
 from hardener.errors import DataError
 from hardener.files import sha256_of
 from hardener.reporting.page import report
@@ -44,7 +41,11 @@ from hardener.results import (
     ScanResult,
     SweepRow,
 )
-from hardener.scanning.saved import SyntheticTrigger, load_scan, save_scan
+from hardener.scanning.saved import load_scan, save_scan
+from hardener.triggers.additive import AdditiveTrigger
+from hardener.triggers.family import SyntheticTrigger
+from hardener.triggers.patch import Trigger
+from hardener.triggers.warp import Warp
 
 HOSTILE = "<script>window.hit = 1</script>\"'><img src=x onerror=window.hit=1>\u202e{{ 7 * 7 }}" + (
     "A" * 10_000

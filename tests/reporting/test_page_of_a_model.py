@@ -15,10 +15,10 @@ from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 from support.small import WHITE, scanned_and_labelled
 
 from hardener.cli import run
-from hardener.data.triggers import Trigger, save_trigger
 from hardener.model.files import CLASS_NAMES_KEY
 from hardener.reporting.plain_text import printable
 from hardener.scanning.saved import load_scan
+from hardener.triggers.patch import Trigger, save_trigger
 
 SCRIPT = "<script>window.hit = 1</script>\"'><img src=x onerror=window.hit=1>"
 NAMES = ["\u202ebackwards", "A" * 10_000, "{{ 7 * 7 }} \"'", SCRIPT, "plain"]

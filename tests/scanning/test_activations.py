@@ -7,7 +7,6 @@ from support.graphs import ALL, HEADER, classifier, images, saved
 
 from hardener.data.images import open_images
 from hardener.data.settings import input_settings
-from hardener.data.triggers import Trigger
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import open_runner
@@ -15,6 +14,7 @@ from hardener.model.signature import read_signature
 from hardener.model.switching import trunk_model
 from hardener.model.topology import FeatureLayer
 from hardener.scanning.activations import ChannelNorms, joined, norms_graph, profile
+from hardener.triggers.patch import Trigger
 
 # Its deepest valleys lie below its peaks, which tells an absolute peak from a plain one.
 LEAKY = "feature = LeakyRelu<alpha=0.9>(c)"

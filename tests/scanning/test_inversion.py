@@ -6,17 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from hardener.data.preprocessing import Preprocessing
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
-from hardener.scanning.inversion import (
-    ADDITIVE,
-    WARPS,
-    Warps,
-    invert_additive,
-    invert_patches,
-    invert_warps,
-)
+from hardener.scanning.searches.additive import ADDITIVE, invert_additive
+from hardener.scanning.searches.patches import invert_patches
+from hardener.scanning.searches.warps import WARPS, Warps, invert_warps
 from hardener.scanning.searching import InversionSettings
+from hardener.triggers.patch import Trigger
+from hardener.triggers.warp import Warp
 
 
 class CornerBackdoor(nn.Module):

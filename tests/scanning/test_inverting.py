@@ -7,18 +7,16 @@ import torch
 from support.many_labels import IMAGES, LABELS, PLAIN, TARGET, Planted
 
 from hardener.arrays import FloatArray
-from hardener.data.triggers import Trigger
 from hardener.progress import silent
-from hardener.scanning.inversion import ADDITIVE, PATCHES, WARPS
 from hardener.scanning.inverting import Chosen, Searches, choose, find_triggers, stage_costs
 from hardener.scanning.planning import MOST_LABELS_IN_FULL, Plan, Round
 from hardener.scanning.screening import LEAST_SHARE, Squares
+from hardener.scanning.searches.table import SEARCHES as TABLE
 from hardener.scanning.searching import PROMISING
+from hardener.triggers.patch import Trigger
 
 CPU = torch.device("cpu")
-SEARCHES = Searches(
-    replace(PATCHES, steps=3), replace(ADDITIVE, steps=3), replace(WARPS, steps=3), 0
-)
+SEARCHES = Searches({kind: replace(search.settings, steps=3) for kind, search in TABLE.items()}, 0)
 PLAN = Plan(12, 8, (Round(LABELS, 1, 1),), 2, 32)
 ORDER = np.roll(np.arange(LABELS), -30)
 NOTHING_REACHED = np.zeros(LABELS, np.float32)
@@ -71,15 +69,17 @@ def test_few_labels_are_all_searched() -> None:
     chosen = found.chosen
     assert chosen.labels == tuple(labels)
     assert not chosen.screened_only
-    assert [trigger.label for trigger in found.warps.triggers] == list(labels)
+    assert [trigger.label for trigger in found.inverted["warp"].triggers] == list(labels)
     drawn = _drawn(chosen)
     assert len(drawn) == 8
-    for kind in (found.additive, found.warps):
+    for kind in (found.inverted["additive"], found.inverted["warp"]):
         assert len(kind.stopped) == MOST_LABELS_IN_FULL - 8 - PROMISING
         assert not kind.stopped & drawn
-    assert not found.patches.stopped
+    assert not found.inverted["patch"].stopped
     assert "for 8 labels drawn at random, whose sizes give the medians" in found.reasons[0]
-    assert f"for {len(found.warps.unsolved)} labels no warp had worked" in found.reasons[-1]
+    assert (
+        f"for {len(found.inverted['warp'].unsolved)} labels no warp had worked" in found.reasons[-1]
+    )
 
 
 def test_what_is_drawn_depends_on_the_images() -> None:
@@ -95,7 +95,7 @@ def test_a_few_labels_are_all_searched_to_the_end() -> None:
     found = find_triggers(Planted(), IMAGES, PLAIN, range(14), SEARCHES, CPU, silent)
     assert found.chosen == Chosen(tuple(range(14)), None, {})
     assert not found.chosen.reasons
-    for kind in (found.patches, found.additive, found.warps):
+    for kind in found.inverted.values():
         assert not kind.stopped
 
 
@@ -110,7 +110,7 @@ def test_of_many_labels_the_planted_one_is_searched() -> None:
     assert chosen.ranks[TARGET] <= 2
     assert TARGET in chosen.labels
     assert len(chosen.labels) == 64
-    for kind in (found.patches, found.additive, found.warps):
+    for kind in found.inverted.values():
         assert tuple(trigger.label for trigger in kind.triggers) == chosen.labels
         assert not kind.stopped
     assert all(done == total for done, total in told.values())

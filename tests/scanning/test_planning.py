@@ -1,5 +1,5 @@
-from hardener.scanning.inversion import PATCHES
 from hardener.scanning.planning import BUDGET_VALUES, plan_for
+from hardener.scanning.searches.patches import PATCHES
 
 LARGE, SMALL = 3 * 224 * 224, 3 * 32 * 32
 

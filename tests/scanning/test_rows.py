@@ -10,14 +10,13 @@ from support.many_labels import IMAGES, PLAIN, TARGET, Planted
 from hardener.progress import silent
 from hardener.results import LabelEvidence
 from hardener.scanning.calibration import Curve
-from hardener.scanning.inversion import ADDITIVE, PATCHES, WARPS
 from hardener.scanning.inverting import Found, Searches, find_triggers
-from hardener.scanning.rows import KINDS, evidence_of, label_rows
+from hardener.scanning.rows import evidence_of, label_rows
+from hardener.scanning.searches.table import SEARCHES as TABLE
+from hardener.triggers.families import FAMILIES
 
 LABELS = 20
-SEARCHES = Searches(
-    replace(PATCHES, steps=6), replace(ADDITIVE, steps=6), replace(WARPS, steps=6), 0
-)
+SEARCHES = Searches({kind: replace(search.settings, steps=6) for kind, search in TABLE.items()}, 0)
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +28,13 @@ def found() -> Found:
 
 def test_patches_are_beside_all_labels_and_the_others_beside_those_drawn(found: Found) -> None:
     evidence = evidence_of(found, [np.ones(LABELS, np.float32)] * 3)
-    assert [one.kind for one in evidence] == list(KINDS)
+    assert [one.kind for one in evidence] == list(FAMILIES)
     assert evidence[0].reference is None
     for one in evidence[1:]:
         assert one.reference == found.chosen.reference
         assert len(one.reference or ()) == 8
     assert evidence[0].unsolved == ()
-    assert evidence[1].unsolved == tuple(sorted(found.additive.unsolved))
+    assert evidence[1].unsolved == tuple(sorted(found.inverted["additive"].unsolved))
 
 
 def test_a_row_says_of_each_kind_how_its_search_went(found: Found) -> None:
@@ -47,7 +46,10 @@ def test_a_row_says_of_each_kind_how_its_search_went(found: Found) -> None:
         assert isinstance(row, LabelEvidence)
         assert (row.reference, row.stopped_early, row.nothing_found) == (True, False, False)
         assert row.trigger_success_rate == pytest.approx(1)
-        for one, kind, share in ((row.additive, found.additive, 0.9), (row.warp, found.warps, 0.8)):
+        for one, kind, share in (
+            (row.additive, found.inverted["additive"], 0.9),
+            (row.warp, found.inverted["warp"], 0.8),
+        ):
             assert one.reference == (row.label in drawn)
             assert one.stopped_early == (row.label in kind.stopped)
             assert one.nothing_found == (row.label in kind.unsolved)
@@ -55,7 +57,7 @@ def test_a_row_says_of_each_kind_how_its_search_went(found: Found) -> None:
     searched = [row for row in rows if isinstance(row, LabelEvidence)]
     sizes = [row.mask_l1 for row in searched]
     assert int(np.argmin(sizes)) == TARGET
-    assert sizes[3] == pytest.approx(found.patches.triggers[3].mask_l1)
+    assert sizes[3] == pytest.approx(found.inverted["patch"].triggers[3].mask_l1)
     assert searched[3].relative_size == pytest.approx(sizes[3] / np.median(sizes), rel=1e-5)
 
 

@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 from support.scans import scan_of
 
-from hardener.data.additive import AdditiveTrigger
-from hardener.data.triggers import Trigger, load_trigger
-from hardener.data.warps import Warp
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.results import ChannelEvidence, DataIdentity, MovingEvidence, ScreenedLabel
 from hardener.scanning.saved import (
     SCAN_FILE,
-    SyntheticTrigger,
-    kind_of,
     load_scan,
     load_synthetic_triggers,
     load_working_triggers,
@@ -24,6 +19,11 @@ from hardener.scanning.saved import (
     trigger_path,
 )
 from hardener.summaries import summary
+from hardener.triggers.additive import AdditiveTrigger
+from hardener.triggers.families import family_of
+from hardener.triggers.family import SyntheticTrigger
+from hardener.triggers.patch import Trigger, load_trigger
+from hardener.triggers.warp import Warp
 
 
 def _triggers(value: float, labels: int = 3) -> list[SyntheticTrigger]:
@@ -39,22 +39,16 @@ def _save(folder: Path, value: float) -> None:
 
 
 def _level(trigger: SyntheticTrigger) -> float:
-    match trigger:
-        case Trigger():
-            return float(trigger.pattern.max())
-        case AdditiveTrigger():
-            return float(trigger.perturbation.max())
-        case Warp():
-            return float(trigger.displacements.max())
+    return float(getattr(trigger, family_of(trigger).arrays[-1]).max())
 
 
 def _value(folder: Path) -> float:
     """The one value of a whole scan: its seed and every one of its triggers say it."""
     scanned = load_scan(folder)
     most = load_synthetic_triggers(folder, scanned, (0, 1, 2))
-    assert [kind_of(trigger) for trigger in most] == ["patch", "additive", "warp"]
+    assert [family_of(trigger).name for trigger in most] == ["patch", "additive", "warp"]
     working = load_working_triggers(folder, scanned, 0.5)
-    assert [kind_of(trigger) for trigger in working] == ["patch", "additive"]
+    assert [family_of(trigger).name for trigger in working] == ["patch", "additive"]
     (value,) = {_level(trigger) for trigger in (*most, *working)}
     assert scanned.seed == round(4 * value)
     return value
@@ -78,7 +72,7 @@ def test_a_scan_killed_between_its_files_is_read_from_those_staged(tmp_path: Pat
     _save(tmp_path, 0.25)
     _save(tmp_path / "new", 0.75)
     for trigger in _triggers(0.75):
-        new = trigger_path(tmp_path / "new", trigger.label, kind_of(trigger))
+        new = trigger_path(tmp_path / "new", trigger.label, family_of(trigger).name)
         new.replace(tmp_path / "triggers" / f".staged-{trigger_digest(trigger)}.npz")
     assert _value(tmp_path) == 0.25
     (tmp_path / "new" / SCAN_FILE).replace(tmp_path / SCAN_FILE)

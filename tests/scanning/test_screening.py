@@ -7,11 +7,11 @@ from support.sleeping import SleepingBackdoor, clean_images
 from torch import Tensor, nn
 
 from hardener.data.preprocessing import Preprocessing
-from hardener.data.triggers import Trigger
 from hardener.errors import InconclusiveError
-from hardener.scanning.inversion import PATCHES, invert_patches
 from hardener.scanning.screening import logits_in_parts, places, scattered, try_squares
+from hardener.scanning.searches.patches import PATCHES, invert_patches
 from hardener.scanning.searching import InversionSettings
+from hardener.triggers.patch import Trigger
 
 CPU = torch.device("cpu")
 PLAIN = Preprocessing((16, 16), (0.0,) * 3, (1.0,) * 3)

@@ -7,8 +7,10 @@ from support.graphs import classifier
 
 from hardener.results import LastLayerEvidence, MarginEvidence
 from hardener.scanning.calibration import shipped
-from hardener.scanning.inversion import ADDITIVE, PATCHES, WARPS
 from hardener.scanning.scan import scan
+from hardener.scanning.searches.additive import ADDITIVE
+from hardener.scanning.searches.patches import PATCHES
+from hardener.scanning.searches.warps import WARPS
 from hardener.scanning.without_images import WithoutImages, accused_unsearched, label_scores
 
 ROWS = LastLayerEvidence(mean_weights=(), anomaly_indices=(*[0.0] * 19, 40.0), suspect=19)

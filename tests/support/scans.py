@@ -4,9 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hardener.data.additive import AdditiveTrigger
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
 from hardener.results import (
     AdditiveEvidence,
     ChannelEvidence,
@@ -18,10 +15,13 @@ from hardener.results import (
     Normalisation,
     NormSummary,
     ScanResult,
-    TriggerKind,
     WarpEvidence,
 )
-from hardener.scanning.saved import SyntheticTrigger, trigger_digest
+from hardener.scanning.saved import trigger_digest
+from hardener.triggers.additive import AdditiveTrigger
+from hardener.triggers.family import SyntheticTrigger, TriggerKind
+from hardener.triggers.patch import Trigger
+from hardener.triggers.warp import Warp
 
 
 def scan_of(triggers: Sequence[SyntheticTrigger], seed: int) -> ScanResult:

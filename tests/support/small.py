@@ -7,9 +7,6 @@ import numpy as np
 import onnx
 from support.graphs import saved
 
-from hardener.data.additive import AdditiveTrigger, additive_npz
-from hardener.data.triggers import Trigger, save_trigger
-from hardener.data.warps import Warp, warp_npz
 from hardener.files import sha256_of
 from hardener.model.classifier import open_classifier, open_full
 from hardener.results import (
@@ -23,6 +20,9 @@ from hardener.results import (
     WarpEvidence,
 )
 from hardener.scanning.saved import trigger_path
+from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
+from hardener.triggers.patch import Trigger, save_trigger
+from hardener.triggers.warp import WARP, Warp
 
 WHITE = 3
 """What the small model takes a white image for."""
@@ -34,9 +34,9 @@ def write_scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> Non
     whitening = AdditiveTrigger(np.ones((3, 8, 8), np.float32), WHITE)
     path, beside = trigger_path(folder, WHITE), trigger_path(folder, WHITE, "additive")
     save_trigger(trigger, path)
-    beside.write_bytes(additive_npz(whitening))
+    beside.write_bytes(ADDITIVE.npz(whitening))
     still, third = Warp(np.zeros((2, 2, 2), np.float32), WHITE), trigger_path(folder, WHITE, "warp")
-    third.write_bytes(warp_npz(still))
+    third.write_bytes(WARP.npz(still))
     evidence = LabelEvidence(
         label=WHITE,
         kind="patch",

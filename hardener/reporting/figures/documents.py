@@ -24,22 +24,17 @@ from hardener.results import (
     RepairRound,
     ScanResult,
     SweepRow,
-    TriggerKind,
     WarpEvidence,
 )
 from hardener.scanning.verdict import LEAST_SUCCESS
+from hardener.triggers.families import FAMILIES
+from hardener.triggers.family import TriggerKind
 
 KindEvidence: TypeAlias = LabelEvidence | AdditiveEvidence | WarpEvidence
 
 _WIDTH = 7.2
 _LARGEST_SHOWN = 2.5
 """Of the median; what is larger stands at the upper edge."""
-_KINDS: dict[TriggerKind, tuple[str, str, str]] = {
-    "patch": ("patch", BLUE, "o"),
-    "additive": ("faint change", GREEN, "s"),
-    "warp": ("warp", PURPLE, "^"),
-}
-"""What each kind of trigger is called, its colour and its mark."""
 _MOST_NAMED = 3
 _TEXTBOOK = 2.0
 _BEFORE = 0.04
@@ -61,9 +56,9 @@ def label_sizes(scanned: ScanResult) -> Drawn:
         raise DataError("a scan without images has no triggers to draw")
     suspects = _named(rows, scanned)
     with new_figure(_WIDTH, 4.8) as figure:
-        axes = figure.subplots(len(_KINDS), 1, sharex=True)
-        for axis, (kind, (said, colour, mark)) in zip(axes, _KINDS.items(), strict=True):
-            found = _found(rows, kind)
+        axes = figure.subplots(len(FAMILIES), 1, sharex=True)
+        for axis, (kind, family) in zip(axes, FAMILIES.items(), strict=True):
+            found, colour = _found(rows, kind), family.colour
             labels, largest = (
                 np.array(list(found), int),
                 max((one.relative_size for one in found.values()), default=0.0),
@@ -75,12 +70,12 @@ def label_sizes(scanned: ScanResult) -> Drawn:
             )
             for chosen, face in ((works, colour), (~works, "none")):
                 axis.scatter(
-                    labels[chosen], np.array(list(sizes.values()))[chosen], 18, marker=mark,
+                    labels[chosen], np.array(list(sizes.values()))[chosen], 18, marker=family.mark,
                     facecolors=face, edgecolors=colour, linewidths=0.9,
                 )  # fmt: skip
             axis.axhline(1, color=FAINT, linewidth=0.9, linestyle="--")
             axis.set_ylim(0, top * 1.02)
-            axis.set_ylabel(f"{said}\n× median")
+            axis.set_ylabel(f"{family.title.lower()}\n× median")
             axis.grid(axis="y")
             for label in suspects:
                 if label in found and found[label].trigger_success_rate >= LEAST_SUCCESS:
@@ -113,7 +108,7 @@ def label_anomalies(scanned: ScanResult) -> Drawn:
     rows = scanned.searched
     if not rows:
         raise DataError("a scan without images has no triggers to draw")
-    drawn = {kind: _found(rows, kind) for kind in _KINDS}
+    drawn = {kind: _found(rows, kind) for kind in FAMILIES}
     indices = {
         label: max(found[label].anomaly_index for found in drawn.values() if label in found)
         for label in (row.label for row in rows)
@@ -121,11 +116,11 @@ def label_anomalies(scanned: ScanResult) -> Drawn:
     }
     with new_figure(_WIDTH, 3.2) as figure:
         axis = figure.subplots()
-        for kind, (said, colour, mark) in _KINDS.items():
+        for kind, family in FAMILIES.items():
             values = [one.anomaly_index for one in drawn[kind].values()]
             axis.scatter(
-                list(drawn[kind]), values, 18, marker=mark, facecolors="none", edgecolors=colour,
-                label=said,
+                list(drawn[kind]), values, 18, marker=family.mark, facecolors="none",
+                edgecolors=family.colour, label=family.title.lower(),
             )  # fmt: skip
         axis.axhline(_TEXTBOOK, color=FAINT, linewidth=0.9, linestyle="--")
         for label in (one for one in _named(rows, scanned) if one in indices):

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from hardener.data.triggers import Trigger
+from hardener.triggers.patch import Trigger
 from models.attacks.overlay import Overlay
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hardener.arrays import FloatArray
-from hardener.data.triggers import Trigger, trigger_npz
-from hardener.data.warps import Warp, interpolation, warp_from_npz, warp_npz, warp_png
 from hardener.errors import DataError
+from hardener.triggers.patch import PATCH, Trigger
+from hardener.triggers.warp import WARP, Warp, interpolation
 
 PATH = Path("warp-03.npz")
 
@@ -70,13 +70,13 @@ def test_what_describes_no_warp_is_refused(
 
 def test_it_comes_back_from_its_file() -> None:
     warp = _everywhere(0.25, -0.5)
-    again = warp_from_npz(PATH, warp_npz(warp))
+    again = WARP.from_npz(PATH, WARP.npz(warp))
     np.testing.assert_array_equal(again.displacements, warp.displacements)
     assert again.label == 3
-    assert warp_png(warp).startswith(b"\x89PNG")
+    assert WARP.png(warp).startswith(b"\x89PNG")
 
 
 def test_a_patch_is_no_warp() -> None:
     patch = Trigger(np.ones((1, 4, 4), np.float32), np.ones((3, 4, 4), np.float32), 3)
     with pytest.raises(DataError, match=r"warp-03\.npz lacks an array"):
-        warp_from_npz(PATH, trigger_npz(patch))
+        WARP.from_npz(PATH, PATCH.npz(patch))

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hardener.data.additive import AdditiveTrigger, additive_from_npz, additive_npz, additive_png
-from hardener.data.triggers import Trigger, trigger_npz
 from hardener.errors import DataError
+from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
+from hardener.triggers.patch import PATCH, Trigger
 
 PATH = Path("additive-03.npz")
 
@@ -30,12 +30,12 @@ def test_its_size_is_the_euclidean_norm() -> None:
 
 
 def test_it_comes_back_from_its_file_the_same_bytes_each_time() -> None:
-    content = additive_npz(_trigger())
-    again = additive_from_npz(PATH, content)
+    content = ADDITIVE.npz(_trigger())
+    again = ADDITIVE.from_npz(PATH, content)
     np.testing.assert_array_equal(again.perturbation, _trigger().perturbation)
     assert again.label == 3
-    assert additive_npz(again) == content
-    assert additive_png(again).startswith(b"\x89PNG")
+    assert ADDITIVE.npz(again) == content
+    assert ADDITIVE.png(again).startswith(b"\x89PNG")
 
 
 def test_images_of_another_size_are_refused() -> None:
@@ -62,4 +62,4 @@ def test_what_describes_no_perturbation_is_refused(
 def test_a_patch_is_no_additive_trigger() -> None:
     patch = Trigger(np.ones((1, 4, 4), np.float32), np.ones((3, 4, 4), np.float32), 3)
     with pytest.raises(DataError, match=r"additive-03\.npz lacks an array"):
-        additive_from_npz(PATH, trigger_npz(patch))
+        ADDITIVE.from_npz(PATH, PATCH.npz(patch))

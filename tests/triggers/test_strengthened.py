@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from hardener.data.additive import AdditiveTrigger
-from hardener.data.triggers import Trigger
-from hardener.data.warps import Warp
-from hardener.repairing.strengthening import strengthened
+from hardener.triggers.additive import AdditiveTrigger
+from hardener.triggers.families import strengthened
+from hardener.triggers.patch import Trigger
+from hardener.triggers.warp import Warp
 
 
 def _patch(row: int, column: int, opacity: float) -> Trigger:

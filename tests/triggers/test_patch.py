@@ -5,8 +5,8 @@ import pytest
 
 from hardener.arrays import AnyArray
 from hardener.data.settings import input_settings, stamp_all
-from hardener.data.triggers import Trigger, load_trigger, save_trigger
 from hardener.errors import DataError
+from hardener.triggers.patch import Trigger, load_trigger, save_trigger
 
 
 def _trigger(label: int = 8) -> Trigger:

@@ -1,14 +1,16 @@
 """Triggers: what a backdoor answers to, as a mask and a pattern stamped on images."""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from hardener.arrays import FloatArray
-from hardener.data.trigger_files import LARGEST_TRIGGER_BYTES, arrays_of, npz_of, png_of
 from hardener.errors import DataError
 from hardener.files import FileName, read_regular, reason, write_bytes
+from hardener.triggers.arrays_on_disk import LARGEST_TRIGGER_BYTES
+from hardener.triggers.family import Family
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,11 @@ class Trigger:
             raise DataError(f"a trigger's label is 0 or more, not {self.label}")
 
     @property
+    def size(self) -> float:
+        """The mask's ℓ1 norm."""
+        return self.mask_l1
+
+    @property
     def mask_l1(self) -> float:
         """The mask's ℓ1 norm, in pixels."""
         return float(self.mask.sum(dtype=np.float64))
@@ -79,13 +86,8 @@ class Trigger:
 def save_trigger(trigger: Trigger, path: FileName) -> None:
     """Writes the trigger as `.npz` (`mask`, `pattern`, `label`) and, beside it, a PNG."""
     path = Path(path)
-    write_bytes(path, trigger_npz(trigger))
-    write_bytes(path.with_suffix(".png"), trigger_png(trigger))
-
-
-def trigger_npz(trigger: Trigger) -> bytes:
-    """The trigger as the content of an `.npz`, the same bytes each time."""
-    return npz_of({"mask": trigger.mask, "pattern": trigger.pattern}, trigger.label)
+    write_bytes(path, PATCH.npz(trigger))
+    write_bytes(path.with_suffix(".png"), PATCH.png(trigger))
 
 
 def load_trigger(path: FileName) -> Trigger:
@@ -101,22 +103,46 @@ def load_trigger(path: FileName) -> Trigger:
         raise DataError(f"{path} does not exist: name a trigger .npz") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not a trigger .npz: {reason(error)}") from error
-    return trigger_from_npz(path, content)
+    return PATCH.from_npz(path, content)
 
 
-def trigger_from_npz(path: Path, content: bytes) -> Trigger:
-    """Reads a trigger from the content of the file that `path` names in messages.
+def _strengthened(trigger: Trigger) -> Trigger:
+    """A patch a pixel larger all around, twice as opaque, its colours driven to black or white.
 
-    Raises:
-        DataError: it is not such an `.npz`, or holds pickled objects.
+    Every pixel takes mask and colour of the strongest among itself and its neighbours.
     """
-    (mask, pattern), label = arrays_of(path, content, ("mask", "pattern"))
-    try:
-        return Trigger(mask, pattern, label)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+    mask, pattern = np.zeros_like(trigger.mask), trigger.pattern.copy()
+    for down, across in product((0, -1, 1), repeat=2):
+        beside, colours = _moved(trigger.mask, down, across), _moved(trigger.pattern, down, across)
+        stronger = beside > mask
+        mask = np.where(stronger, beside, mask)
+        pattern = np.where(stronger, colours, pattern)
+    saturated: FloatArray = (pattern > 0.5).astype(np.float32)
+    return Trigger(np.minimum(2 * mask, 1).astype(np.float32), saturated, trigger.label)
 
 
-def trigger_png(trigger: Trigger) -> bytes:
-    """A picture of the trigger on black, which is how the paper's Figure 1 shows it."""
-    return png_of(trigger.mask * trigger.pattern)
+def _moved(planes: FloatArray, down: int, across: int) -> FloatArray:
+    """Planes (C, H, W) moved by at most a pixel, the edge repeated outwards."""
+    height, width = planes.shape[1:]
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    top, left = 1 - down, 1 - across
+    return padded[:, top : top + height, left : left + width]
+
+
+PATCH = Family(
+    name="patch",
+    trigger=Trigger,
+    arrays=("mask", "pattern"),
+    file_stem="label",
+    size_field="mask_l1",
+    size_said="{:.1f} pixels",
+    size_shown="{:.1f} pixels",
+    noun="trigger",
+    title="Patch",
+    colour="#0072b2",
+    mark="o",
+    reaches_most_labels=True,
+    # On black, which is how the paper's Figure 1 shows it.
+    picture=lambda trigger: trigger.mask * trigger.pattern,
+    strengthened=_strengthened,
+)

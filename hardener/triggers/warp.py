@@ -1,13 +1,12 @@
 """Warping triggers: a smooth displacement of the whole image, as WaNet's backdoors answer to."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from hardener.arrays import FloatArray
-from hardener.data.trigger_files import arrays_of, npz_of, png_of
 from hardener.errors import DataError
+from hardener.triggers.family import Family
 
 _CUBIC = -0.75
 """Coefficient of the cubic convolution, as image libraries have it."""
@@ -42,6 +41,11 @@ class Warp:
             raise DataError("a warp's displacements hold values outside -1 to 1")
         if self.label < 0:
             raise DataError(f"a trigger's label is 0 or more, not {self.label}")
+
+    @property
+    def size(self) -> float:
+        """The displacements' root mean square."""
+        return self.rms
 
     @property
     def rms(self) -> float:
@@ -105,28 +109,33 @@ def interpolation(count: int, side: int) -> FloatArray:
     return weights.astype(np.float32)
 
 
-def warp_npz(warp: Warp) -> bytes:
-    """The warp as the content of an `.npz`, the same bytes each time."""
-    return npz_of({"displacements": warp.displacements}, warp.label)
-
-
-def warp_from_npz(path: Path, content: bytes) -> Warp:
-    """Reads a warp from the content of the file that `path` names in messages.
-
-    Raises:
-        DataError: it is not such an `.npz`, or holds pickled objects.
-    """
-    (displacements,), label = arrays_of(path, content, ("displacements",))
-    try:
-        return Warp(displacements, label)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def warp_png(warp: Warp) -> bytes:
-    """A picture of the field: red for right, green for down, grey where nothing moves."""
+def _picture(warp: Warp) -> FloatArray:
+    """The field: red for right, green for down, grey where nothing moves."""
     side = 128
     across, down = warp.field(side, side)
     largest = max(float(np.abs([across, down]).max()), 1e-6)
     planes: FloatArray = np.stack([across, down, np.zeros_like(across)]).astype(np.float32)
-    return png_of(0.5 + 0.5 * planes / np.float32(largest))
+    return 0.5 + 0.5 * planes / np.float32(largest)
+
+
+def _strengthened(warp: Warp) -> Warp:
+    """The displacements doubled."""
+    return Warp(np.clip(2 * warp.displacements, -1, 1), warp.label)
+
+
+WARP = Family(
+    name="warp",
+    trigger=Warp,
+    arrays=("displacements",),
+    file_stem="warp",
+    size_field="displacement_rms",
+    size_said="{:.2%} of the image's side",
+    size_shown="{:.2%} of the side",
+    noun="warp",
+    title="Warp",
+    colour="#cc79a7",
+    mark="^",
+    reaches_most_labels=False,
+    picture=_picture,
+    strengthened=_strengthened,
+)

@@ -1,13 +1,12 @@
 """Additive triggers: what blended, sinusoidal and other faint backdoors answer to."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from hardener.arrays import FloatArray
-from hardener.data.trigger_files import arrays_of, npz_of, png_of
 from hardener.errors import DataError
+from hardener.triggers.family import Family
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +36,11 @@ class AdditiveTrigger:
             raise DataError(f"a trigger's label is 0 or more, not {self.label}")
 
     @property
+    def size(self) -> float:
+        """The perturbation's ℓ2 norm."""
+        return self.l2
+
+    @property
     def l2(self) -> float:
         """The perturbation's ℓ2 norm over all pixels and channels."""
         return float(np.linalg.norm(self.perturbation.astype(np.float64)))
@@ -62,25 +66,30 @@ class AdditiveTrigger:
         return stamped
 
 
-def additive_npz(trigger: AdditiveTrigger) -> bytes:
-    """The trigger as the content of an `.npz`, the same bytes each time."""
-    return npz_of({"perturbation": trigger.perturbation}, trigger.label)
-
-
-def additive_from_npz(path: Path, content: bytes) -> AdditiveTrigger:
-    """Reads a trigger from the content of the file that `path` names in messages.
-
-    Raises:
-        DataError: it is not such an `.npz`, or holds pickled objects.
-    """
-    (perturbation,), label = arrays_of(path, content, ("perturbation",))
-    try:
-        return AdditiveTrigger(perturbation, label)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
-def additive_png(trigger: AdditiveTrigger) -> bytes:
-    """A picture of the perturbation around middle grey, its largest value at full contrast."""
+def _picture(trigger: AdditiveTrigger) -> FloatArray:
+    """The perturbation around middle grey, its largest value at full contrast."""
     largest = max(float(np.abs(trigger.perturbation).max()), 1e-6)
-    return png_of(0.5 + 0.5 * trigger.perturbation / largest)
+    return 0.5 + 0.5 * trigger.perturbation / largest
+
+
+def _strengthened(trigger: AdditiveTrigger) -> AdditiveTrigger:
+    """The perturbation doubled."""
+    return AdditiveTrigger(np.clip(2 * trigger.perturbation, -1, 1), trigger.label)
+
+
+ADDITIVE = Family(
+    name="additive",
+    trigger=AdditiveTrigger,
+    arrays=("perturbation",),
+    file_stem="additive",
+    size_field="perturbation_l2",
+    size_said="an ℓ2 norm of {:.2f}",
+    size_shown="ℓ2 norm {:.2f}",
+    noun="additive trigger",
+    title="Faint change",
+    colour="#009e73",
+    mark="s",
+    reaches_most_labels=True,
+    picture=_picture,
+    strengthened=_strengthened,
+)

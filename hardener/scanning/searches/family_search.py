@@ -1,0 +1,101 @@
+"""How a family of triggers is searched: one record, which scans and repairs read."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol
+
+import torch
+from torch import nn
+
+from hardener.arrays import FloatArray
+from hardener.data.preprocessing import Preprocessing
+from hardener.scanning.searching import InversionSettings, Searched, label_steps
+from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
+from hardener.triggers.family import AnyTrigger, Family
+from hardener.triggers.patch import Trigger
+
+
+@dataclass(frozen=True, eq=False)
+class Inverted(Generic[AnyTrigger]):
+    """Triggers of one kind.
+
+    Attributes:
+        triggers: the smallest of each label, in order.
+        stopped: labels whose search was stopped early, because others came further.
+        unsolved: of those, labels that nothing worked for by then: their triggers say nothing.
+    """
+
+    triggers: list[AnyTrigger]
+    stopped: frozenset[int] = frozenset()
+    unsolved: frozenset[int] = frozenset()
+
+
+class Invert(Protocol):
+    """Searches a trigger for each label; arguments and errors as for `searching.search`."""
+
+    def __call__(
+        self,
+        network: nn.Module,
+        images: FloatArray,
+        preprocessing: Preprocessing,
+        labels: Sequence[int],
+        settings: InversionSettings,
+        seed: int,
+        on_step: Callable[[int], None] = ...,
+        device: torch.device = ...,
+        squares: Sequence[Trigger] = (),
+        kept: Unfinished = NOTHING_KEPT,
+        drawn: Sequence[int] | None = None,
+    ) -> Inverted[Any]:
+        """Triggers of L labels; `squares` are solid ones that reach some of these labels."""
+
+
+@dataclass(frozen=True)
+class FamilySearch:
+    """The search for one family of triggers.
+
+    Attributes:
+        family: of the triggers.
+        stage: what progress calls it.
+        settings: the budget of one label.
+        competes: whether of 15 to 64 labels only some are searched to the end.
+        invert: the search.
+        from_square: the budget of a further search from a square that works; None without one.
+    """
+
+    family: Family[Any]
+    stage: str
+    settings: InversionSettings
+    competes: bool
+    invert: Invert
+    from_square: Callable[[InversionSettings], InversionSettings] | None = None
+
+    def steps(
+        self, settings: InversionSettings, labels: int, drawn: int | None = None, squares: int = 0
+    ) -> int:
+        """Steps of one label that a search takes in all.
+
+        Args:
+            settings: the budget of one label.
+            labels: how many are searched.
+            drawn: how many of them go on to the end while the others compete; None: all do.
+            squares: how many labels have a square to search from once more.
+        """
+        again = 0 if self.from_square is None else self.from_square(settings).steps * squares
+        return label_steps(settings, labels, drawn) + again
+
+
+def of_one_array(
+    made: Callable[[FloatArray, int], AnyTrigger], found: Searched, labels: Sequence[int]
+) -> Inverted[AnyTrigger]:
+    """Triggers that one array describes."""
+
+    def named(positions: Iterable[int]) -> frozenset[int]:
+        return frozenset(int(labels[position]) for position in positions)
+
+    pairs = zip(found.values, labels, strict=True)
+    return Inverted(
+        [made(values, int(label)) for (values,), label in pairs],
+        named(found.stopped),
+        named(found.unsolved),
+    )

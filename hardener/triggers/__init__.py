@@ -1,0 +1,5 @@
+"""What a backdoor answers to, one file a family; `families` is their table.
+
+A new family of triggers is its file here and one line in the table. Nobody else asks a trigger
+what it is: whoever needs to know something about a family reads its record.
+"""
