@@ -1,15 +1,26 @@
 """Criteria: activations under the synthetic trigger to one score a channel; larger goes first."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import numpy as np
 
 from hardener.arrays import FloatArray
 from hardener.scanning.activations import ChannelNorms
 
-Criterion: TypeAlias = Callable[[ChannelNorms, ChannelNorms], FloatArray]
+
+@dataclass(frozen=True)
+class Criterion:
+    """A way to score the feature layer's channels.
+
+    Attributes:
+        scores: from the norms of clean and of triggered images to scores (C,).
+        sweep_starts_at: from the norms of clean images to the threshold that a sweep starts at;
+            None: at the largest score.
+    """
+
+    scores: Callable[[ChannelNorms, ChannelNorms], FloatArray]
+    sweep_starts_at: Callable[[ChannelNorms], float] | None = None
 
 
 def linf(clean: ChannelNorms, triggered: ChannelNorms) -> FloatArray:
@@ -59,6 +70,10 @@ def l2(clean: ChannelNorms, triggered: ChannelNorms) -> FloatArray:
     return triggered.l2.max
 
 
-CRITERIA: Mapping[str, Criterion] = MappingProxyType(
-    {"linf": linf, "linf-gap": linf_gap, "l1": l1, "l2": l2}
-)
+CRITERIA: Mapping[str, Criterion] = {
+    # A norm starts at its clean maximum, as in the paper.
+    "linf": Criterion(linf, lambda clean: float(clean.linf.max.max())),
+    "linf-gap": Criterion(linf_gap),
+    "l1": Criterion(l1, lambda clean: float(clean.l1.max.max())),
+    "l2": Criterion(l2, lambda clean: float(clean.l2.max.max())),
+}

@@ -24,10 +24,8 @@ _FITTED_IMAGES = 500
 """As many as the papers of both learn on."""
 
 
-def learnt_scores(
-    criterion: str, choosing: Choosing, convolutions: Sequence[Convolution]
-) -> list[FloatArray]:
-    """Scores (C,) for each convolution, by `anp` or `rnp`.
+def anp(choosing: Choosing, convolutions: Sequence[Convolution]) -> list[FloatArray]:
+    """Scores (C,) for each convolution by adversarial neuron pruning.
 
     Masks are learnt on at most 500 of the choosing images, as evenly from every class as they
     allow, and on their labels.
@@ -37,17 +35,21 @@ def learnt_scores(
         ModelError: an operator has no gradient here.
     """
     proto, signature = choosing.classifier.proto, choosing.classifier.signature
-    device, seed, progress = torch_device(choosing.provider), choosing.seed, choosing.progress
-    images = _images(choosing)
-    if criterion == "anp":
-        scaled = scaled_network(proto, signature, convolutions, device)
-        on_step = counting(progress, "learning masks", ADVERSARIAL_DESCENT.steps)
-        return adversarial_scores(scaled, images, seed, on_step)
-    on_step = counting(progress, "unlearning", UNLEARNING.steps)
-    proto = unlearned(proto, signature, images, seed, device, on_step)
+    images, device = _images(choosing), torch_device(choosing.provider)
     scaled = scaled_network(proto, signature, convolutions, device)
-    on_step = counting(progress, "learning masks", RECOVERING.steps)
-    return reconstructive_scores(scaled, images, seed, on_step)
+    on_step = counting(choosing.progress, "learning masks", ADVERSARIAL_DESCENT.steps)
+    return adversarial_scores(scaled, images, choosing.seed, on_step)
+
+
+def rnp(choosing: Choosing, convolutions: Sequence[Convolution]) -> list[FloatArray]:
+    """Scores (C,) for each convolution by reconstructive neuron pruning; as `anp`."""
+    proto, signature = choosing.classifier.proto, choosing.classifier.signature
+    images, device = _images(choosing), torch_device(choosing.provider)
+    on_step = counting(choosing.progress, "unlearning", UNLEARNING.steps)
+    proto = unlearned(proto, signature, images, choosing.seed, device, on_step)
+    scaled = scaled_network(proto, signature, convolutions, device)
+    on_step = counting(choosing.progress, "learning masks", RECOVERING.steps)
+    return reconstructive_scores(scaled, images, choosing.seed, on_step)
 
 
 def _images(choosing: Choosing) -> LabelledImages:

@@ -73,8 +73,10 @@ def pruning_options(
     """
     clean = norms[CLEAN]
     attacks = [values for name, values in norms.items() if name != CLEAN]
-    scores = np.max([CRITERIA[criterion](clean, attack) for attack in attacks], axis=0)
-    thresholds = static_thresholds(scores, _paper_start(criterion, clean))
+    found = CRITERIA[criterion]
+    scores = np.max([found.scores(clean, attack) for attack in attacks], axis=0)
+    start = None if found.sweep_starts_at is None else found.sweep_starts_at(clean)
+    thresholds = static_thresholds(scores, start)
     if threshold is not None:
         if threshold < float(scores.min()):
             raise UsageError(
@@ -118,13 +120,6 @@ def limit_options(
         limits = tuple(limit.tolist()) if limit.ndim else ()
         options.append(PruningOption(value, channels, limit_feed(limit), limits))
     return options
-
-
-def _paper_start(criterion: str, clean: ChannelNorms) -> float | None:
-    """The clean maximum of the criterion's own norm; a gap has none and starts at its largest."""
-    if criterion == "linf-gap":
-        return None
-    return float(getattr(clean, criterion).max.max())
 
 
 def _static_option(scores: FloatArray, threshold: float | None) -> PruningOption:

@@ -1,7 +1,6 @@
 """The table of trigger families: a new one is its file and one line here."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from hardener.triggers.additive import ADDITIVE
@@ -9,17 +8,15 @@ from hardener.triggers.family import Family, SyntheticTrigger, TriggerKind
 from hardener.triggers.patch import PATCH
 from hardener.triggers.warp import WARP
 
-FAMILIES: Mapping[TriggerKind, Family[Any]] = MappingProxyType(
-    {family.name: family for family in (PATCH, ADDITIVE, WARP)}
-)
+FAMILIES: Mapping[TriggerKind, Family[Any]] = {
+    family.name: family for family in (PATCH, ADDITIVE, WARP)
+}
 """In the order in which documents and tables name them."""
-
-_BY_CLASS = {family.trigger: family for family in FAMILIES.values()}
 
 
 def family_of(trigger: SyntheticTrigger) -> Family[Any]:
     """The family that a trigger belongs to."""
-    return _BY_CLASS[type(trigger)]
+    return next(family for family in FAMILIES.values() if family.trigger is type(trigger))
 
 
 def strengthened(trigger: SyntheticTrigger) -> SyntheticTrigger:

@@ -14,7 +14,9 @@ TRIGGERED = _norms([[4, 5, 1], [2, 5, 3]])
 
 
 def test_scores_are_the_plain_answer() -> None:
-    found = {name: criterion(CLEAN, TRIGGERED).tolist() for name, criterion in CRITERIA.items()}
+    found = {
+        name: criterion.scores(CLEAN, TRIGGERED).tolist() for name, criterion in CRITERIA.items()
+    }
     assert found == {
         "linf": [4, 5, 3],
         "linf-gap": [2, -1, 0],

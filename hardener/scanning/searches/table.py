@@ -1,7 +1,6 @@
 """The table of searches, one a family of triggers, in the order of `FAMILIES`."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from hardener.scanning.searches.additive import ADDITIVE_SEARCH
 from hardener.scanning.searches.family_search import FamilySearch
@@ -9,6 +8,6 @@ from hardener.scanning.searches.patches import PATCH_SEARCH
 from hardener.scanning.searches.warps import WARP_SEARCH
 from hardener.triggers.family import TriggerKind
 
-SEARCHES: Mapping[TriggerKind, FamilySearch] = MappingProxyType(
-    {search.family.name: search for search in (PATCH_SEARCH, ADDITIVE_SEARCH, WARP_SEARCH)}
-)
+SEARCHES: Mapping[TriggerKind, FamilySearch] = {
+    search.family.name: search for search in (PATCH_SEARCH, ADDITIVE_SEARCH, WARP_SEARCH)
+}

@@ -1,0 +1,105 @@
+"""What is registered in a table is known everywhere: toy kinds, each one line."""
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import pytest
+from support.graphs import DEPTHWISE, DEPTHWISE_SHAPES, classifier, shapes_of
+
+from hardener.data.settings import CLEAN
+from hardener.model.convolutions import find_convolutions
+from hardener.model.signature import read_signature
+from hardener.pruning.candidate import Choosing
+from hardener.pruning.convolution_scores import (
+    CONVOLUTION_CRITERIA,
+    ConvolutionCriterion,
+    looked_at,
+    scores_of,
+)
+from hardener.pruning.criteria import CRITERIA, Criterion
+from hardener.pruning.options import pruning_options
+from hardener.repairing.choice import small_trigger_left
+from hardener.results import RepairRound
+from hardener.scanning.activations import ChannelNorms
+from hardener.scanning.planning import plan_for
+from hardener.scanning.searches.family_search import FamilySearch
+from hardener.scanning.searches.patches import PATCH_SEARCH
+from hardener.scanning.searches.table import SEARCHES
+from hardener.triggers.families import FAMILIES
+from hardener.triggers.family import TriggerKind
+
+
+def test_a_new_layer_criterion_needs_no_norm_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Criterion(lambda _clean, triggered: -triggered.linf.max)
+    monkeypatch.setitem(cast("dict[str, Criterion]", CRITERIA), "toy", toy)
+    values = np.array([[1, 2, 3]], np.float32)
+    norms = ChannelNorms.of(values, values, values)
+    options = pruning_options("toy", {CLEAN: norms, "clean+syn": norms})
+    # Larger goes first: channel 0 has the largest score.
+    assert [option.channels for option in options] == [(), (), (0,), (0, 1)]
+
+
+def test_a_new_convolution_criterion_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ones(_choosing: Choosing, convolutions: object) -> list[np.ndarray]:
+        del convolutions
+        return [np.ones(3, np.float32)]
+
+    toy = ConvolutionCriterion(ones, last_alone=True)
+    table = cast("dict[str, ConvolutionCriterion]", CONVOLUTION_CRITERIA)
+    monkeypatch.setitem(table, "toy", toy)
+    model = classifier(DEPTHWISE, DEPTHWISE_SHAPES)
+    found = find_convolutions(model, read_signature(model), shapes_of(model))
+    last = looked_at("toy", found, None)
+    assert [one.layer.name for one in last] == ["feature"]
+    (scores,) = scores_of("toy", cast("Choosing", None), last)
+    assert scores.tolist() == [1, 1, 1]
+
+
+def test_a_small_trigger_of_whatever_family_is_left() -> None:
+    nothing = RepairRound(
+        triggers=1,
+        accuracy=1,
+        attack_success_rate=0,
+        robust_accuracy=1,
+        strengthened_success_rate=0,
+        strengthened_tries=100,
+        patch_relative_size=None,
+        additive_relative_size=None,
+        warp_relative_size=None,
+    )
+    assert not small_trigger_left(nothing)
+    for kind in FAMILIES:
+        small = nothing.model_copy(update={f"{kind}_relative_size": 0.1})
+        assert small_trigger_left(small), kind
+
+
+def test_a_family_that_a_repair_does_not_record_is_no_small_trigger_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = cast("dict[str, object]", FAMILIES)
+    monkeypatch.setitem(table, "toy", replace(FAMILIES["patch"], file_stem="toy"))
+    with pytest.raises(AttributeError, match="toy_relative_size"):
+        small_trigger_left(
+            RepairRound.model_construct(
+                patch_relative_size=None, additive_relative_size=None, warp_relative_size=None
+            )
+        )
+
+
+def test_the_plan_for_many_labels_counts_the_steps_of_every_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = plan_for(200, 3 * 64 * 64)
+    dear = replace(PATCH_SEARCH, settings=replace(PATCH_SEARCH.settings, steps=120))
+    monkeypatch.setitem(cast("dict[str, FamilySearch]", SEARCHES), "toy", dear)
+    dearer = plan_for(200, 3 * 64 * 64)
+    assert usual is not None
+    assert dearer is not None
+    assert dearer.searched * dearer.images_per_step < usual.searched * usual.images_per_step
+
+
+def test_every_family_has_a_search() -> None:
+    assert list(SEARCHES) == list(FAMILIES)
+    kinds: list[TriggerKind] = [search.family.name for search in SEARCHES.values()]
+    assert kinds == list(FAMILIES)
