@@ -19,7 +19,7 @@ from hardener.data.settings import CLEAN, input_settings
 from hardener.data.splits import stratified_halves
 from hardener.measuring.quality import Counts, Probe
 from hardener.model.classifier import Classifier, open_classifier
-from hardener.model.switching import HEADS
+from hardener.model.rewriting import REWRITES
 from hardener.model.topology import FeatureLayer
 from hardener.pruning.options import options_for
 from hardener.pruning.sweep import Trial, feature_batches, sweep
@@ -134,7 +134,7 @@ def _curve(
         for name, setting in input_settings(original, synthetic).items()
     }
     trials = sweep(
-        HEADS[rewrite](classifier.proto, layer, classifier.signature),
+        REWRITES[rewrite].head(classifier.proto, layer, classifier.signature),
         [option.feed for option in options],
         feature_batches(classifier, layer, test, probes, provider="cpu"),
         probes,

@@ -1,14 +1,17 @@
 """What is registered in a table is known everywhere: toy kinds, each one line."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
+import onnx
 import pytest
 from support.graphs import DEPTHWISE, DEPTHWISE_SHAPES, classifier, shapes_of
 
 from hardener.data.settings import CLEAN
 from hardener.model.convolutions import find_convolutions
+from hardener.model.rewriting import REWRITES, Rewrite
 from hardener.model.signature import read_signature
 from hardener.pruning.candidate import Choosing
 from hardener.pruning.convolution_scores import (
@@ -18,9 +21,10 @@ from hardener.pruning.convolution_scores import (
     scores_of,
 )
 from hardener.pruning.criteria import CRITERIA, Criterion
+from hardener.pruning.named import prune_channels
 from hardener.pruning.options import pruning_options
 from hardener.repairing.choice import small_trigger_left
-from hardener.results import RepairRound
+from hardener.results import PruneResult, RepairRound
 from hardener.scanning.activations import ChannelNorms
 from hardener.scanning.planning import plan_for
 from hardener.scanning.searches.family_search import FamilySearch
@@ -103,3 +107,20 @@ def test_every_family_has_a_search() -> None:
     assert list(SEARCHES) == list(FAMILIES)
     kinds: list[TriggerKind] = [search.family.name for search in SEARCHES.values()]
     assert kinds == list(FAMILIES)
+
+
+def test_a_new_rewrite_writes_checks_and_is_inspected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = replace(REWRITES["mask"], instead=", use mask")
+    monkeypatch.setitem(cast("dict[str, Rewrite]", REWRITES), "toy", toy)
+    model = tmp_path / "model.onnx"
+    onnx.save(classifier(DEPTHWISE, DEPTHWISE_SHAPES), model)
+    result = prune_channels(model, [1], tmp_path / "out.onnx", rewrite="toy")
+    assert (result.rewrite, result.outcome) == ("toy", "written")
+
+
+def test_a_result_knows_which_rewrites_bound_channels() -> None:
+    result = PruneResult.model_construct(rewrite="")
+    for name, rewrite in REWRITES.items():
+        assert result.model_copy(update={"rewrite": name}).bounds == rewrite.limiting, name

@@ -1,8 +1,7 @@
 """A pruning plan written into a model, and checked against what the plan means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import numpy as np
 import onnx
@@ -18,13 +17,17 @@ from hardener.model.rewrites.mask import mask
 from hardener.model.rewrites.slim import slim
 from hardener.model.runtime import open_runner
 from hardener.model.signature import Signature
-from hardener.model.switching import HEADS, KEEP_INPUT, THRESHOLD_INPUT, trunk_model
+from hardener.model.switching import (
+    KEEP_INPUT,
+    THRESHOLD_INPUT,
+    MakeHead,
+    clippable_head,
+    guardable_head,
+    maskable_head,
+    trunk_model,
+)
 from hardener.model.topology import FeatureLayer
 
-Rewrite = Literal["mask", "fold", "guard", "slim", "clip"]
-REWRITES: tuple[str, ...] = get_args(Rewrite)
-LIMITING = ("guard", "clip")
-"""Rewrites that leave every channel in and act on the images that exceed a threshold."""
 LOGIT_TOLERANCE = 1e-4
 _SMALLEST_SCALE = 1e-3
 _LEAST_TIMES_SMALLER = 4
@@ -67,6 +70,57 @@ class PruningPlan:
         if not self.limits and self.threshold is None:
             raise UsageError(f"--rewrite {self.rewrite} needs a --threshold, not channels")
         return np.array(self.limits or self.threshold, np.float32)
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A way to write a pruning into a graph.
+
+    Attributes:
+        write: from the model, a plan and the shapes of every tensor to the rewritten model.
+        head: the head that tries the same pruning without writing it.
+        limiting: whether it leaves every channel in and acts on the images that exceed a limit.
+        criterion: that is used where none is named.
+        gives_alarm: whether it can say by a further output on how many channels it acted.
+        instead: what to try where its result is not the plan's.
+    """
+
+    write: Callable[[onnx.ModelProto, PruningPlan, Shapes], onnx.ModelProto]
+    head: MakeHead
+    limiting: bool = False
+    criterion: str = "linf-gap"
+    gives_alarm: bool = False
+    instead: str = ""
+
+
+REWRITES: Mapping[str, Rewrite] = {
+    "mask": Rewrite(
+        lambda proto, plan, _: mask(proto, plan.layer, plan.channels),
+        maskable_head,
+    ),
+    "fold": Rewrite(
+        lambda proto, plan, shapes: fold(proto, plan.layer, shapes, plan.channels),
+        maskable_head,
+    ),
+    "guard": Rewrite(
+        lambda proto, plan, _: guard(proto, plan.layer, plan.limit, alarm=plan.alarm),
+        guardable_head,
+        limiting=True,
+        criterion="linf",
+        gives_alarm=True,
+    ),
+    "slim": Rewrite(
+        lambda proto, plan, shapes: slim(proto, plan.layer, shapes, plan.channels),
+        maskable_head,
+        instead=", use --rewrite fold or mask",
+    ),
+    "clip": Rewrite(
+        lambda proto, plan, _: clip(proto, plan.layer, plan.limit),
+        clippable_head,
+        limiting=True,
+        criterion="linf-ratio",
+    ),
+}
 
 
 def check_rewrite(rewrite: str) -> None:
@@ -124,15 +178,7 @@ def rewritten(proto: onnx.ModelProto, plan: PruningPlan, shapes: Shapes) -> onnx
     """
     check_rewrite(plan.rewrite)
     check_channels(plan.channels, plan.layer)
-    if plan.rewrite == "guard":
-        return guard(proto, plan.layer, plan.limit, alarm=plan.alarm)
-    if plan.rewrite == "clip":
-        return clip(proto, plan.layer, plan.limit)
-    if plan.rewrite == "mask":
-        return mask(proto, plan.layer, plan.channels)
-    if plan.rewrite == "slim":
-        return slim(proto, plan.layer, shapes, plan.channels)
-    return fold(proto, plan.layer, shapes, plan.channels)
+    return REWRITES[plan.rewrite].write(proto, plan, shapes)
 
 
 def require_same_logits(
@@ -170,8 +216,9 @@ def comparison(
     """
     signature = replace(signature, output=signature.logits)
     original, changed = (ending_at(proto, signature.logits) for proto in (original, changed))
-    head_model = HEADS[plan.rewrite](original, plan.layer, signature)
-    if plan.rewrite in LIMITING:
+    rewrite = REWRITES[plan.rewrite]
+    head_model = rewrite.head(original, plan.layer, signature)
+    if rewrite.limiting:
         planned = {THRESHOLD_INPUT: plan.limit}
         idle = {THRESHOLD_INPUT: np.array(np.finfo(np.float32).max)}
     else:
@@ -183,14 +230,13 @@ def comparison(
         for proto in (trunk_model(original, plan.layer, signature), head_model, changed)
     )
     names = [output.name for output in trunk.session.get_outputs()]
-    instead = ", use --rewrite fold or mask" if plan.rewrite == "slim" else ""
 
     def compare(network_input: AnyArray) -> float:
         images = {signature.input: network_input}
         features = dict(zip(names, trunk.run(images), strict=True))
         (expected,) = head.run(features | planned)
         (unpruned,) = head.run(features | idle)
-        return require_planned(original, after.run(images)[0], expected, unpruned, instead)
+        return require_planned(original, after.run(images)[0], expected, unpruned, rewrite.instead)
 
     return compare
 

@@ -3,8 +3,7 @@
 The trunk runs once on an image; each pruning then costs one run of the head.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -111,18 +110,6 @@ def clippable_head(
     append_clip(graph, layer, bound)
     graph.toposort()
     return gs.export_onnx(graph, do_type_check=False)
-
-
-HEADS: Mapping[str, MakeHead] = MappingProxyType(
-    {
-        "mask": maskable_head,
-        "fold": maskable_head,
-        "slim": maskable_head,
-        "guard": guardable_head,
-        "clip": clippable_head,
-    }
-)
-"""The head that tries each rewrite."""
 
 
 def _threshold_input(graph: gs.Graph, layer: FeatureLayer) -> gs.Variable:

@@ -3,9 +3,8 @@
 from functools import partial
 
 from hardener.model.pooling import behind_pooling
-from hardener.model.rewriting import LIMITING, PruningPlan, comparison, rewritten
+from hardener.model.rewriting import REWRITES, PruningPlan, comparison, rewritten
 from hardener.model.stepping import stepping_head
-from hardener.model.switching import HEADS
 from hardener.model.topology import FeatureLayer
 from hardener.progress import counting
 from hardener.pruning.candidate import (
@@ -38,7 +37,7 @@ def layer_candidate(
     classifier, source, probes = choosing.classifier, choosing.source, choosing.probes
     signature = classifier.signature
     # A guard and a clip act on single activations, which poolings would not leave.
-    cut = layer if rewrite in LIMITING else behind_pooling(classifier.proto, layer)
+    cut = layer if REWRITES[rewrite].limiting else behind_pooling(classifier.proto, layer)
     trunk = partial(
         feature_batches, classifier, layer, source, probes, provider=choosing.provider, cut=cut
     )
@@ -49,13 +48,15 @@ def layer_candidate(
     chosen_on = sum(len(batch.labels) for batch in batches)
     options = options_for(criterion, rewrite, batches, choosing.threshold)
     trials = sweep(
-        HEADS[rewrite](classifier.proto, cut, signature),
+        REWRITES[rewrite].head(classifier.proto, cut, signature),
         [option.feed for option in options],
         batches,
         probes,
         provider=choosing.provider,
         batch_size=signature.batch,
-        stepping=None if rewrite in LIMITING else stepping_head(classifier.proto, cut, signature),
+        stepping=None
+        if REWRITES[rewrite].limiting
+        else stepping_head(classifier.proto, cut, signature),
         on_batch=counting(choosing.progress, "sweeping thresholds", chosen_on),
     )
     del batches
@@ -84,7 +85,7 @@ def layer_candidate(
 
 
 def _plan(layer: FeatureLayer, rewrite: str, option: PruningOption, *, alarm: bool) -> PruningPlan:
-    if rewrite not in LIMITING:
+    if not REWRITES[rewrite].limiting:
         return PruningPlan(layer, rewrite, option.channels)
     alike = None if option.limits else option.threshold
     return PruningPlan(layer, rewrite, threshold=alike, limits=option.limits, alarm=alarm)

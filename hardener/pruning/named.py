@@ -7,7 +7,7 @@ from hardener.errors import UsageError
 from hardener.files import FileName
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import (
-    LIMITING,
+    REWRITES,
     PruningPlan,
     check_channels,
     check_rewrite,
@@ -52,8 +52,10 @@ def prune_channels(
     check_outputs(output, model)
     if rewrite is not None:
         check_rewrite(rewrite)
-    if rewrite in LIMITING:
-        raise UsageError(f"a {rewrite} limits every channel by a threshold: it goes with --scan")
+        if REWRITES[rewrite].limiting:
+            raise UsageError(
+                f"a {rewrite} limits every channel by a threshold: it goes with --scan"
+            )
     choose_provider(provider)
     pruned = tuple(sorted(set(channels)))
     if not pruned:

@@ -8,7 +8,7 @@ import numpy as np
 from hardener.arrays import AnyArray, FloatArray
 from hardener.data.settings import CLEAN
 from hardener.errors import InconclusiveError, UsageError
-from hardener.model.rewriting import LIMITING
+from hardener.model.rewriting import REWRITES
 from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.limits import LIMIT_CRITERIA
 from hardener.pruning.sweep import FeatureBatch, keep_feed, limit_feed
@@ -51,7 +51,7 @@ def options_for(
         UsageError: the given threshold leaves no channel.
     """
     norms = {name: joined(batch.norms[name] for batch in batches) for name in batches[0].norms}
-    if rewrite not in LIMITING:
+    if not REWRITES[rewrite].limiting:
         return pruning_options(criterion, norms, threshold)
     peaks = np.concatenate([batch.peaks[CLEAN] for batch in batches])
     return limit_options(criterion, norms, peaks, threshold)

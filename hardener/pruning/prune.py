@@ -16,7 +16,7 @@ from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.measuring.suitability import check_accuracy, check_classes, check_others
 from hardener.model.classifier import Classifier, data_identity, open_full
 from hardener.model.convolutions import Convolution, find_convolutions
-from hardener.model.rewriting import LIMITING, check_rewrite, default_rewrite
+from hardener.model.rewriting import REWRITES, check_rewrite, default_rewrite
 from hardener.model.runtime import choose_provider
 from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.progress import Progress, counting, silent
@@ -32,8 +32,6 @@ from hardener.scanning.saved import SCAN_FILE, load_synthetic_triggers
 from hardener.triggers.family import SyntheticTrigger
 from hardener.writing import check_outputs, write_hardened
 
-DEFAULT_CRITERION = "linf-gap"
-_DEFAULT_LIMITS = {"guard": "linf", "clip": "linf-ratio"}
 _LARGEST_THRESHOLD = float(np.finfo(np.float32).max)
 
 
@@ -239,7 +237,7 @@ def _check_arguments(
 ) -> None:
     if rewrite is not None:
         check_rewrite(rewrite)
-    if alarm and rewrite != "guard":
+    if alarm and not (rewrite is not None and REWRITES[rewrite].gives_alarm):
         raise UsageError("--alarm is an output of a guard: it goes with --rewrite guard")
     check_budgets(max_accuracy_drop, max_attack_success)
     if threshold is not None and not abs(threshold) < _LARGEST_THRESHOLD:
@@ -250,10 +248,11 @@ def _checked_criterion(
     criterion: str | None, rewrite: str | None, threshold: float | None, layer: str | None
 ) -> str:
     """The criterion, where rewrite, threshold and layer fit it."""
-    limiting = rewrite in LIMITING
+    written_by = REWRITES[rewrite or "fold"]
+    limiting = written_by.limiting
     known = tuple(LIMIT_CRITERIA) if limiting else (*CRITERIA, *CONVOLUTION_CRITERIA)
     if criterion is None:
-        criterion = _DEFAULT_LIMITS.get(rewrite or "", DEFAULT_CRITERION)
+        criterion = written_by.criterion
     if criterion not in known:
         raise UsageError(
             f"no criterion {criterion!r} for --rewrite {rewrite or 'fold or mask'}: use one of "

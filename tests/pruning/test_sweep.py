@@ -12,9 +12,9 @@ from hardener.data.settings import input_settings
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.pooling import behind_pooling
-from hardener.model.rewriting import PruningPlan, rewritten
+from hardener.model.rewriting import REWRITES, PruningPlan, rewritten
 from hardener.model.stepping import stepping_head
-from hardener.model.switching import HEADS, maskable_head
+from hardener.model.switching import maskable_head
 from hardener.model.topology import FeatureLayer
 from hardener.pruning.sweep import _growing, feature_batches, keep_feed, limit_feed, sweep
 from hardener.triggers.patch import Trigger
@@ -48,7 +48,7 @@ def test_a_sweep_counts_what_full_inference_counts(
         plan = PruningPlan(layer, rewrite, threshold=1.0, limits=limits)
         feeds = [limit_feed(3e38), limit_feed(plan.limit)]
 
-    head = HEADS[rewrite](model.proto, layer, model.signature)
+    head = REWRITES[rewrite].head(model.proto, layer, model.signature)
     batches = feature_batches(model, layer, source, probes, provider="cpu")
     trials = sweep(head, feeds, batches, probes, provider="cpu")
     pruned = rewritten(model.proto, plan, model.model.shapes)
