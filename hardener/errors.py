@@ -26,6 +26,10 @@ class ModelError(HardenError):
     """A model file cannot be read, understood or rewritten."""
 
 
+class ExaminationBugError(ModelError):
+    """A bug of ours that a model brought out while it was examined, which ends the job alone."""
+
+
 class InconclusiveError(HardenError):
     """The job ran, but the evidence is missing or not finite; never to be read as clean."""
 

@@ -14,6 +14,7 @@ from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 
 import hardener
 from hardener.errors import DataError
+from hardener.model import quarantine
 
 if sys.platform == "win32":
     pytest.skip("fuzzing forks", allow_module_level=True)
@@ -82,6 +83,18 @@ def test_a_wrongly_pruned_model_is_noticed(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(hardener, "prune_channels", other, raising=False)
     with pytest.raises(WrongSuccessError, match="outputs differ"):
         model_cases._prune(stage, path, [1, 4], "fold")
+
+
+def test_a_bug_in_the_examination_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path / "m.onnx")
+
+    def broken(*_: object) -> None:
+        raise KeyError("axis")
+
+    monkeypatch.setattr(quarantine, "examine_here", broken)
+    assert _kinds(lambda stage: model_cases._inspect(stage, path)) == ("finding", "KeyError")
 
 
 def test_the_same_seed_makes_the_same_files() -> None:

@@ -16,7 +16,7 @@ from benchmarks.fuzzing.model_mutations import mutate_model
 from benchmarks.fuzzing.model_seeds import MODEL, Files
 from benchmarks.fuzzing.trials import Stage, require
 from hardener.console import print_lines
-from hardener.errors import HardenError, ModelError
+from hardener.errors import ExaminationBugError, HardenError
 from hardener.model import quarantine
 from hardener.model.files import load_model
 from hardener.results import PruneResult
@@ -97,9 +97,11 @@ def _examined_in_this_process(stage: Stage) -> Iterator[None]:
             try:
                 return quarantine.examine_here(path, size)
             except Exception as error:  # as `quarantine.serve` answers it
-                refusal = error if isinstance(error, HardenError) else ModelError(str(error))
-                refusal.examining = True  # type: ignore[attr-defined]
-                raise refusal from error
+                refused = quarantine.refusal(path, error)
+                if isinstance(refused, ExaminationBugError):
+                    raise  # contained there, a finding here
+                refused.examining = True  # type: ignore[attr-defined]
+                raise refused from error
 
     quarantine.examine = examine
     try:

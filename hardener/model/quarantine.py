@@ -25,7 +25,7 @@ import onnxruntime as ort
 import hardener.errors
 from hardener.arrays import AnyArray
 from hardener.data.preprocessing import LARGEST_SIDE
-from hardener.errors import HardenError, ModelError, one_line
+from hardener.errors import ExaminationBugError, HardenError, ModelError, one_line
 from hardener.model.company import require_same_in_any_company
 from hardener.model.endings import ending_at
 from hardener.model.files import OnnxModel, external_files, load_model
@@ -183,13 +183,28 @@ def serve(request: str) -> None:
         _limit_to(path.stat().st_size if path.is_file() else 0)
         _limit_to(sum(file.stat().st_size for file in (path, *external_files(path))))
         answer = asdict(examine_here(path, asked["size"]))
-    except HardenError as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
-    except Exception as error:  # a damaged model makes native code raise anything
-        answer = {"error": "ModelError", "message": f"{path}: {type(error).__name__}: {error}"}
+    except Exception as error:  # our own bugs too, which the parent contains and names as such
+        refused = refusal(path, error)
+        answer = {"error": type(refused).__name__, "message": str(refused)}
     with answers:
         answers.write("\n" + json.dumps(answer))
     os._exit(0)  # what is left of the model need not be taken apart
+
+
+def refusal(path: Path, error: Exception) -> HardenError:
+    """What an examination that raised says of the model.
+
+    Only a refusal of ours, or too little memory, is the model's fault. Whatever else is raised, be
+    it by a library that a damaged model confuses, should have been foreseen.
+    """
+    if isinstance(error, HardenError):
+        return error
+    said = f"{path}: {type(error).__name__}: {error}"
+    if isinstance(error, MemoryError):
+        return ModelError(said)
+    return ExaminationBugError(
+        f"{said}; that is a bug in harden, the model is not opened: please report it with the model"
+    )
 
 
 def _understood(path: Path, code: int, answer: bytes) -> Examination:

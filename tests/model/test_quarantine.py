@@ -6,7 +6,7 @@ import onnx
 import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, images, saved
 
-from hardener.errors import ModelError
+from hardener.errors import ExaminationBugError, ModelError
 from hardener.model import quarantine
 from hardener.model.files import load_model
 from hardener.model.observing import observed_shapes
@@ -102,6 +102,12 @@ def test_very_many_nodes_are_refused(tmp_path: Path) -> None:
         ("import os; os.abort()", r"crashed onnx or onnxruntime \(SIGABRT\)"),
         ("import os; os._exit(3)", "left with code 3 and no answer"),
         ("print('[' * 100000)", "left with code 0 and no answer"),
+        (
+            "import hardener.model.quarantine as q\n"
+            "def examine_here(*_): raise KeyError('axis')\n"
+            "q.examine_here = examine_here; q.serve(sys.argv[2])",
+            "KeyError: 'axis'; that is a bug in harden",
+        ),
         ("print('[]')", "left with code 0 and no answer"),
         ('print(\'{"error": "nonsense", "message": ""}\')', "code 0 and no answer"),
         (
@@ -197,3 +203,20 @@ def test_a_type_that_is_only_declared_is_refused(tmp_path: Path) -> None:
     onnx.save_model(model, tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="Type Error"):
         examine(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (KeyError("axis"), ExaminationBugError),
+        (IndexError("list index out of range"), ExaminationBugError),
+        (MemoryError(), ModelError),
+        (ModelError("no outputs"), ModelError),
+    ],
+)
+def test_an_exception_that_nobody_foresaw_is_called_a_bug(
+    raised: Exception, expected: type[Exception]
+) -> None:
+    refused = quarantine.refusal(Path("m.onnx"), raised)
+    assert type(refused) is expected
+    assert ("a bug in harden" in str(refused)) == (expected is ExaminationBugError)
