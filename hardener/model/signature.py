@@ -8,7 +8,7 @@ import onnx
 
 from hardener.arrays import AnyArray, FloatArray
 from hardener.data.preprocessing import LARGEST_SIDE
-from hardener.errors import ModelError
+from hardener.errors import ModelError, one_line
 from hardener.model.operators import ALARM_OUTPUT, PARAMETER_PREFIX
 from hardener.model.outputs import choose_output
 from hardener.model.skeleton import skeleton
@@ -136,7 +136,12 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
 
 def _class_scores(proto: onnx.ModelProto) -> dict[str, int]:
     """Outputs of shape (N, K) with their K, where K is declared or can be inferred."""
-    inferred = onnx.shape_inference.infer_shapes(skeleton(proto), data_prop=True).graph.output
+    try:
+        inferred = onnx.shape_inference.infer_shapes(skeleton(proto), data_prop=True).graph.output
+    except onnx.shape_inference.InferenceError as error:
+        raise ModelError(
+            f"the model declares types that contradict each other: {one_line(error)}"
+        ) from error
     found: dict[str, int] = {}
     for declared, value in zip(proto.graph.output, inferred, strict=True):
         shape = _shape(value) if len(_shape(value)) == 2 else _shape(declared)

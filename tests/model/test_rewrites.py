@@ -298,6 +298,8 @@ def test_integers_of_an_early_opset_are_not_clipped(opset: int) -> None:
     require_same_logits(model, changed, signature, plan, images())
     (bound,) = (t for t in changed.graph.initializer if t.name == "feature/hardener_bound")
     assert onnx.numpy_helper.to_array(bound).ravel().tolist() == [8, 28, 53, 78, 103, 255]
+    alike = PruningPlan(layer, "clip", threshold=0.5)
+    require_same_logits(model, rewritten(model, alike, shapes), signature, alike, images())
 
 
 @pytest.mark.filterwarnings("error")

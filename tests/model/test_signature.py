@@ -84,3 +84,12 @@ def test_a_cast_that_may_overflow_is_no_ending() -> None:
         "g = Gemm<transB=1>(d, w2, b2)\n  logits = Cast<to=10>(g)",
     )
     assert read_signature(classifier(text, dict(PLAIN_SHAPES))).logits == "logits"
+
+
+def test_types_that_contradict_each_other_are_refused() -> None:
+    model = classifier(PLAIN, dict(PLAIN_SHAPES))
+    weight = model.graph.initializer[0]
+    other = onnx.helper.make_tensor_value_info(weight.name, onnx.TensorProto.UINT32, weight.dims)
+    model.graph.value_info.append(other)
+    with pytest.raises(ModelError, match="declares types that contradict each other"):
+        read_signature(model)

@@ -64,4 +64,5 @@ def _stored(bound: FloatArray, layer: FeatureLayer, element_type: ElementType) -
         scale, zero_point = quantisation_of(layer)
         steps = np.rint(bound / np.float32(scale)) + zero_point
     ends = np.iinfo(element_type.name)
-    return steps.clip(ends.min, ends.max).astype(element_type)
+    # Of one bound and one scale numpy makes a number, which is no array.
+    return np.asarray(steps.clip(ends.min, ends.max), element_type)
