@@ -19,10 +19,15 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="quoted for a PO
 SMALL = ["--max-accuracy-drop", "1"]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose name has to be quoted, with a model, its scan and its images."""
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder: whoever ran the README's example has its files in the checkout."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose name has to be quoted, with a model, its scan and its images."""
     monkeypatch.setattr("hardener.benching.bench._SECONDS_PER_BATCH_SIZE", 0.05)
     folder = Path("my models")
     folder.mkdir()
@@ -131,10 +136,7 @@ def test_a_scan_is_followed_by_a_repair_where_there_is_something_to_repair() -> 
     assert _after(some_scan(12), ".")[-1].endswith(" -o hardened.onnx")
 
 
-def test_what_follows_an_export_and_the_demo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_follows_an_export_and_the_demo() -> None:
     exported = Path("a b/m.onnx")
     assert after_export(exported, None) == [
         "next: harden scan 'a b/m.onnx' --data CLEAN -o 'a b/scan'"

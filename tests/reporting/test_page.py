@@ -4,7 +4,6 @@ import html
 import json
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+from support.browsing import chromium, narrow_page
 from support.graphs import (
     PLAIN,
     PLAIN_SHAPES,
@@ -185,30 +185,22 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, as Debian's package has it."""
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no chromium on this machine")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    """One for all tests."""
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(params=["light", "dark"])
 def opened(browser: Browser, written: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
     """The report in a narrow window, in light and in dark."""
-    context = browser.new_context(
-        viewport={"width": 390, "height": 800}, color_scheme=request.param
-    )
-    page = context.new_page()
+    page = narrow_page(browser, request.param)
     shown = Opened(page)
     page.on("console", lambda message: shown.errors.append(message.text))
     page.on("pageerror", lambda error: shown.errors.append(str(error)))
     page.on("request", lambda asked: shown.requests.append(asked.url))
     page.goto((written / "report.html").as_uri())
     yield shown
-    context.close()
+    page.close()
 
 
 def test_the_page_opens_without_errors_requests_or_barriers(opened: Opened, written: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from support.browsing import chromium, narrow_page
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 from support.small import WHITE, scanned_and_labelled
 
@@ -150,12 +150,8 @@ def test_a_page_that_cannot_be_made_leaves_the_result_and_its_exit_code(
 
 
 def test_the_page_has_no_barriers_and_asks_nobody(work: Path) -> None:
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 390, "height": 800})
+    with chromium() as browser:
+        page = narrow_page(browser)
         errors: list[str] = []
         requests: list[str] = []
         page.on("console", lambda message: errors.append(message.text))
@@ -177,4 +173,3 @@ def test_the_page_has_no_barriers_and_asks_nobody(work: Path) -> None:
         assert "\u202e" not in names
         violations = Axe().run(page).response["violations"]
         assert not [(one["id"], one["nodes"][0]["html"][:200]) for one in violations]
-        browser.close()
