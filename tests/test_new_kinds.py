@@ -124,3 +124,7 @@ def test_a_result_knows_which_rewrites_bound_channels() -> None:
     result = PruneResult.model_construct(rewrite="")
     for name, rewrite in REWRITES.items():
         assert result.model_copy(update={"rewrite": name}).bounds == rewrite.limiting, name
+
+
+def test_every_terminal_can_show_a_familys_size() -> None:
+    assert all(family.size_shown.isascii() for family in FAMILIES.values())

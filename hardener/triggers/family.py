@@ -42,7 +42,7 @@ class Family(Generic[AnyTrigger]):
         file_stem: what the files of a scan's triggers begin with.
         size_field: where `scan.json` holds the size of a label's trigger.
         size_said: the size in a sentence, as a format.
-        size_shown: the size in a table, as a format.
+        size_shown: the size in a table, as a format; in ASCII, which every terminal shows.
         noun: in sentences of a verdict.
         title: above a picture.
         colour: in figures.
