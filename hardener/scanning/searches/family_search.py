@@ -9,7 +9,13 @@ from torch import nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.scanning.searching import InversionSettings, Searched, label_steps
+from hardener.scanning.searching import (
+    CPU,
+    InversionSettings,
+    Parametrisation,
+    label_steps,
+    search,
+)
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 from hardener.triggers.family import AnyTrigger, Family
 from hardener.triggers.patch import Trigger
@@ -85,17 +91,45 @@ class FamilySearch:
         return label_steps(settings, labels, drawn) + again
 
 
-def of_one_array(
-    made: Callable[[FloatArray, int], AnyTrigger], found: Searched, labels: Sequence[int]
-) -> Inverted[AnyTrigger]:
-    """Triggers that one array describes."""
+def inversion_of(kind: Parametrisation, family: Family[Any]) -> Invert:
+    """The search for triggers that one array describes; it has no use for squares."""
 
-    def named(positions: Iterable[int]) -> frozenset[int]:
-        return frozenset(int(labels[position]) for position in positions)
+    def invert(
+        network: nn.Module,
+        images: FloatArray,
+        preprocessing: Preprocessing,
+        labels: Sequence[int],
+        settings: InversionSettings,
+        seed: int,
+        on_step: Callable[[int], None] = lambda _: None,
+        device: torch.device = CPU,
+        squares: Sequence[Trigger] = (),
+        kept: Unfinished = NOTHING_KEPT,
+        drawn: Sequence[int] | None = None,
+    ) -> Inverted[Any]:
+        del squares
+        found = search(
+            kind,
+            network,
+            images,
+            preprocessing,
+            labels,
+            settings,
+            seed,
+            on_step,
+            device,
+            kept.of(family.name, settings=settings),
+            drawn,
+        )
 
-    pairs = zip(found.values, labels, strict=True)
-    return Inverted(
-        [made(values, int(label)) for (values,), label in pairs],
-        named(found.stopped),
-        named(found.unsolved),
-    )
+        def named(positions: Iterable[int]) -> frozenset[int]:
+            return frozenset(int(labels[position]) for position in positions)
+
+        pairs = zip(found.values, labels, strict=True)
+        return Inverted(
+            [family.trigger(values, int(label)) for (values,), label in pairs],
+            named(found.stopped),
+            named(found.unsolved),
+        )
+
+    return invert

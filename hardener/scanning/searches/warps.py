@@ -1,18 +1,14 @@
 """The search for the slightest warp."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from hardener.arrays import FloatArray
-from hardener.data.preprocessing import Preprocessing
-from hardener.scanning.searches.family_search import FamilySearch, Inverted, of_one_array
-from hardener.scanning.searching import CPU, InversionSettings, Values, search
-from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
-from hardener.triggers.patch import Trigger
-from hardener.triggers.warp import WARP, Warp, interpolation
+from hardener.scanning.searches.family_search import FamilySearch, inversion_of
+from hardener.scanning.searching import InversionSettings, Values
+from hardener.triggers.warp import WARP, interpolation
 
 WARPS = InversionSettings(steps=60, initial_cost=0.05, cost_factor=1.15, memory=0.5)
 
@@ -72,35 +68,6 @@ class Warps:
         return (values[0].flatten(1).square().mean(1) + 1e-12).sqrt() / self.unit
 
 
-def invert_warps(
-    network: nn.Module,
-    images: FloatArray,
-    preprocessing: Preprocessing,
-    labels: Sequence[int],
-    settings: InversionSettings,
-    seed: int,
-    on_step: Callable[[int], None] = lambda _: None,
-    device: torch.device = CPU,
-    squares: Sequence[Trigger] = (),
-    kept: Unfinished = NOTHING_KEPT,
-    drawn: Sequence[int] | None = None,
-) -> Inverted[Warp]:
-    """Searches the slightest warp for each label; arguments and errors as for `search`."""
-    del squares  # patches, which this is not
-    found = search(
-        Warps(),
-        network,
-        images,
-        preprocessing,
-        labels,
-        settings,
-        seed,
-        on_step,
-        device,
-        kept.of("warp", settings=settings),
-        drawn,
-    )
-    return of_one_array(Warp, found, labels)
-
+invert_warps = inversion_of(Warps(), WARP)
 
 WARP_SEARCH = FamilySearch(WARP, "inverting warps", WARPS, True, invert_warps)
