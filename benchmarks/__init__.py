@@ -1,4 +1,4 @@
-"""One script per claim the README makes; each writes its result to `benchmarks/results/`.
+"""One script per claim that the pages make; each writes its result to `benchmarks/results/`.
 
 They need the GTSRB zips in the folder that HARDEN_GTSRB names.
 """

@@ -1,8 +1,8 @@
-"""Puts tables of benchmarks/results into the README.
+"""Puts tables of benchmarks/results into README.md and the pages under docs/.
 
     python -m benchmarks.readme
 
-Each stands between two markers; what is between them is replaced.
+Each stands on one page, between two markers; what is between them is replaced.
 """
 
 import json
@@ -13,11 +13,12 @@ from typing import Any
 from benchmarks.setting import RESULTS, ROOT
 from hardener.files import write_text
 
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TABLES = ("support", "speed", "fuzz", "leaderboard", "few", "population", "table1")
 
 
 def filled(text: str) -> str:
-    """A README with its tables as the results have them."""
+    """A page with its tables as the results have them."""
     blocks = {
         "support": _support(),
         "speed": _speed(),
@@ -135,8 +136,11 @@ def _result(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Rewrites the README."""
-    write_text(README, filled(README.read_text(encoding="utf-8")))
+    """Rewrites the pages whose tables are not those of the results."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if filled(text) != text:
+            write_text(page, filled(text))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""The README agrees with the commands."""
+"""The README and the pages under docs/ agree with the commands and the results."""
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
 import hardener
-from benchmarks.readme import filled
+from benchmarks.readme import PAGES, TABLES, filled
+from benchmarks.setting import ROOT
 from hardener.cli import run
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+COMMAND_PAGE = TEXTS["docs/reference/commands.md"]
 COMMANDS = (
     "export", "scan", "prune", "repair", "bench", "report", "inspect", "schema", "demo",
 )  # fmt: skip
@@ -25,23 +26,35 @@ def test_every_command_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     listed = re.findall(r"^  (\w+)  ", _help(capsys).partition("Commands:")[2], re.MULTILINE)
     assert sorted(listed) == sorted(COMMANDS)
     for command in listed:
-        assert f"| `harden {command}" in README
+        assert f"| `harden {command}" in COMMAND_PAGE
 
 
 def test_every_option_it_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    known = set(re.findall(r"--[a-z-]+", "".join(_help(capsys, name) for name in COMMANDS)))
-    named = set(re.findall(r"--[a-z][a-z-]+", README)) - {"--help"}
-    assert named
-    assert named <= known
+    helps = [_help(capsys), *(_help(capsys, name) for name in COMMANDS)]
+    known = set(re.findall(r"--[a-z-]+", "".join(helps)))
+    for page, text in TEXTS.items():
+        named = set(re.findall(r"--[a-z][a-z-]+", text)) - {"--help"}
+        assert named <= known, page
+    assert re.search(r"--[a-z][a-z-]+", COMMAND_PAGE.partition("<!-- help -->")[0])
 
 
 def test_its_python_is_python_and_uses_real_names() -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    for node in ast.walk(ast.parse(block)):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "hardener":
-            assert node.attr in hardener.__all__
+    blocks = re.findall(r"```python\n(.*?)```", "\n".join(TEXTS.values()), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "hardener":
+                assert node.attr in hardener.__all__
 
 
 def test_its_tables_are_those_of_the_results() -> None:
-    assert filled(README) == README
-    assert filled(README.replace("<!-- /fuzz -->", "| more |\n<!-- /fuzz -->")) == README
+    for page, text in TEXTS.items():
+        assert filled(text) == text, page
+    results = TEXTS["docs/results.md"]
+    assert filled(results.replace("<!-- /fuzz -->", "| more |\n<!-- /fuzz -->")) == results
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_stands_on_one_page(table: str) -> None:
+    marked = re.compile(rf"<!-- {table} -->\n.*?<!-- /{table} -->", re.DOTALL)
+    assert sum(len(marked.findall(text)) for text in TEXTS.values()) == 1
