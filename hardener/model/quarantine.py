@@ -194,13 +194,13 @@ def serve(request: str) -> None:
 def refusal(path: Path, error: Exception) -> HardenError:
     """What an examination that raised says of the model.
 
-    Only a refusal of ours, or too little memory, is the model's fault. Whatever else is raised, be
+    Only a refusal of ours, too little memory or the file system is no bug. Whatever else is raised, be
     it by a library that a damaged model confuses, should have been foreseen.
     """
     if isinstance(error, HardenError):
         return error
     said = f"{path}: {type(error).__name__}: {error}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError | OSError):
         return ModelError(said)
     return ExaminationBugError(
         f"{said}; that is a bug in harden, the model is not opened: please report it with the model"

@@ -211,6 +211,7 @@ def test_a_type_that_is_only_declared_is_refused(tmp_path: Path) -> None:
         (KeyError("axis"), ExaminationBugError),
         (IndexError("list index out of range"), ExaminationBugError),
         (MemoryError(), ModelError),
+        (OSError("File name too long"), ModelError),
         (ModelError("no outputs"), ModelError),
     ],
 )
