@@ -194,8 +194,8 @@ def serve(request: str) -> None:
 def refusal(path: Path, error: Exception) -> HardenError:
     """What an examination that raised says of the model.
 
-    Only a refusal of ours, too little memory or the file system is no bug. Whatever else is raised, be
-    it by a library that a damaged model confuses, should have been foreseen.
+    Only a refusal of ours, too little memory or the file system is no bug. Whatever else is raised,
+    be it by a library that a damaged model confuses, should have been foreseen.
     """
     if isinstance(error, HardenError):
         return error
