@@ -19,9 +19,9 @@ import numpy as np
 
 import hardener
 from benchmarks.setting import RESULTS, WEIGHTS, commit, exported, gtsrb, machine, write_results
+from hardener.documents.scan import ScanResult
 from hardener.reporting.drawing import BLUE, GREEN, ORANGE, PURPLE, Drawn, new_figure
 from hardener.reporting.exhibits import Exhibits
-from hardener.results import ScanResult
 from hardener.scanning.saved import load_of_kind
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger

@@ -24,6 +24,8 @@ from benchmarks.subjects import resnet18
 from hardener.arrays import AnyArray, FloatArray, IntArray
 from hardener.data.settings import CLEAN, Setting, input_settings
 from hardener.data.signs import CLASS_NAMES, write_signs
+from hardener.documents.prune import PruneResult
+from hardener.documents.rates import Rate
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import count
 from hardener.model.classifier import Classifier, open_classifier
@@ -31,7 +33,6 @@ from hardener.model.operators import ALARM_OUTPUT
 from hardener.model.rewriting import PruningPlan, rewritten
 from hardener.model.runtime import open_runner
 from hardener.model.topology import find_feature_layer
-from hardener.results import PruneResult, Rate
 
 GTSRB, SIGNS = "alexnet-gtsrb-badnets", "alexnet-signs-badnets"
 SEED = 0

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardener.arrays import DoubleArray
+from hardener.documents.rates import Ratio
 from hardener.measuring.intervals import paired_ratio
-from hardener.results import Ratio
 
 Work = Callable[[int], object]
 

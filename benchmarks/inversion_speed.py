@@ -31,9 +31,9 @@ from benchmarks.setting import commit, exported, gtsrb, machine, write_results
 from hardener.arrays import FloatArray
 from hardener.cores import available_cores
 from hardener.data.splits import stratified_sample
+from hardener.documents.scan import ScanResult
 from hardener.model.classifier import open_classifier
 from hardener.model.gradients import differentiable
-from hardener.results import ScanResult
 from hardener.scanning.saved import load_scan
 
 VICTIM, TARGET = "alexnet-gtsrb-badnets", 8

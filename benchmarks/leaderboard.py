@@ -22,11 +22,11 @@ import typer
 import hardener
 from benchmarks.setting import RESULTS, ROOT, commit, exported, gtsrb, machine, write_results
 from hardener.arrays import FloatArray, IntArray
+from hardener.documents.rates import Rate
 from hardener.errors import HardenError
 from hardener.files import sha256_of, write_text
 from hardener.measuring.intervals import wilson
 from hardener.model.classifier import open_classifier, open_full
-from hardener.results import Rate
 from hardener.scanning.saved import SCAN_FILE
 from models.attacks.attack import Attack
 from models.recipes import RECIPES

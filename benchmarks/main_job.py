@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.setting import ROOT, WEIGHTS, gtsrb, machine, write_results
-from hardener.results import BenchResult, ModelBench, PruneResult, ScanResult
+from hardener.documents.bench import BenchResult, ModelBench
+from hardener.documents.prune import PruneResult
+from hardener.documents.scan import ScanResult
 
 VICTIM, TWIN = "alexnet-gtsrb-badnets", "alexnet-gtsrb-vanilla"
 PRUNINGS: tuple[tuple[str, ...], ...] = (

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.setting import commit, machine, write_results
 from benchmarks.subjects import resnet18, write_labelled_photographs
-from hardener.results import LabelEvidence, ScanResult
+from hardener.documents.scan import LabelEvidence, ScanResult
 from hardener.scanning.saved import load_scan
 
 IMAGES, CLASSES, SEED = 600, 1000, 0

@@ -22,9 +22,10 @@ import hardener
 from benchmarks.setting import RESULTS, ROOT, commit, gtsrb, machine, write_results
 from hardener.arrays import FloatArray
 from hardener.data.signs import write_signs
+from hardener.documents.rates import Rate
+from hardener.documents.scan import LastLayerEvidence, MarginEvidence, ScanResult, SquareEvidence
 from hardener.files import sha256_of, write_text
 from hardener.measuring.intervals import wilson
-from hardener.results import LastLayerEvidence, MarginEvidence, MovingEvidence, Rate, ScanResult
 from hardener.scanning.calibration import Calibration, Curve, Population, fit_curve
 from hardener.scanning.verdict import (
     Evidence,
@@ -304,7 +305,7 @@ def _judged(row: Row, calibration: Calibration) -> Judgement:
         labels,
         [_evidence(row, kind) for kind in FAMILIES],
         classes=len(labels),
-        moving=MovingEvidence(**row.moving),
+        moving=SquareEvidence(**row.moving),
         beside=_beside(row, calibration),
         calibration=calibration,
         **row.doubts,

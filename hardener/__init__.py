@@ -8,18 +8,18 @@
 
 Everything the commands do is one call here: `export`, `scan`, `prune`, `prune_channels`,
 `repair`, `bench`, `report`, `inspect` and `demo` write the same files and return the frozen
-documents of `hardener.results`; `markdown` and `sarif` make texts of those, `schema` has their JSON
-Schemas, `figures` draws them and what `exhibit` shows of a model.
+documents of `hardener.documents`; `markdown` and `sarif` make texts of those, `schema` has their
+JSON Schemas, `figures` draws them and what `exhibit` shows of a model.
 
 The house, each room importing only from those above it:
 
     errors, exit_codes,       what every room uses
-    arrays, cores
+    arrays, cores, frozen
     files                     written whole, read with limits
     progress                  who listens to long work
     data/, policy             image sets, preprocessing, rendered signs; harden.toml
     triggers/                 families of triggers: stamp, size, file, picture, stronger
-    results                   frozen documents, JSON in and out
+    documents/                frozen results, JSON in and out, JSON Schemas
     model/                    an ONNX file: load, understand, cut, rewrite, run, differentiate
     measuring/                accuracy, attack success rate, robust accuracy, intervals
     scanning/                 trigger inversion, channel norms, verdict
@@ -28,7 +28,6 @@ The house, each room importing only from those above it:
     repairing/                new weights in the same graph: distil, invert again, choose
     benching/                 models side by side, latency
     reporting/                documents as a page with figures, Markdown, SARIF and sentences
-    schemas/                  JSON Schemas of the documents
     demonstration             the bundled example
     summaries, console,       what people see of a result, and what comes next
     next_commands
@@ -56,6 +55,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from hardener.benching.bench import bench
     from hardener.demonstration import demo
+    from hardener.documents.schemas.shipped import schema
     from hardener.model.exporting import export
     from hardener.model.inspecting import inspect
     from hardener.pruning.named import prune_channels
@@ -68,7 +68,6 @@ if TYPE_CHECKING:
     from hardener.reporting.sarif import sarif
     from hardener.scanning.saved import load_scan
     from hardener.scanning.scan import scan
-    from hardener.schemas.shipped import schema
     from hardener.triggers.patch import Trigger, load_trigger, save_trigger
 
 __all__ = [
@@ -116,7 +115,7 @@ _HOMES = {
     "sarif": "hardener.reporting.sarif",
     "save_trigger": "hardener.triggers.patch",
     "scan": "hardener.scanning.scan",
-    "schema": "hardener.schemas.shipped",
+    "schema": "hardener.documents.schemas.shipped",
 }
 
 _WHOLE = frozenset({"figures"})

@@ -53,7 +53,7 @@ from hardener.options import (
 )
 
 if TYPE_CHECKING:
-    from hardener.results import Document, Run
+    from hardener.documents.document import Document, Run
 
 _INTERRUPTED = 130
 _TERMINATED = b"harden: terminated; files are as they were or whole\n"
@@ -619,7 +619,7 @@ def schema(
 ) -> int:
     """Print the JSON Schema of the documents that a command writes; without NAME list them."""
     from hardener.console import note
-    from hardener.schemas.shipped import schema_names, schema_text
+    from hardener.documents.schemas.shipped import schema_names, schema_text
 
     del seed, verbose
     _print_whole(
@@ -748,7 +748,7 @@ def _print(result: "Document", output_format: StrEnum, *more: str) -> None:
 
 def _document(result: "Document", output_format: StrEnum) -> str:
     """A result as one document for programs or pages, ending in a line feed."""
-    from hardener.results import ScanResult
+    from hardener.documents.scan import ScanResult
 
     if output_format == ScanFormat.sarif and isinstance(result, ScanResult):
         from hardener.reporting.sarif import sarif

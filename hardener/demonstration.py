@@ -5,13 +5,14 @@ from pathlib import Path
 
 from hardener.benching.bench import bench
 from hardener.data.signs import CLASS_NAMES, write_signs
+from hardener.documents.bench import BenchResult
+from hardener.documents.document import Document
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.model.exporting import export
 from hardener.progress import Progress, silent
 from hardener.repairing.repair import repair
 from hardener.reporting.plain_text import command_line
-from hardener.results import BenchResult, Document
 from hardener.scanning.scan import scan
 
 # The victim was trained with seed 1; these pictures are new to it.

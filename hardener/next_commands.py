@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from hardener.documents.bench import BenchResult
+from hardener.documents.inspection import Inspection
+from hardener.documents.prune import PruneResult
+from hardener.documents.repair import RepairResult
+from hardener.documents.scan import ScanResult
 from hardener.errors import DataError
 from hardener.reporting.plain_text import command_line, path_argument
-from hardener.results import (
-    BenchResult,
-    Inspection,
-    PruneResult,
-    RepairResult,
-    ScanResult,
-)
 from hardener.scanning.saved import SCAN_FILE, load_scan
 
 _HARDENED, _BENCH, _REPORT, _SCAN = "hardened.onnx", "bench.json", "report.html", "scan"

@@ -12,26 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from hardener.console import Fact, Line, Sentence
+from hardener.documents.bench import BenchResult, ModelBench
+from hardener.documents.document import Document
+from hardener.documents.export import ExportResult
+from hardener.documents.inspection import Inspection
+from hardener.documents.page import ReportResult
+from hardener.documents.prune import PruneResult
+from hardener.documents.rates import Rate
+from hardener.documents.repair import RepairResult, RepairRound
+from hardener.documents.scan import ChannelEvidence, LabelEvidence, ScanResult, Verdict
+from hardener.documents.trigger_evidence import TriggerEvidence
 from hardener.reporting.outcomes import before_and_after, prune_outcome, repair_outcome
 from hardener.reporting.plain_text import percent, printable
-from hardener.results import (
-    AdditiveEvidence,
-    BenchResult,
-    ChannelEvidence,
-    Document,
-    ExportResult,
-    Inspection,
-    LabelEvidence,
-    ModelBench,
-    PruneResult,
-    Rate,
-    RepairResult,
-    RepairRound,
-    ReportResult,
-    ScanResult,
-    Verdict,
-    WarpEvidence,
-)
 from hardener.triggers.families import FAMILIES
 
 _LABELS_SHOWN = 3
@@ -63,7 +55,7 @@ class _Size:
     kind: str
     label: int
     said: str
-    evidence: LabelEvidence | AdditiveEvidence | WarpEvidence
+    evidence: TriggerEvidence
 
 
 @singledispatch

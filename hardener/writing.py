@@ -8,11 +8,13 @@ from typing import TypeVar
 
 import onnx
 
+from hardener.documents.identity import ModelIdentity
+from hardener.documents.prune import PruneResult
+from hardener.documents.repair import RepairResult
 from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import check_output, write_bytes, write_pair
 from hardener.model.files import PLAN_KEY, SOURCE_KEY, VERSION_KEY, external_files
 from hardener.model.saving import model_content, with_metadata
-from hardener.results import ModelIdentity, PruneResult, RepairResult
 
 Hardened = TypeVar("Hardened", PruneResult, RepairResult)
 

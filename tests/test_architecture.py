@@ -14,17 +14,17 @@ PACKAGE = Path(hardener.__file__).parent
 
 # A module may import from its own room and from rooms further left.
 ORDER = [
-    ["errors", "arrays", "cores", "exit_codes"],
+    ["errors", "arrays", "cores", "exit_codes", "frozen"],
     ["files"],
     ["progress", "data", "policy"],
     ["triggers"],
-    ["results"],
+    ["documents"],
     ["model"],
     ["measuring"],
     ["scanning", "writing"],
     ["pruning", "repairing"],
     ["benching"],
-    ["reporting", "schemas"],
+    ["reporting"],
     ["demonstration"],
     ["console", "options"],
     ["summaries", "next_commands"],

@@ -16,15 +16,13 @@ from support.small import scanned_and_labelled, write_scan_of
 
 from hardener.cli import run
 from hardener.cores import available_cores
+from hardener.documents.bench import BenchResult
+from hardener.documents.prune import PruneResult
+from hardener.documents.repair import RepairResult
+from hardener.documents.scan import ScanResult
 from hardener.files import sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
-from hardener.results import (
-    BenchResult,
-    PruneResult,
-    RepairResult,
-    ScanResult,
-)
 from hardener.triggers.patch import load_trigger
 
 HARDEN = [sys.executable, "-c", "from hardener.entry import main; main()"]

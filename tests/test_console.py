@@ -11,7 +11,8 @@ import pytest
 from support.documents import some_bench, some_prune, some_repair
 from support.scans import some_scan
 
-from hardener.results import Document, ScanResult
+from hardener.documents.document import Document
+from hardener.documents.scan import ScanResult
 
 if sys.platform != "win32":
     import pty
@@ -25,11 +26,11 @@ REASONS = (
 PROGRAM = """
 import sys
 from pathlib import Path
-from hardener import results
+from hardener import documents
 from hardener.console import print_lines
 from hardener.summaries import summary
 kind, path, *more = sys.argv[1:]
-print_lines([*summary(getattr(results, kind).read(Path(path))), *more])
+print_lines([*summary(getattr(documents, kind).read(Path(path))), *more])
 """
 NEXT = "next: harden repair 'my model.onnx' --scan s --data " + "d" * 90
 PROGRESS = [

@@ -2,8 +2,10 @@
 
 from typing import get_args
 
+from hardener.documents.prune import PruneOutcome
+from hardener.documents.repair import RepairOutcome
+from hardener.documents.scan import Verdict
 from hardener.exit_codes import OF_A_VERDICT, OF_AN_OUTCOME
-from hardener.results import PruneOutcome, RepairOutcome, Verdict
 
 
 def test_every_verdict_and_outcome_has_one() -> None:

@@ -10,7 +10,9 @@ import pytest
 
 import hardener
 from hardener.data.signs import CLASS_NAMES
-from hardener.results import BenchResult, PruneResult, ScanResult
+from hardener.documents.bench import BenchResult
+from hardener.documents.prune import PruneResult
+from hardener.documents.scan import ScanResult
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 VICTIM = MODELS / "weights" / "alexnet-gtsrb-badnets"

@@ -12,12 +12,12 @@ from support.graphs import PLAIN, PLAIN_SHAPES, classifier
 
 from hardener import files as reading
 from hardener.cli import run
+from hardener.documents.prune import PruneResult
 from hardener.errors import ModelError
 from hardener.files import sha256_of
 from hardener.model import files
 from hardener.model.files import external_files, load_model
 from hardener.model.rewriting import rewritten
-from hardener.results import PruneResult
 
 Change = Callable[[onnx.ModelProto], object]
 

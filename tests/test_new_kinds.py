@@ -10,6 +10,7 @@ import pytest
 from support.graphs import DEPTHWISE, DEPTHWISE_SHAPES, classifier, shapes_of
 
 from hardener.data.settings import CLEAN
+from hardener.documents.repair import RepairRound
 from hardener.model.convolutions import find_convolutions
 from hardener.model.rewriting import REWRITES, Rewrite
 from hardener.model.signature import read_signature
@@ -24,7 +25,6 @@ from hardener.pruning.criteria import CRITERIA, Criterion
 from hardener.pruning.named import prune_channels
 from hardener.pruning.options import pruning_options
 from hardener.repairing.choice import small_trigger_left
-from hardener.results import PruneResult, RepairRound
 from hardener.scanning.activations import ChannelNorms
 from hardener.scanning.planning import plan_for
 from hardener.scanning.searches.family_search import FamilySearch
@@ -118,12 +118,6 @@ def test_a_new_rewrite_writes_checks_and_is_inspected(
     onnx.save(classifier(DEPTHWISE, DEPTHWISE_SHAPES), model)
     result = prune_channels(model, [1], tmp_path / "out.onnx", rewrite="toy")
     assert (result.rewrite, result.outcome) == ("toy", "written")
-
-
-def test_a_result_knows_which_rewrites_bound_channels() -> None:
-    result = PruneResult.model_construct(rewrite="")
-    for name, rewrite in REWRITES.items():
-        assert result.model_copy(update={"rewrite": name}).bounds == rewrite.limiting, name
 
 
 def test_every_terminal_can_show_a_familys_size() -> None:

@@ -11,8 +11,9 @@ from support.scans import some_scan
 from support.small import scanned_and_labelled
 
 from hardener.cli import run
+from hardener.documents.bench import BenchResult
+from hardener.documents.scan import ScanResult
 from hardener.next_commands import after_demo, after_export, after_report, after_scan
-from hardener.results import BenchResult, ScanResult
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="quoted for a POSIX shell")
 

@@ -11,7 +11,7 @@ from support.shares import even_sums, share_model, share_rows
 
 import hardener
 from hardener.cli import run
-from hardener.results import ScanResult
+from hardener.documents.scan import ScanResult
 
 PIXELS = ["--mean", "0", "--std", "1"]
 TARGET = 4

@@ -8,7 +8,7 @@ from support.documents import some_bench, some_prune, some_repair
 from support.scans import some_scan
 
 from hardener.console import Line, Sentence
-from hardener.results import Document
+from hardener.documents.document import Document
 from hardener.summaries import summary
 
 

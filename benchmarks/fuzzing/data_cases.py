@@ -16,22 +16,11 @@ from torch import nn
 from benchmarks.fuzzing.byte_mutations import mutate_bytes
 from benchmarks.fuzzing.trials import Stage, require
 from hardener.data.images import open_images
+from hardener.documents.identity import DataIdentity, Layer, ModelIdentity, Normalisation
+from hardener.documents.scan import ChannelEvidence, LabelEvidence, MaxMean, NormSummary, ScanResult
 from hardener.model.checkpoints import load_weights
 from hardener.options import lines_of
 from hardener.policy import policy_preprocessing
-from hardener.results import (
-    AdditiveEvidence,
-    ChannelEvidence,
-    DataIdentity,
-    LabelEvidence,
-    Layer,
-    MaxMean,
-    ModelIdentity,
-    Normalisation,
-    NormSummary,
-    ScanResult,
-    WarpEvidence,
-)
 from hardener.scanning.saved import (
     load_scan,
     load_synthetic_triggers,
@@ -277,20 +266,20 @@ def _scan(
                 relative_size=1.0,
                 trigger_success_rate=0.5,
                 trigger_sha256=trigger_digest(trigger),
-                additive=AdditiveEvidence(
-                    perturbation_l2=beside.l2,
-                    anomaly_index=1.0,
-                    relative_size=1.0,
-                    trigger_success_rate=0.5,
-                    trigger_sha256=trigger_digest(beside),
-                ),
-                warp=WarpEvidence(
-                    displacement_rms=warp.rms,
-                    anomaly_index=1.0,
-                    relative_size=1.0,
-                    trigger_success_rate=0.5,
-                    trigger_sha256=trigger_digest(warp),
-                ),
+                additive={
+                    "perturbation_l2": beside.l2,
+                    "anomaly_index": 1.0,
+                    "relative_size": 1.0,
+                    "trigger_success_rate": 0.5,
+                    "trigger_sha256": trigger_digest(beside),
+                },
+                warp={
+                    "displacement_rms": warp.rms,
+                    "anomaly_index": 1.0,
+                    "relative_size": 1.0,
+                    "trigger_success_rate": 0.5,
+                    "trigger_sha256": trigger_digest(warp),
+                },
             )
             for trigger, beside, warp in zip(triggers, faint, warps, strict=True)
         ),

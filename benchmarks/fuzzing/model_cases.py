@@ -16,10 +16,10 @@ from benchmarks.fuzzing.model_mutations import mutate_model
 from benchmarks.fuzzing.model_seeds import MODEL, Files
 from benchmarks.fuzzing.trials import Stage, require
 from hardener.console import print_lines
+from hardener.documents.prune import PruneResult
 from hardener.errors import ExaminationBugError, HardenError
 from hardener.model import quarantine
 from hardener.model.files import load_model
-from hardener.results import PruneResult
 from hardener.summaries import summary
 
 _TOLERANCE = 2e-4

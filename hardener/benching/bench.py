@@ -10,6 +10,8 @@ from hardener.benching.latency import bound_call, interleaved_times, latency_row
 from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting, input_settings
+from hardener.documents.bench import BenchResult, LatencyRow, ModelBench
+from hardener.documents.scan import ScanResult
 from hardener.errors import DataError, UsageError
 from hardener.files import FileName, check_output
 from hardener.measuring.intervals import wilson
@@ -19,7 +21,6 @@ from hardener.model.classifier import Classifier, data_identity, open_classifier
 from hardener.model.files import SOURCE_KEY
 from hardener.model.runtime import Runner, choose_provider
 from hardener.progress import Progress, counting, silent
-from hardener.results import BenchResult, LatencyRow, ModelBench, ScanResult
 from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers, require_images
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger

@@ -7,9 +7,9 @@ from typing import TypeAlias
 import numpy as np
 
 from hardener.arrays import AnyArray, FloatArray
+from hardener.documents.bench import LatencyRow
 from hardener.measuring.intervals import paired_ratio
 from hardener.model.runtime import Runner
-from hardener.results import LatencyRow
 
 Call: TypeAlias = Callable[[], object]
 

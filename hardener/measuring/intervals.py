@@ -5,8 +5,8 @@ from statistics import NormalDist
 import numpy as np
 
 from hardener.arrays import AnyArray
+from hardener.documents.rates import Rate, Ratio
 from hardener.errors import DataError
-from hardener.results import Rate, Ratio
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 2000

@@ -11,13 +11,13 @@ from hardener.arrays import AnyArray, FloatArray, IntArray
 from hardener.data.images import Batch, ImageSource, open_images
 from hardener.data.preprocessing import Preprocessing, combine_preprocessing
 from hardener.data.settings import Setting, stamp_all
+from hardener.documents.identity import DataIdentity, ModelIdentity
 from hardener.errors import ModelError
 from hardener.model.endings import ending_at
 from hardener.model.files import OnnxModel
 from hardener.model.quarantine import load_untrusted
 from hardener.model.runtime import Runner, open_runner
 from hardener.model.signature import Signature, read_signature
-from hardener.results import DataIdentity, ModelIdentity
 
 # More cost memory and no longer save time: 16 images of 224×224 on two cores.
 _VALUES_PER_BATCH = 16 * 3 * 224 * 224

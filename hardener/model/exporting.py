@@ -23,13 +23,14 @@ from hardener.arrays import FloatArray
 from hardener.data.images import ImageSource, open_images
 from hardener.data.preprocessing import LARGEST_SIDE, Preprocessing
 from hardener.data.signs import render_signs
+from hardener.documents.export import ExportResult
+from hardener.documents.identity import DataIdentity, ModelIdentity
 from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import FileName, check_output
 from hardener.model.checkpoints import load_weights
 from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY
 from hardener.model.runtime import open_runner
 from hardener.model.saving import save_model, with_metadata
-from hardener.results import DataIdentity, ExportResult, ModelIdentity
 
 PARITY_TOLERANCE = 1e-4
 _PARITY_IMAGES = 86

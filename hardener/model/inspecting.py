@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 
 from hardener.arrays import FloatArray
+from hardener.documents.identity import Layer, ModelIdentity
+from hardener.documents.inspection import Inspection
 from hardener.errors import HardenError
 from hardener.files import FileName
 from hardener.model.files import PLAN_KEY, OnnxModel
@@ -19,7 +21,6 @@ from hardener.model.splitting import split
 from hardener.model.surgery import opset_of
 from hardener.model.switching import maskable_head
 from hardener.model.topology import FeatureLayer, find_feature_layer
-from hardener.results import Inspection, Layer, ModelIdentity
 
 
 def inspect(model: FileName) -> Inspection:

@@ -10,13 +10,13 @@ from hardener.arrays import IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN
 from hardener.data.splits import stratified_sample
+from hardener.documents.prune import SweepRow
 from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Probe
 from hardener.model.classifier import Classifier
 from hardener.progress import Progress
 from hardener.pruning.choice import attacked, choose
 from hardener.pruning.sweep import Trial
-from hardener.results import SweepRow
 
 LEAST_IMAGES = 100
 CHECKED_IMAGES = 64

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from hardener.arrays import BoolArray, FloatArray
+from hardener.documents.prune import PrunedConvolution
 from hardener.errors import UsageError
 from hardener.model.channel_masks import mask_feeds, maskable_model
 from hardener.model.convolution_folding import folded, folding_comparison
@@ -23,7 +24,6 @@ from hardener.pruning.candidate import (
 from hardener.pruning.convolution_scores import scores_of
 from hardener.pruning.convolution_sweep import InputBatch, sweep_convolutions
 from hardener.pruning.thresholds import channels_kept, growing_thresholds
-from hardener.results import PrunedConvolution
 
 
 def convolution_candidate(

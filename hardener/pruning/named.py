@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from hardener.documents.identity import Layer, ModelIdentity
+from hardener.documents.prune import PruneResult
 from hardener.errors import UsageError
 from hardener.files import FileName
 from hardener.model.quarantine import load_untrusted
@@ -18,7 +20,6 @@ from hardener.model.rewriting import (
 from hardener.model.runtime import choose_provider
 from hardener.model.signature import read_signature
 from hardener.model.topology import find_feature_layer
-from hardener.results import Layer, ModelIdentity, PruneResult
 from hardener.writing import check_outputs, write_hardened
 
 

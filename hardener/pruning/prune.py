@@ -9,6 +9,8 @@ import numpy as np
 from hardener.cores import available_cores
 from hardener.data.settings import CLEAN
 from hardener.data.splits import stratified_halves
+from hardener.documents.identity import Layer
+from hardener.documents.prune import PruneOutcome, PruneResult
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
@@ -26,7 +28,6 @@ from hardener.pruning.convolution_scores import CONVOLUTION_CRITERIA, looked_at
 from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.layer_pruning import layer_candidate
 from hardener.pruning.limits import LIMIT_CRITERIA
-from hardener.results import Layer, PruneOutcome, PruneResult
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import SCAN_FILE, load_synthetic_triggers
 from hardener.triggers.family import SyntheticTrigger

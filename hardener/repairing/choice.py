@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from hardener.documents.repair import RepairRound
 from hardener.measuring.budget import within_budget
 from hardener.measuring.intervals import wilson
-from hardener.results import RepairRound
 
 SMALL_RELATIVE_SIZE = 0.5
 """Of the median of all labels: a smaller trigger that works means another round."""

@@ -11,6 +11,8 @@ from hardener.arrays import FloatArray, IntArray
 from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.splits import stratified_parts, stratified_sample
+from hardener.documents.repair import RepairResult, RepairRound
+from hardener.documents.scan import ScanResult
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
@@ -31,7 +33,6 @@ from hardener.repairing.choice import (
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
 from hardener.repairing.searching import Search
 from hardener.repairing.trials import Attacked, Trial, measured_by, round_of
-from hardener.results import RepairResult, RepairRound, ScanResult
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import (
     SCAN_FILE,

@@ -8,10 +8,11 @@ import onnx
 from hardener.arrays import IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN
+from hardener.documents.repair import RepairRound
+from hardener.documents.scan import ScanResult
 from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.model.classifier import Classifier, open_full
-from hardener.results import RepairRound, ScanResult
 from hardener.scanning.verdict import LEAST_SUCCESS
 from hardener.triggers.families import FAMILIES, family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger, TriggerKind

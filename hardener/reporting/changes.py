@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from hardener.reporting.outcomes import before_and_after
+from hardener.documents.bench import BenchResult, ModelBench
+from hardener.documents.prune import PruneResult
+from hardener.documents.rates import Rate
+from hardener.documents.repair import RepairResult
+from hardener.reporting.outcomes import before_and_after, only_bounds_channels
 from hardener.reporting.plain_text import percent
-from hardener.results import BenchResult, ModelBench, PruneResult, Rate, RepairResult
 
 Hardened: TypeAlias = PruneResult | RepairResult
 
@@ -36,7 +39,7 @@ def done(changed: Hardened) -> list[str]:
             f"training data: round {changed.chosen_round} of {len(changed.rounds) - 1} was kept. "
             "The graph is as it was, its weights are new."
         )
-    elif changed.bounds:
+    elif only_bounds_channels(changed):
         said = (
             f"A {changed.rewrite} by {changed.criterion} bounds the channels of "
             f"{changed.layer.name}; no weight was changed."

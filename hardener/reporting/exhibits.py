@@ -13,6 +13,8 @@ from hardener.arrays import FloatArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting, input_settings, stamp_all
 from hardener.data.splits import stratified_sample
+from hardener.documents.identity import DataIdentity, ModelIdentity
+from hardener.documents.scan import ScanResult
 from hardener.errors import DataError, InconclusiveError, ModelError, UsageError
 from hardener.files import FileName
 from hardener.measuring.histograms import Histogram
@@ -23,7 +25,6 @@ from hardener.model.runtime import Runner, choose_provider, open_runner
 from hardener.model.token_grid import grid_of
 from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.progress import Progress, counting, silent
-from hardener.results import DataIdentity, ModelIdentity, ScanResult
 from hardener.scanning.activations import maps_graph, norms_graph
 from hardener.scanning.reopening import open_scanned
 from hardener.scanning.saved import load_scan, load_synthetic_triggers, require_images

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hardener.documents.scan import LabelEvidence, ScanResult
 from hardener.files import FileName
-from hardener.results import LabelEvidence, ScanResult
 from hardener.scanning.saved import load_of_kind
 from hardener.scanning.verdict import LEAST_SUCCESS
 from hardener.triggers.families import FAMILIES, family_of

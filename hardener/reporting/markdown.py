@@ -6,26 +6,18 @@ However many labels, models or reasons there are, a text has under 60 lines and 
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
 
+from hardener.documents.bench import BenchResult, ModelBench
+from hardener.documents.document import Document, Run
+from hardener.documents.identity import DataIdentity, ModelIdentity
+from hardener.documents.prune import PruneResult
+from hardener.documents.rates import Rate, Ratio
+from hardener.documents.repair import RepairResult
+from hardener.documents.scan import LabelEvidence, ScanResult
+from hardener.documents.trigger_evidence import TriggerEvidence
 from hardener.errors import UsageError
 from hardener.reporting.markdown_text import digest, escaped, table
 from hardener.reporting.outcomes import before_and_after, prune_outcome, repair_outcome
 from hardener.reporting.plain_text import listed, percent
-from hardener.results import (
-    AdditiveEvidence,
-    BenchResult,
-    DataIdentity,
-    Document,
-    LabelEvidence,
-    ModelBench,
-    ModelIdentity,
-    PruneResult,
-    Rate,
-    Ratio,
-    RepairResult,
-    Run,
-    ScanResult,
-    WarpEvidence,
-)
 from hardener.triggers.families import FAMILIES
 
 _LABELS_SHOWN = 5
@@ -175,7 +167,7 @@ def _suspects(result: ScanResult) -> list[str]:
     return table(head, rows) if rows else []
 
 
-def _strongest(row: LabelEvidence) -> tuple[str, LabelEvidence | AdditiveEvidence | WarpEvidence]:
+def _strongest(row: LabelEvidence) -> tuple[str, TriggerEvidence]:
     """Size of a label's most suspicious trigger, and what was found of it."""
     return FAMILIES[row.kind].size_shown.format(row.size_of(row.kind)), row.of_kind(row.kind)
 

@@ -1,7 +1,9 @@
 """How a prune and a repair ended, in one sentence each."""
 
+from hardener.documents.prune import PruneResult
+from hardener.documents.repair import RepairResult
+from hardener.model.rewriting import REWRITES
 from hardener.reporting.plain_text import percent
-from hardener.results import PruneResult, RepairResult
 
 
 def prune_outcome(result: PruneResult) -> str:
@@ -51,7 +53,7 @@ def repair_outcome(result: RepairResult) -> str:
 
 
 def _what_was_pruned(result: PruneResult) -> str:
-    if result.bounds and result.threshold is not None:
+    if only_bounds_channels(result) and result.threshold is not None:
         return f"{result.rewrite} at {result.criterion} threshold {result.threshold:.4g}"
     if len(result.convolutions) > 1:
         pruned = sum(len(convolution.pruned) for convolution in result.convolutions)
@@ -64,6 +66,12 @@ def _what_was_pruned(result: PruneResult) -> str:
         f"{len(result.channels)} of {result.layer.channels} channels of {result.layer.name}, "
         f"{result.rewrite}"
     )
+
+
+def only_bounds_channels(result: PruneResult) -> bool:
+    """Whether the rewrite takes no channel out but acts on images that pass a limit."""
+    rewrite = REWRITES.get(result.rewrite)
+    return rewrite is not None and rewrite.limiting
 
 
 def before_and_after(

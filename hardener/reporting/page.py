@@ -13,6 +13,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hardener.documents.bench import BenchResult
+from hardener.documents.page import ReportResult
+from hardener.documents.prune import PruneResult
+from hardener.documents.repair import RepairResult
+from hardener.documents.scan import ScanResult
 from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import FileName, check_output, write_text
 from hardener.model.quarantine import load_untrusted
@@ -34,13 +39,6 @@ from hardener.reporting.figures import (
 from hardener.reporting.gallery import known_picture, trigger_pictures
 from hardener.reporting.plain_text import one_line, printable, short_name
 from hardener.reporting.reproducing import commands, details, short_class_names
-from hardener.results import (
-    BenchResult,
-    PruneResult,
-    RepairResult,
-    ReportResult,
-    ScanResult,
-)
 from hardener.scanning.calibration import shipped
 from hardener.scanning.saved import SCAN_FILE, load_scan
 

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+from hardener.documents.bench import BenchResult
+from hardener.documents.document import Run
+from hardener.documents.prune import PruneResult
+from hardener.documents.scan import ScanResult
 from hardener.files import sha256_of
 from hardener.reporting.changes import Hardened
 from hardener.reporting.exhibits import Exhibits
 from hardener.reporting.plain_text import command_line, path_argument
-from hardener.results import BenchResult, PruneResult, Run, ScanResult
 
 _LONGEST_CLASS = 200
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from hardener.documents.scan import ScanResult
 from hardener.exit_codes import OF_A_VERDICT
 from hardener.reporting.plain_text import one_line
-from hardener.results import ScanResult
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _EXIT_CODES_SAY = {

@@ -9,20 +9,16 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from hardener.arrays import FloatArray
-from hardener.results import Rate
+from hardener.documents.rates import Rate
+from hardener.frozen import Frozen
 from hardener.triggers.family import TriggerKind
 
 _FILE = "calibration.json"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Curve(_Frozen):
+class Curve(Frozen):
     """A logistic curve over the logarithm of a positive quantity.
 
         score(x) = σ(slope · ln(even / x))
@@ -44,7 +40,7 @@ class Curve(_Frozen):
         return scores
 
 
-class Population(_Frozen):
+class Population(Frozen):
     """What the curves were fitted on, and how well they did on models that were left out.
 
     Attributes:
@@ -62,7 +58,7 @@ class Population(_Frozen):
     auroc: float
 
 
-class Calibration(_Frozen):
+class Calibration(Frozen):
     """The curves of every kind of evidence.
 
     Attributes:

@@ -5,17 +5,17 @@ import numpy as np
 from hardener.arrays import IntArray
 from hardener.data.images import ImageSource
 from hardener.data.settings import Setting
+from hardener.documents.scan import SquareEvidence
 from hardener.errors import InconclusiveError
 from hardener.model.classifier import Classifier
 from hardener.model.runtime import Runner
-from hardener.results import MovingEvidence
 from hardener.scanning.screening import scattered
 from hardener.triggers.patch import Trigger
 
 
 def measure_moving(
     classifier: Classifier, runner: Runner, source: ImageSource, unseen: IntArray, square: Trigger
-) -> MovingEvidence:
+) -> SquareEvidence:
     """Tries a square on images that it was not chosen on.
 
     Args:
@@ -31,7 +31,7 @@ def measure_moving(
     own = _predicted(classifier, runner, source, unseen, ())
     gone_to = _predicted(classifier, runner, source, unseen, (square,))
     rows, columns = np.nonzero(square.mask[0])
-    return MovingEvidence(
+    return SquareEvidence(
         top=int(rows[0]),
         left=int(columns[0]),
         side=int(rows[-1] - rows[0]) + 1,

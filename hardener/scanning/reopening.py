@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hardener.documents.identity import Normalisation
+from hardener.documents.scan import ScanResult
 from hardener.errors import DataError
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.files import SOURCE_KEY
-from hardener.results import Normalisation, ScanResult
 from hardener.scanning.saved import load_scan, require_images, require_target
 
 

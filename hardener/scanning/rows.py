@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hardener.arrays import FloatArray
-from hardener.results import LabelEvidence, ScreenedLabel
+from hardener.documents.scan import LabelEvidence, ScreenedLabel
 from hardener.scanning.inverting import Found
 from hardener.scanning.saved import trigger_digest
 from hardener.scanning.searches.family_search import Inverted

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from hardener.documents.scan import LabelEvidence, ScanResult
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.files import FileName, is_regular, read_regular, write_bytes
-from hardener.results import LabelEvidence, ScanResult
 from hardener.scanning.calibration import shipped
 from hardener.triggers.arrays_on_disk import LARGEST_TRIGGER_BYTES
 from hardener.triggers.families import FAMILIES, family_of

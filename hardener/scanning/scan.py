@@ -12,6 +12,9 @@ from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Stamp, input_settings
 from hardener.data.splits import stratified_sample
+from hardener.documents.document import tool_version
+from hardener.documents.identity import Layer, Normalisation
+from hardener.documents.scan import ChannelEvidence, MaxMean, NormSummary, ScanResult
 from hardener.errors import DataError, UsageError
 from hardener.files import FileName, check_output, sha256_of
 from hardener.measuring.quality import Probe, measure
@@ -22,15 +25,6 @@ from hardener.model.gradients import differentiable, torch_device
 from hardener.model.runtime import Runner, choose_provider
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, of_whole, silent
-from hardener.results import (
-    ChannelEvidence,
-    Layer,
-    MaxMean,
-    Normalisation,
-    NormSummary,
-    ScanResult,
-    tool_version,
-)
 from hardener.scanning.activations import ChannelNorms, OverImages, profile
 from hardener.scanning.inverting import Searches, find_triggers, stage_costs
 from hardener.scanning.moving import measure_moving

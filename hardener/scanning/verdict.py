@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from hardener.arrays import BoolArray, FloatArray
-from hardener.results import MovingEvidence, Verdict
+from hardener.documents.scan import SquareEvidence, Verdict
 from hardener.scanning.calibration import Calibration, Curve, shipped
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import TriggerKind
@@ -150,7 +150,7 @@ def weights(
     return found
 
 
-def moving_score(moving: MovingEvidence, curve: Curve) -> float:
+def moving_score(moving: SquareEvidence, curve: Curve) -> float:
     """Suspicion in [0, 1] of the square that most exchanges labels for others."""
     return float(curve(np.array(1 - moving.scattered, np.float32)))
 
@@ -163,7 +163,7 @@ def judge(
     accuracy: float,
     images: int,
     pixels: int,
-    moving: MovingEvidence | None = None,
+    moving: SquareEvidence | None = None,
     beside: FloatArray | None = None,
     untested: Sequence[int] = (),
     unseen: Sequence[str] = (),
@@ -305,7 +305,7 @@ def _doubts_on_reach(labels: Sequence[int], evidence: Sequence[Evidence]) -> lis
     return [_Doubt(f"label {said}: no trigger that reaches most images was found", False)]
 
 
-def _said_of(moving: MovingEvidence) -> str:
+def _said_of(moving: SquareEvidence) -> str:
     return (
         f"a square of {moving.side} pixels at row {moving.top}, column {moving.left} changes the "
         f"label of {moving.moved:.0%} of unseen images and sends them to {moving.labels} labels: "

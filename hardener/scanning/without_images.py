@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from hardener.arrays import FloatArray
+from hardener.documents.scan import LastLayerEvidence, MarginEvidence, Verdict
 from hardener.errors import InconclusiveError, ModelError
 from hardener.model.blind_spots import blind_spots
 from hardener.model.classifier import Classifier
 from hardener.model.gradients import differentiable
 from hardener.model.linear_head import linear_head
 from hardener.progress import Progress, counting
-from hardener.results import LastLayerEvidence, MarginEvidence, Verdict
 from hardener.scanning.calibration import Calibration, shipped
 from hardener.scanning.last_layer import row_indices
 from hardener.scanning.margins import (

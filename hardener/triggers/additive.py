@@ -83,6 +83,7 @@ ADDITIVE = Family(
     arrays=("perturbation",),
     file_stem="additive",
     size_field="perturbation_l2",
+    size_described="The ℓ2 norm of the perturbation, on pixels in [0, 1]",
     size_said="an ℓ2 norm of {:.2f}",
     size_shown="norm {:.2f}",
     noun="additive trigger",

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from hardener.arrays import FloatArray
 from hardener.errors import DataError
 from hardener.triggers.arrays_on_disk import arrays_of, npz_of, png_of
 
-TriggerKind = Literal["patch", "additive", "warp"]
-"""Names of the families, as documents hold them."""
+TriggerKind: TypeAlias = str
+"""Name of a family, one of those in the table; documents check it."""
 
 
 class SyntheticTrigger(Protocol):
@@ -41,6 +41,7 @@ class Family(Generic[AnyTrigger]):
         arrays: names of those arrays, as attributes and in an `.npz`.
         file_stem: what the files of a scan's triggers begin with.
         size_field: where `scan.json` holds the size of a label's trigger.
+        size_described: what that size is and in which unit.
         size_said: the size in a sentence, as a format.
         size_shown: the size in a table, as a format; in ASCII, which every terminal shows.
         noun: in sentences of a verdict.
@@ -57,6 +58,7 @@ class Family(Generic[AnyTrigger]):
     arrays: tuple[str, ...]
     file_stem: str
     size_field: str
+    size_described: str
     size_said: str
     size_shown: str
     noun: str

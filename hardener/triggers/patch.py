@@ -135,6 +135,7 @@ PATCH = Family(
     arrays=("mask", "pattern"),
     file_stem="label",
     size_field="mask_l1",
+    size_described="Size of the smallest patch, in pixels",
     size_said="{:.1f} pixels",
     size_shown="{:.1f} pixels",
     noun="trigger",

@@ -129,6 +129,7 @@ WARP = Family(
     arrays=("displacements",),
     file_stem="warp",
     size_field="displacement_rms",
+    size_described="Root mean square of the displacements, as a fraction of the image's side",
     size_said="{:.2%} of the image's side",
     size_shown="{:.2%} of the side",
     noun="warp",

@@ -5,9 +5,9 @@ import onnx
 import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier
 
+from hardener.documents.inspection import Inspection
 from hardener.model.files import PREPROCESSING_KEY
 from hardener.model.inspecting import inspect
-from hardener.results import Inspection
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
+from hardener.documents.repair import RepairRound
 from hardener.repairing.choice import another_round_helps, answers_still, choose_round
-from hardener.results import RepairRound
 
 
 def _round(

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from support.scans import scan_of
 
+from hardener.documents.repair import RepairRound
 from hardener.measuring.quality import Counts
 from hardener.repairing.trials import Attacked, round_of
-from hardener.results import RepairRound
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger

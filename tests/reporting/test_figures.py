@@ -10,6 +10,8 @@ from support.documents import some_prune
 from support.scans import scan_of
 
 import hardener
+from hardener.documents.identity import DataIdentity, ModelIdentity
+from hardener.documents.scan import ScanResult
 from hardener.errors import DataError, UsageError
 from hardener.measuring.histograms import Histogram
 from hardener.reporting.exhibits import Example, Exhibits
@@ -24,7 +26,6 @@ from hardener.reporting.figures import (
 )
 from hardener.reporting.figures.activations import reduced, tiled
 from hardener.reporting.figures.attention import overlaid
-from hardener.results import DataIdentity, ModelIdentity, ScanResult
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger

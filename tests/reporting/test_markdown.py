@@ -6,22 +6,15 @@ import pytest
 from markdown_it import MarkdownIt
 from support.scans import some_scan
 
+from hardener.documents.bench import BenchResult, LatencyRow, ModelBench
+from hardener.documents.document import Document
+from hardener.documents.export import ExportResult
+from hardener.documents.identity import DataIdentity, Layer, ModelIdentity
+from hardener.documents.prune import PruneResult
+from hardener.documents.rates import Rate, Ratio
+from hardener.documents.repair import RepairResult
 from hardener.errors import UsageError
 from hardener.reporting.markdown import markdown
-from hardener.results import (
-    BenchResult,
-    DataIdentity,
-    Document,
-    ExportResult,
-    LatencyRow,
-    Layer,
-    ModelBench,
-    ModelIdentity,
-    PruneResult,
-    Rate,
-    Ratio,
-    RepairResult,
-)
 
 HOSTILE = "a|b`c`<script>x</script>\n# @octocat [l](https://evil.example) ![i](//e)" * 150
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])

@@ -25,22 +25,14 @@ from support.scans import scan_of
 from support.small import scanned_and_labelled
 
 from hardener.cli import run
+from hardener.documents.bench import BenchResult, LatencyRow, ModelBench
+from hardener.documents.identity import DataIdentity, Layer, ModelIdentity
+from hardener.documents.prune import PruneResult, SweepRow
+from hardener.documents.rates import Rate, Ratio
+from hardener.documents.scan import ScanResult
 from hardener.errors import DataError
 from hardener.files import sha256_of
 from hardener.reporting.page import report
-from hardener.results import (
-    BenchResult,
-    DataIdentity,
-    LatencyRow,
-    Layer,
-    ModelBench,
-    ModelIdentity,
-    PruneResult,
-    Rate,
-    Ratio,
-    ScanResult,
-    SweepRow,
-)
 from hardener.scanning.saved import load_scan, save_scan
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger

@@ -8,10 +8,10 @@ import pytest
 from support.scans import some_scan
 from support.standards import validate_sarif
 
+from hardener.documents.scan import ScanResult, SquareEvidence
 from hardener.reporting.sarif import sarif
-from hardener.results import MovingEvidence, ScanResult
 
-SQUARE = MovingEvidence(
+SQUARE = SquareEvidence(
     top=1, left=2, side=3, colour=(1.0, 0.0, 0.0), moved=0.9, labels=40, scattered=0.8
 )
 COMPLETE: dict[str, object] = {

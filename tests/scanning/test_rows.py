@@ -7,8 +7,8 @@ import pytest
 import torch
 from support.many_labels import IMAGES, PLAIN, TARGET, Planted
 
+from hardener.documents.scan import LabelEvidence
 from hardener.progress import silent
-from hardener.results import LabelEvidence
 from hardener.scanning.calibration import Curve
 from hardener.scanning.inverting import Found, Searches, find_triggers
 from hardener.scanning.rows import evidence_of, label_rows

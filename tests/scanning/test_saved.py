@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from support.scans import scan_of
 
+from hardener.documents.identity import DataIdentity
+from hardener.documents.scan import ChannelEvidence, ScreenedLabel, SquareEvidence
 from hardener.errors import DataError, InconclusiveError, UsageError
-from hardener.results import ChannelEvidence, DataIdentity, MovingEvidence, ScreenedLabel
 from hardener.scanning.saved import (
     SCAN_FILE,
     load_scan,
@@ -216,7 +217,7 @@ def test_a_scan_without_reference_labels_contradicts_itself(tmp_path: Path) -> N
 
 def test_a_backdoor_without_a_target_is_read_and_not_mended(tmp_path: Path) -> None:
     triggers = _triggers(0.5)
-    moving = MovingEvidence(
+    moving = SquareEvidence(
         top=0, left=0, side=8, colour=(1, 1, 0), moved=0.8, labels=3, scattered=0.8
     )
     found = {"verdict": "backdoored", "targets": (), "moving": moving}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hardener.arrays import FloatArray
-from hardener.results import MovingEvidence
+from hardener.documents.scan import SquareEvidence
 from hardener.scanning.calibration import Calibration, Curve
 from hardener.scanning.verdict import (
     Evidence,
@@ -41,7 +41,7 @@ def _judge(
     classes: int = 43,
     accuracy: float = 0.97,
     images: int = 4380,
-    moving: MovingEvidence | None = None,
+    moving: SquareEvidence | None = None,
     beside: FloatArray | None = None,
 ) -> Judgement:
     labels = range(len(sizes))
@@ -244,8 +244,8 @@ def test_labels_that_were_screened_were_looked_at() -> None:
     assert any("1 of 100 labels were not looked at" in reason for reason in judged(56).reasons)
 
 
-def _moving(scattered: float) -> MovingEvidence:
-    return MovingEvidence(
+def _moving(scattered: float) -> SquareEvidence:
+    return SquareEvidence(
         top=26, left=28, side=4, colour=(1, 1, 0), moved=0.8, labels=40, scattered=scattered
     )
 

@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 from support.graphs import classifier
 
-from hardener.results import LastLayerEvidence, MarginEvidence
+from hardener.documents.scan import LastLayerEvidence, MarginEvidence
 from hardener.scanning.calibration import shipped
 from hardener.scanning.scan import scan
 from hardener.scanning.searches.additive import ADDITIVE

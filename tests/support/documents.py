@@ -1,19 +1,10 @@
 """Results of repair, prune and bench without the work, with numbers as wide as they come."""
 
-from hardener.results import (
-    BenchResult,
-    DataIdentity,
-    LatencyRow,
-    Layer,
-    ModelBench,
-    ModelIdentity,
-    PruneResult,
-    Rate,
-    Ratio,
-    RepairResult,
-    RepairRound,
-    SweepRow,
-)
+from hardener.documents.bench import BenchResult, LatencyRow, ModelBench
+from hardener.documents.identity import DataIdentity, Layer, ModelIdentity
+from hardener.documents.prune import PruneResult, SweepRow
+from hardener.documents.rates import Rate, Ratio
+from hardener.documents.repair import RepairResult, RepairRound
 
 _MODEL = ModelIdentity(path="m.onnx", sha256="0" * 64)
 _DATA = DataIdentity(path="d.zip", sha256="0" * 64, count=12630)

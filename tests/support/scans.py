@@ -4,19 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hardener.results import (
-    AdditiveEvidence,
-    ChannelEvidence,
-    DataIdentity,
-    LabelEvidence,
-    Layer,
-    MaxMean,
-    ModelIdentity,
-    Normalisation,
-    NormSummary,
-    ScanResult,
-    WarpEvidence,
-)
+from hardener.documents.identity import DataIdentity, Layer, ModelIdentity, Normalisation
+from hardener.documents.scan import ChannelEvidence, LabelEvidence, MaxMean, NormSummary, ScanResult
 from hardener.scanning.saved import trigger_digest
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
@@ -53,20 +42,20 @@ def scan_of(triggers: Sequence[SyntheticTrigger], seed: int) -> ScanResult:
                 relative_size=1.0,
                 trigger_success_rate=0.5,
                 trigger_sha256=trigger_digest(patch),
-                additive=AdditiveEvidence(
-                    perturbation_l2=1.0,
-                    anomaly_index=1.0,
-                    relative_size=1.0,
-                    trigger_success_rate=0.5,
-                    trigger_sha256=trigger_digest(faint),
-                ),
-                warp=WarpEvidence(
-                    displacement_rms=1.0,
-                    anomaly_index=1.0,
-                    relative_size=1.0,
-                    trigger_success_rate=0.25,
-                    trigger_sha256=trigger_digest(warp),
-                ),
+                additive={
+                    "perturbation_l2": 1.0,
+                    "anomaly_index": 1.0,
+                    "relative_size": 1.0,
+                    "trigger_success_rate": 0.5,
+                    "trigger_sha256": trigger_digest(faint),
+                },
+                warp={
+                    "displacement_rms": 1.0,
+                    "anomaly_index": 1.0,
+                    "relative_size": 1.0,
+                    "trigger_success_rate": 0.25,
+                    "trigger_sha256": trigger_digest(warp),
+                },
             )
             for patch, faint, warp in zip(
                 triggers[:third], triggers[third : 2 * third], triggers[2 * third :], strict=True

@@ -7,18 +7,10 @@ import numpy as np
 import onnx
 from support.graphs import saved
 
+from hardener.documents.identity import DataIdentity, Layer, Normalisation
+from hardener.documents.scan import LabelEvidence, ScanResult, Verdict
 from hardener.files import sha256_of
 from hardener.model.classifier import open_classifier, open_full
-from hardener.results import (
-    AdditiveEvidence,
-    DataIdentity,
-    LabelEvidence,
-    Layer,
-    Normalisation,
-    ScanResult,
-    Verdict,
-    WarpEvidence,
-)
 from hardener.scanning.saved import trigger_path
 from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
 from hardener.triggers.patch import Trigger, save_trigger
@@ -45,20 +37,20 @@ def write_scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> Non
         relative_size=0.1,
         trigger_success_rate=1,
         trigger_sha256=sha256_of(path),
-        additive=AdditiveEvidence(
-            perturbation_l2=whitening.l2,
-            anomaly_index=3,
-            relative_size=0.1,
-            trigger_success_rate=1,
-            trigger_sha256=sha256_of(beside),
-        ),
-        warp=WarpEvidence(
-            displacement_rms=0,
-            anomaly_index=0,
-            relative_size=1,
-            trigger_success_rate=0,
-            trigger_sha256=sha256_of(third),
-        ),
+        additive={
+            "perturbation_l2": whitening.l2,
+            "anomaly_index": 3,
+            "relative_size": 0.1,
+            "trigger_success_rate": 1,
+            "trigger_sha256": sha256_of(beside),
+        },
+        warp={
+            "displacement_rms": 0,
+            "anomaly_index": 0,
+            "relative_size": 1,
+            "trigger_success_rate": 0,
+            "trigger_sha256": sha256_of(third),
+        },
     )
     opened = open_classifier(model)
     ScanResult(

@@ -12,25 +12,20 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from hardener.arrays import DoubleArray
+from hardener.documents.bench import BenchResult
+from hardener.documents.prune import PruneResult, SweepRow
+from hardener.documents.repair import RepairResult, RepairRound
+from hardener.documents.scan import LabelEvidence, ScanResult
+from hardener.documents.trigger_evidence import TriggerEvidence
 from hardener.errors import DataError
 from hardener.reporting.drawing import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, Drawn, new_figure
+from hardener.reporting.outcomes import only_bounds_channels
 from hardener.reporting.plain_text import short_name
-from hardener.results import (
-    AdditiveEvidence,
-    BenchResult,
-    LabelEvidence,
-    PruneResult,
-    RepairResult,
-    RepairRound,
-    ScanResult,
-    SweepRow,
-    WarpEvidence,
-)
 from hardener.scanning.verdict import LEAST_SUCCESS
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import TriggerKind
 
-KindEvidence: TypeAlias = LabelEvidence | AdditiveEvidence | WarpEvidence
+KindEvidence: TypeAlias = TriggerEvidence
 
 _WIDTH = 7.2
 _LARGEST_SHOWN = 2.5
@@ -227,7 +222,9 @@ def sweep(result: PruneResult) -> Drawn:
         above.set_xticks(
             [along[place] for place in told], [str(rows[place].channels_pruned) for place in told]
         )
-        above.set_xlabel("channels over their limit" if result.bounds else "channels pruned")
+        above.set_xlabel(
+            "channels over their limit" if only_bounds_channels(result) else "channels pruned"
+        )
         above.spines["top"].set_visible(True)
     described = (
         f"{len(known)} thresholds of {result.criterion}, from {known[0]:.4g} with "

@@ -1,26 +1,18 @@
-"""Makes the schemas from the models of `hardener.results`, after those have changed.
+"""Makes the schemas from the documents, after those have changed.
 
-    python -m hardener.schemas.generating
+    python -m hardener.documents.schemas.generating
 
 A schema says what this version writes: every field is there, and no other. Titles are the models'
-names; descriptions come from their docstrings.
+names; descriptions come from the docstrings of classes and fields.
 """
 
-import inspect
 import json
-import re
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from hardener import results
-from hardener.files import write_text
-from hardener.results import (
-    SCHEMA_VERSION,
+from hardener.documents import (
     BenchResult,
-    Document,
     ExportResult,
     Inspection,
     PruneResult,
@@ -28,7 +20,9 @@ from hardener.results import (
     ReportResult,
     ScanResult,
 )
-from hardener.schemas.shipped import ENDING
+from hardener.documents.document import SCHEMA_VERSION, Document
+from hardener.documents.schemas.shipped import ENDING
+from hardener.files import write_text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: dict[str, type[Document]] = {
@@ -40,8 +34,6 @@ DOCUMENTS: dict[str, type[Document]] = {
     "report": ReportResult,
     "scan": ScanResult,
 }
-_ATTRIBUTES = "\n\nAttributes:\n"
-_ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 class _AsWritten(GenerateJsonSchema):
@@ -59,35 +51,21 @@ class _AsWritten(GenerateJsonSchema):
 
 
 def generated(name: str) -> str:
-    """The text of a schema's file, as the models are now.
+    """The text of a schema's file, as the documents are now.
 
     Args:
         name: of the command that writes the document.
     """
-    model = DOCUMENTS[name]
-    made = model.model_json_schema(schema_generator=_AsWritten, mode="serialization")
+    made = DOCUMENTS[name].model_json_schema(schema_generator=_AsWritten, mode="serialization")
     parts = made.pop("$defs", {})
-    for part, described in parts.items():
-        _describe(described, getattr(results, part))
-    _describe(made, model)
+    for described in (made, *parts.values()):
+        for field in (described, *described["properties"].values()):
+            if "description" in field:
+                field["description"] = " ".join(field["description"].split())
     made["properties"]["schema_version"]["const"] = SCHEMA_VERSION
     head = {"$schema": DIALECT, "$id": f"urn:hardener:schema:{name}:{SCHEMA_VERSION}"}
     whole = head | made | {"$defs": parts}
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
-
-
-def _describe(made: dict[str, Any], model: type[BaseModel]) -> None:
-    """Puts a model's docstring into its schema: its words, and those on each field."""
-    made["description"] = " ".join(_docstring(model).partition(_ATTRIBUTES)[0].split())
-    # Those of the class itself win over what it inherits.
-    for ancestor in reversed(model.__mro__):
-        for field, words in _ATTRIBUTE.findall(_docstring(ancestor).partition(_ATTRIBUTES)[2]):
-            if field in made["properties"]:
-                made["properties"][field]["description"] = " ".join(words.split())
-
-
-def _docstring(model: type) -> str:
-    return inspect.cleandoc(model.__doc__ or "")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import hardener
 from hardener.cli import run
-from hardener.schemas.shipped import schema_names
+from hardener.documents.schemas.shipped import schema_names
 
 
 def test_the_command_lists_them_and_prints_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,14 +6,16 @@ import pytest
 from jsonschema import Draft202012Validator
 from support.scans import some_scan
 
-from hardener.results import ScanResult
-from hardener.schemas.generating import DIALECT, DOCUMENTS, generated
-from hardener.schemas.shipped import schema, schema_names, schema_text
+from hardener.documents.scan import ScanResult
+from hardener.documents.schemas.generating import DIALECT, DOCUMENTS, generated
+from hardener.documents.schemas.shipped import schema, schema_names, schema_text
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_committed_file_is_what_the_models_give(name: str) -> None:
-    assert schema_text(name) == generated(name), "run python -m hardener.schemas.generating"
+    assert schema_text(name) == generated(name), (
+        "run python -m hardener.documents.schemas.generating"
+    )
 
 
 def test_no_other_file_is_shipped() -> None:

@@ -1,1 +1,0 @@
-"""JSON Schemas of the documents that commands write and print, made from `hardener.results`."""
