@@ -21,7 +21,7 @@ import hardener
 from benchmarks.setting import RESULTS, WEIGHTS, commit, exported, gtsrb, machine, write_results
 from hardener.documents.scan import ScanResult
 from hardener.reporting.drawing import BLUE, GREEN, ORANGE, PURPLE, Drawn, new_figure
-from hardener.reporting.exhibits import Exhibits
+from hardener.reporting.model_views import ModelView
 from hardener.scanning.saved import load_of_kind
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
@@ -52,7 +52,7 @@ def main() -> None:
             model, work / "scan", clean, work / "repaired.onnx", provider="cpu", seed=SEED
         )
 
-        def look(beside: Path) -> Exhibits:
+        def look(beside: Path) -> ModelView:
             return hardener.exhibit(
                 model, work / "scan", test, beside=beside, known_trigger=known, provider="cpu",
                 seed=SEED,
@@ -142,7 +142,7 @@ def _thresholds() -> Drawn:
     return Drawn("thresholds", "Accuracy and attack success by threshold", described, figure)
 
 
-def _answers(shown: Exhibits) -> list[dict[str, Any]]:
+def _answers(shown: ModelView) -> list[dict[str, Any]]:
     return [
         {"image": example.position, "label": example.label, "model": place, **answers}
         for example in shown.examples

@@ -24,9 +24,9 @@ from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.pooling import behind_pooling
 from hardener.model.runtime import Runner, open_runner
-from hardener.model.stepping import stepping_head
-from hardener.model.switching import mask_by_input, maskable_head
+from hardener.model.summing_head import summing_head
 from hardener.model.topology import FeatureLayer, find_feature_layer
+from hardener.model.trial_heads import mask_by_input, maskable_head
 from hardener.pruning.sweep import feature_batches, keep_feed, sweep
 from hardener.triggers.patch import Trigger, load_trigger
 
@@ -104,7 +104,7 @@ def _timed(classifier: Classifier, data: Path, true: Trigger | None) -> Times:
             batches,
             probes,
             provider="cpu",
-            stepping=stepping_head(classifier.proto, cut, classifier.signature),
+            stepping=summing_head(classifier.proto, cut, classifier.signature),
         )
         return [trial.counts for trial in trials]
 

@@ -62,8 +62,8 @@ if TYPE_CHECKING:
     from hardener.pruning.prune import prune
     from hardener.repairing.repair import repair
     from hardener.reporting import figures
-    from hardener.reporting.exhibits import exhibit
     from hardener.reporting.markdown import markdown
+    from hardener.reporting.model_views import exhibit
     from hardener.reporting.page import report
     from hardener.reporting.sarif import sarif
     from hardener.scanning.saved import load_scan
@@ -101,7 +101,7 @@ _HOMES = {
     "Trigger": "hardener.triggers.patch",
     "bench": "hardener.benching.bench",
     "demo": "hardener.demonstration",
-    "exhibit": "hardener.reporting.exhibits",
+    "exhibit": "hardener.reporting.model_views",
     "export": "hardener.model.exporting",
     "figures": "hardener.reporting.figures",
     "inspect": "hardener.model.inspecting",

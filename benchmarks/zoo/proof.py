@@ -24,8 +24,8 @@ from hardener.model.rewriting import PruningPlan, rewritten, tolerance
 from hardener.model.runtime import Runner, open_runner
 from hardener.model.sessions import weight_bytes
 from hardener.model.signature import Signature, read_signature
-from hardener.model.switching import KEEP_INPUT, maskable_head, trunk_model
 from hardener.model.topology import FeatureLayer, find_feature_layer
+from hardener.model.trial_heads import KEEP_INPUT, maskable_head, trunk_model
 
 _LEAST_EFFECT = 20
 """The pruning must change the logits at least so many times more than the rewrite misses it by."""

@@ -6,7 +6,7 @@ import onnx_graphsurgeon as gs
 from hardener.model.operators import operator, said
 from hardener.model.paths import data_paths
 from hardener.model.signature import Signature
-from hardener.model.skeleton import skeleton
+from hardener.model.weightless import weightless
 
 _STEPS = frozenset(
     {
@@ -35,7 +35,7 @@ def blind_spots(proto: onnx.ModelProto, signature: Signature) -> tuple[str, ...]
         proto: the model.
         signature: its input and output.
     """
-    graph = gs.import_onnx(skeleton(proto))
+    graph = gs.import_onnx(weightless(proto))
     nodes = data_paths(graph, signature.input, signature.output).nodes
     steps = [said(node) for node in nodes if _is_step(node)]
     if not steps:

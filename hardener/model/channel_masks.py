@@ -7,9 +7,9 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from hardener.arrays import AnyArray, BoolArray
+from hardener.model.chosen_outputs import with_outputs
 from hardener.model.convolutions import Convolution
 from hardener.model.element_types import element_types
-from hardener.model.endings import ending_at
 from hardener.model.operators import PARAMETER_PREFIX
 from hardener.model.surgery import append_mask
 
@@ -27,7 +27,7 @@ def maskable_model(
         output: the tensor that is wanted.
     """
     types = element_types(proto, [convolution.layer.name for convolution in convolutions])
-    graph = gs.import_onnx(ending_at(proto, output))
+    graph = gs.import_onnx(with_outputs(proto, output))
     for number, convolution in enumerate(convolutions):
         layer = convolution.layer
         element_type = types[layer.name]

@@ -13,7 +13,7 @@ from hardener.data.preprocessing import Preprocessing, combine_preprocessing
 from hardener.data.settings import Setting, stamp_all
 from hardener.documents.identity import DataIdentity, ModelIdentity
 from hardener.errors import ModelError
-from hardener.model.endings import ending_at
+from hardener.model.chosen_outputs import with_outputs
 from hardener.model.files import OnnxModel
 from hardener.model.quarantine import load_untrusted
 from hardener.model.runtime import Runner, open_runner
@@ -143,4 +143,4 @@ def data_identity(source: ImageSource) -> DataIdentity:
 
 def open_full(proto: onnx.ModelProto, signature: Signature, provider: str) -> Runner:
     """A session of a whole model with the class scores as its only output."""
-    return open_runner(ending_at(proto, signature.output), provider, batch=signature.batch)
+    return open_runner(with_outputs(proto, signature.output), provider, batch=signature.batch)

@@ -8,8 +8,8 @@ import onnx
 from hardener.arrays import AnyArray, BoolArray
 from hardener.model.channel_flow import Shapes
 from hardener.model.channel_masks import mask_feeds, maskable_model
+from hardener.model.chosen_outputs import with_outputs
 from hardener.model.convolutions import Convolution
-from hardener.model.endings import ending_at
 from hardener.model.rewrites.fold import fold_where_made
 from hardener.model.rewriting import require_planned
 from hardener.model.runtime import open_runner
@@ -58,7 +58,7 @@ def folding_comparison(
         open_runner(proto, "cpu", batch=signature.batch, frugal=True)
         for proto in (
             maskable_model(original, convolutions, signature.logits),
-            ending_at(changed, signature.logits),
+            with_outputs(changed, signature.logits),
         )
     )
     planned = mask_feeds(convolutions, kept)

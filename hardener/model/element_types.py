@@ -7,9 +7,9 @@ import onnx
 import onnxruntime as ort
 
 from hardener.errors import ModelError, one_line
-from hardener.model.endings import ending_at
+from hardener.model.chosen_outputs import with_outputs
 from hardener.model.sessions import open_session
-from hardener.model.skeleton import skeleton
+from hardener.model.weightless import weightless
 
 ElementType = np.dtype[np.generic]
 
@@ -31,7 +31,7 @@ def element_types(proto: onnx.ModelProto, names: Sequence[str]) -> dict[str, Ele
     Raises:
         ModelError: neither knows the type of one of them.
     """
-    inferred = onnx.shape_inference.infer_shapes(skeleton(proto)).graph
+    inferred = onnx.shape_inference.infer_shapes(weightless(proto)).graph
     found: dict[str, ElementType] = {}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         code = value.type.tensor_type.elem_type
@@ -45,7 +45,7 @@ def _asked_of_onnxruntime(proto: onnx.ModelProto, names: Sequence[str]) -> dict[
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = open_session(ending_at(proto, *names), options, ["CPUExecutionProvider"])
+        session = open_session(with_outputs(proto, *names), options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise ModelError(f"onnxruntime refuses the model: {one_line(error)}") from error
     found: dict[str, ElementType] = {}

@@ -5,7 +5,7 @@ import hashlib
 import onnx
 
 from hardener.model.sessions import LARGEST_MESSAGE_BYTES, weight_bytes
-from hardener.model.skeleton import skeleton, without_weights
+from hardener.model.weightless import weightless, without_weights
 
 _LARGE_WEIGHT_BYTES = 1 << 10
 _ALIGNMENT = 4096
@@ -23,7 +23,7 @@ def check_model(proto: onnx.ModelProto, *, full: bool = False) -> None:
     Raises:
         Exception: whatever the checker raises.
     """
-    checked = proto if fits_one_file(proto, _CHECKED_WHOLE_BYTES) else skeleton(proto)
+    checked = proto if fits_one_file(proto, _CHECKED_WHOLE_BYTES) else weightless(proto)
     onnx.checker.check_model(checked, full_check=full)
 
 

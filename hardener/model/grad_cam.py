@@ -18,7 +18,7 @@ from hardener.model.differentiation.building import read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
 from hardener.model.differentiation.tapping import tapped
-from hardener.model.gradients import require_same_logits
+from hardener.model.gradients import require_logits_of_onnxruntime
 from hardener.model.token_grid import grid_of
 from hardener.model.topology import FeatureLayer
 
@@ -53,7 +53,9 @@ class GradCam:
         self._at_once = signature.batch or _IMAGES_AT_ONCE
         self._fixed = signature.batch is not None
         examples = self._filled_up(examples[: self._at_once])
-        require_same_logits(self._network, proto, signature, plan, self._normalised(examples))
+        require_logits_of_onnxruntime(
+            self._network, proto, signature, plan, self._normalised(examples)
+        )
         self._method = LayerGradCam(self._network, tap.shown)
         self.heat_maps(examples[:1], np.zeros(1, np.int64))  # refuses now what it would later
 

@@ -12,10 +12,10 @@ from hardener.arrays import FloatArray
 from hardener.cores import available_cores
 from hardener.errors import InconclusiveError, ModelError
 from hardener.model.blind_spots import blind_spots
-from hardener.model.differentiation.building import Plan, read_plan
+from hardener.model.chosen_outputs import with_outputs
+from hardener.model.differentiation.building import NetworkPlan, read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.endings import ending_at
 from hardener.model.runtime import Runner, open_runner
 from hardener.model.signature import Signature
 
@@ -58,15 +58,15 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
     network = of_any_number(graph, signature)
     if signature.batch is not None:
         examples = examples[: signature.batch]
-    require_same_logits(network, proto, signature, plan, examples)
+    require_logits_of_onnxruntime(network, proto, signature, plan, examples)
     return network
 
 
-def require_same_logits(
+def require_logits_of_onnxruntime(
     network: nn.Module,
     proto: onnx.ModelProto,
     signature: Signature,
-    plan: Plan,
+    plan: NetworkPlan,
     examples: FloatArray,
 ) -> None:
     """Compares a torch module with the model that it was made of.
@@ -84,7 +84,7 @@ def require_same_logits(
     """
     with torch.no_grad():
         logits = network(torch.from_numpy(examples)).numpy()
-    ending = _reference(ending_at(proto, signature.logits), signature.batch, plan)
+    ending = _reference(with_outputs(proto, signature.logits), signature.batch, plan)
     (found,) = ending.run({signature.input: signature.network_input(examples)})
     expected = found[: len(examples)].astype(np.float32)
     if not np.isfinite(expected).all():
@@ -98,7 +98,9 @@ def require_same_logits(
         )
 
 
-def _agree(logits: FloatArray, expected: FloatArray, proto: onnx.ModelProto, plan: Plan) -> bool:
+def _agree(
+    logits: FloatArray, expected: FloatArray, proto: onnx.ModelProto, plan: NetworkPlan
+) -> bool:
     difference = float(np.abs(logits - expected).max())
     if _rounds(plan):
         return difference <= _ROUNDED_TOLERANCE * float(np.ptp(expected))
@@ -106,7 +108,7 @@ def _agree(logits: FloatArray, expected: FloatArray, proto: onnx.ModelProto, pla
     return difference <= (_HALF_TOLERANCE if _has_halves(proto) else _TOLERANCE) * scale
 
 
-def _reference(proto: onnx.ModelProto, batch: int | None, plan: Plan) -> Runner:
+def _reference(proto: onnx.ModelProto, batch: int | None, plan: NetworkPlan) -> Runner:
     """onnxruntime, with exact products of 8-bit numbers where it can give them, as torch does."""
     if _rounds(plan):
         with suppress(ModelError):
@@ -114,7 +116,7 @@ def _reference(proto: onnx.ModelProto, batch: int | None, plan: Plan) -> Runner:
     return open_runner(proto, "cpu", batch=batch)
 
 
-def _rounds(plan: Plan) -> bool:
+def _rounds(plan: NetworkPlan) -> bool:
     return any(node.op in _ROUNDING for node in plan.nodes)
 
 

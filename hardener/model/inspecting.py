@@ -14,13 +14,13 @@ from hardener.model.files import PLAN_KEY, OnnxModel
 from hardener.model.gradients import differentiable
 from hardener.model.operators import operator
 from hardener.model.quarantine import load_untrusted
-from hardener.model.rewriting import REWRITES, PruningPlan, require_same_logits, rewritten
+from hardener.model.rewriting import REWRITES, PruningPlan, require_planned_logits, rewritten
 from hardener.model.runtime import open_runner
 from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
 from hardener.model.splitting import split
 from hardener.model.surgery import opset_of
-from hardener.model.switching import maskable_head
 from hardener.model.topology import FeatureLayer, find_feature_layer
+from hardener.model.trial_heads import maskable_head
 
 
 def inspect(model: FileName) -> Inspection:
@@ -95,7 +95,7 @@ def _refused_rewrites(
         plan = PruningPlan(layer, rewrite, every_other, threshold=1.0)
         try:
             changed = rewritten(loaded.proto, plan, loaded.shapes)
-            require_same_logits(loaded.proto, changed, signature, plan, noise)
+            require_planned_logits(loaded.proto, changed, signature, plan, noise)
         except HardenError as error:
             refused[rewrite] = str(error)
     return refused

@@ -8,7 +8,7 @@ import onnx_graphsurgeon as gs
 from hardener.errors import ModelError
 from hardener.model.operators import ALARM_OUTPUT, WEIGHTED, operator
 from hardener.model.paths import DataPaths, data_paths
-from hardener.model.skeleton import skeleton
+from hardener.model.weightless import weightless
 
 _TIMES_DEEPER = 4
 
@@ -38,7 +38,7 @@ def choose_output(
     if len(set(logits.values())) == 1:
         main = next(iter(logits))
         return main, _not_looked_at(proto, main, logits)
-    graph = gs.import_onnx(skeleton(proto))
+    graph = gs.import_onnx(weightless(proto))
     distinct = {tensor: name for name, tensor in reversed(list(logits.items()))}
     paths = {name: data_paths(graph, image, tensor) for tensor, name in distinct.items()}
     left = [

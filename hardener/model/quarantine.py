@@ -26,15 +26,15 @@ import hardener.errors
 from hardener.arrays import AnyArray
 from hardener.data.preprocessing import LARGEST_SIDE
 from hardener.errors import ExaminationBugError, HardenError, ModelError, one_line
-from hardener.model.company import require_same_in_any_company
-from hardener.model.endings import ending_at
+from hardener.model.batch_independence import require_batch_independence
+from hardener.model.bfloat16 import in_float32
+from hardener.model.chosen_outputs import with_outputs
 from hardener.model.files import OnnxModel, external_files, load_model
 from hardener.model.fixed_sizes import require_fixed_sizes
 from hardener.model.observing import observed_shapes
 from hardener.model.runtime import Runner, open_runner
 from hardener.model.sessions import open_session
 from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
-from hardener.model.widening import widened
 
 _BASE_BYTES = 4 << 30
 _BYTES_PER_MODEL_BYTE = 10
@@ -129,17 +129,17 @@ def examine_here(path: Path, size: Sequence[float] | None = None) -> Examination
     signature = read_signature(model.proto)
     require_fixed_sizes(model.proto)
     images = _images(model, signature, size)
-    wide = widened(model.proto)
+    wide = in_float32(model.proto)
     if wide is not model.proto:
         _require_types(model.proto)
     shapes = observed_shapes(wide, {signature.input: images})
     if signature.batch is None:
         alone = observed_shapes(wide, {signature.input: images[:1]})
-        require_same_in_any_company(wide, alone, shapes)
+        require_batch_independence(wide, alone, shapes)
     weights = {tensor.name for tensor in model.proto.graph.initializer}
     _require_bounded({k: v for k, v in shapes.items() if k not in weights}, len(images))
     # Once more as the commands run it, whose optimisations are native code too.
-    runner = open_runner(ending_at(model.proto, signature.output), "cpu", 1, signature.batch)
+    runner = open_runner(with_outputs(model.proto, signature.output), "cpu", 1, signature.batch)
     _require_alike(runner, signature, images)
     return Examination(model.sha256, shapes)
 

@@ -9,7 +9,7 @@ import onnx
 from hardener.arrays import AnyArray, FloatArray
 from hardener.errors import InconclusiveError, ModelError, UsageError
 from hardener.model.channel_flow import Shapes
-from hardener.model.endings import ending_at
+from hardener.model.chosen_outputs import with_outputs
 from hardener.model.rewrites.clip import clip
 from hardener.model.rewrites.fold import fold
 from hardener.model.rewrites.guard import guard
@@ -17,7 +17,8 @@ from hardener.model.rewrites.mask import mask
 from hardener.model.rewrites.slim import slim
 from hardener.model.runtime import open_runner
 from hardener.model.signature import Signature
-from hardener.model.switching import (
+from hardener.model.topology import FeatureLayer
+from hardener.model.trial_heads import (
     KEEP_INPUT,
     THRESHOLD_INPUT,
     MakeHead,
@@ -26,7 +27,6 @@ from hardener.model.switching import (
     maskable_head,
     trunk_model,
 )
-from hardener.model.topology import FeatureLayer
 
 LOGIT_TOLERANCE = 1e-4
 _SMALLEST_SCALE = 1e-3
@@ -148,7 +148,7 @@ def default_rewrite(
     plan = PruningPlan(layer, "fold", tuple(range(0, layer.channels, 2)))
     try:
         changed = rewritten(proto, plan, shapes)
-        require_same_logits(proto, changed, signature, plan, network_input)
+        require_planned_logits(proto, changed, signature, plan, network_input)
     except ModelError:
         return "mask"
     return "fold"
@@ -181,7 +181,7 @@ def rewritten(proto: onnx.ModelProto, plan: PruningPlan, shapes: Shapes) -> onnx
     return REWRITES[plan.rewrite].write(proto, plan, shapes)
 
 
-def require_same_logits(
+def require_planned_logits(
     original: onnx.ModelProto,
     changed: onnx.ModelProto,
     signature: Signature,
@@ -215,7 +215,7 @@ def comparison(
         InconclusiveError where one is not finite.
     """
     signature = replace(signature, output=signature.logits)
-    original, changed = (ending_at(proto, signature.logits) for proto in (original, changed))
+    original, changed = (with_outputs(proto, signature.logits) for proto in (original, changed))
     rewrite = REWRITES[plan.rewrite]
     head_model = rewrite.head(original, plan.layer, signature)
     if rewrite.limiting:

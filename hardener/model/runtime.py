@@ -12,8 +12,8 @@ import onnxruntime as ort
 from hardener.arrays import AnyArray
 from hardener.cores import available_cores
 from hardener.errors import ModelError, ProviderError, one_line
+from hardener.model.bfloat16 import in_float32
 from hardener.model.sessions import open_session
-from hardener.model.widening import widened
 
 ort.set_default_logger_severity(3)
 
@@ -143,7 +143,7 @@ def open_runner(
         ModelError: onnxruntime refuses the model.
         ProviderError: the provider did not take it.
     """
-    proto = widened(proto)
+    proto = in_float32(proto)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or available_cores()
     # Idle threads of one session must not take the cores from another that is being timed.

@@ -6,7 +6,7 @@ import onnx
 import onnxruntime as ort
 
 from hardener.arrays import AnyArray
-from hardener.model.skeleton import without_weights
+from hardener.model.weightless import without_weights
 
 LARGEST_MESSAGE_BYTES = (2 << 30) - (64 << 20)
 _LARGE_WEIGHT_BYTES = 1 << 20

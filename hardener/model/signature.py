@@ -11,7 +11,7 @@ from hardener.data.preprocessing import LARGEST_SIDE
 from hardener.errors import ModelError, one_line
 from hardener.model.operators import ALARM_OUTPUT, PARAMETER_PREFIX
 from hardener.model.outputs import choose_output
-from hardener.model.skeleton import skeleton
+from hardener.model.weightless import weightless
 
 Layout = Literal["NCHW", "NHWC"]
 
@@ -137,7 +137,7 @@ def read_signature(proto: onnx.ModelProto) -> Signature:
 def _class_scores(proto: onnx.ModelProto) -> dict[str, int]:
     """Outputs of shape (N, K) with their K, where K is declared or can be inferred."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(skeleton(proto), data_prop=True).graph.output
+        inferred = onnx.shape_inference.infer_shapes(weightless(proto), data_prop=True).graph.output
     except onnx.shape_inference.InferenceError as error:
         raise ModelError(
             f"the model declares types that contradict each other: {one_line(error)}"

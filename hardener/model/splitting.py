@@ -10,10 +10,10 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from hardener.errors import ModelError
+from hardener.model.bfloat16 import in_float32
 from hardener.model.element_types import ElementType, element_types
 from hardener.model.signature import Signature
 from hardener.model.topology import FeatureLayer
-from hardener.model.widening import widened
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ def split(proto: onnx.ModelProto, layer: FeatureLayer, signature: Signature) -> 
         ModelError: the class scores do not depend on the feature layer, or a tensor that passes
             from one part to the other has an unknown type.
     """
-    proto = widened(proto)
+    proto = in_float32(proto)
     border = [layer.name, *_around(proto, layer, signature)]
     types = element_types(proto, border)
     trunk, head = gs.import_onnx(proto), gs.import_onnx(proto)

@@ -9,7 +9,7 @@ import torch
 from hardener.arrays import AnyArray, FloatArray
 from hardener.cores import available_cores
 from hardener.errors import InconclusiveError, ModelError
-from hardener.model.differentiation.building import Plan, read_plan
+from hardener.model.differentiation.building import NetworkPlan, read_plan
 from hardener.model.differentiation.network import GraphNetwork
 from hardener.model.signature import Signature
 
@@ -94,7 +94,7 @@ def with_weights(proto: onnx.ModelProto, weights: Mapping[str, FloatArray]) -> o
     return changed
 
 
-def _trained_names(proto: onnx.ModelProto, plan: Plan) -> set[str]:
+def _trained_names(proto: onnx.ModelProto, plan: NetworkPlan) -> set[str]:
     """Stored weights that nothing reads but what trains them.
 
     The plan says what the network trains; the graph says what else would change with a weight:

@@ -4,7 +4,7 @@ from functools import partial
 
 from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import REWRITES, PruningPlan, comparison, rewritten
-from hardener.model.stepping import stepping_head
+from hardener.model.summing_head import summing_head
 from hardener.model.topology import FeatureLayer
 from hardener.progress import counting
 from hardener.pruning.candidate import (
@@ -56,7 +56,7 @@ def layer_candidate(
         batch_size=signature.batch,
         stepping=None
         if REWRITES[rewrite].limiting
-        else stepping_head(classifier.proto, cut, signature),
+        else summing_head(classifier.proto, cut, signature),
         on_batch=counting(choosing.progress, "sweeping thresholds", chosen_on),
     )
     del batches

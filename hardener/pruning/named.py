@@ -14,7 +14,7 @@ from hardener.model.rewriting import (
     check_channels,
     check_rewrite,
     default_rewrite,
-    require_same_logits,
+    require_planned_logits,
     rewritten,
 )
 from hardener.model.runtime import choose_provider
@@ -75,7 +75,7 @@ def prune_channels(
     rewrite = rewrite or default_rewrite(loaded.proto, signature, feature, loaded.shapes, noise)
     plan = PruningPlan(feature, rewrite, pruned)
     hardened = rewritten(loaded.proto, plan, loaded.shapes)
-    require_same_logits(loaded.proto, hardened, signature, plan, noise)
+    require_planned_logits(loaded.proto, hardened, signature, plan, noise)
     result = PruneResult(
         seed=seed,
         provider="cpu",

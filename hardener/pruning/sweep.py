@@ -13,9 +13,9 @@ from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
 from hardener.model.runtime import Runner, open_runner
 from hardener.model.splitting import split
-from hardener.model.stepping import ADDED_INPUT, SUM_INPUT, SteppingHead
-from hardener.model.switching import KEEP_INPUT, THRESHOLD_INPUT
+from hardener.model.summing_head import ADDED_INPUT, SUM_INPUT, SummingHead
 from hardener.model.topology import FeatureLayer
+from hardener.model.trial_heads import KEEP_INPUT, THRESHOLD_INPUT
 from hardener.scanning.activations import ChannelNorms, norms_graph
 
 # From features to the class scores of every pruning, in order.
@@ -123,7 +123,7 @@ def sweep(
     *,
     provider: str,
     batch_size: int | None = None,
-    stepping: SteppingHead | None = None,
+    stepping: SummingHead | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> list[Trial]:
     """Tries every pruning under every probe.
@@ -136,7 +136,7 @@ def sweep(
         probes: by name; the first one is clean.
         provider: what runs the head.
         batch_size: how many images the head takes, where the graph fixes that.
-        stepping: the same head from `stepping_head`, which is used instead where every pruning
+        stepping: the same head from `summing_head`, which is used instead where every pruning
             keeps all that some other one keeps.
         on_batch: told the number of images of each finished batch.
 

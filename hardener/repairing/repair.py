@@ -31,7 +31,7 @@ from hardener.repairing.choice import (
     small_trigger_left,
 )
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
-from hardener.repairing.searching import Search
+from hardener.repairing.renewed_search import Search
 from hardener.repairing.trials import Attacked, Trial, measured_by, round_of
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import (

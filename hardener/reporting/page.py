@@ -24,7 +24,6 @@ from hardener.model.quarantine import load_untrusted
 from hardener.progress import Progress, silent
 from hardener.reporting.changes import Hardened, changes, done, to_ship
 from hardener.reporting.drawing import Drawn
-from hardener.reporting.exhibits import Exhibits, exhibit
 from hardener.reporting.figures import (
     activation_maps,
     attention,
@@ -36,9 +35,10 @@ from hardener.reporting.figures import (
     repair_rounds,
     sweep,
 )
-from hardener.reporting.gallery import known_picture, trigger_pictures
+from hardener.reporting.model_views import ModelView, exhibit
 from hardener.reporting.plain_text import one_line, printable, short_name
 from hardener.reporting.reproducing import commands, details, short_class_names
+from hardener.reporting.trigger_pictures import known_picture, trigger_pictures
 from hardener.scanning.calibration import shipped
 from hardener.scanning.saved import SCAN_FILE, load_scan
 
@@ -220,7 +220,7 @@ def page(
     pictures: Sequence[dict[str, Any]],
     changed: Hardened | None = None,
     measured: BenchResult | None = None,
-    shown: Exhibits | None = None,
+    shown: ModelView | None = None,
     known_trigger: Path | None = None,
 ) -> str:
     """The page's text.
@@ -324,9 +324,9 @@ def _figures(
     scanned: ScanResult,
     changed: Hardened | None,
     measured: BenchResult | None,
-    shown: Exhibits | None,
+    shown: ModelView | None,
 ) -> list[Drawn]:
-    drawn = [] if shown is None else _exhibited(shown, scanned, changed)
+    drawn = [] if shown is None else _views(shown, scanned, changed)
     if scanned.searched and scanned.channels:
         pruned = changed.channels if isinstance(changed, PruneResult) else ()
         drawn += [label_sizes(scanned), label_anomalies(scanned)]
@@ -340,7 +340,7 @@ def _figures(
     return drawn
 
 
-def _second(shown: Exhibits, changed: Hardened | None) -> str:
+def _second(shown: ModelView, changed: Hardened | None) -> str:
     """The second model: the one that the document tells of, or another by its file's name."""
     hardened = None if changed is None else changed.hardened
     if hardened is not None and hardened.sha256 == shown.models[-1].sha256:
@@ -348,7 +348,7 @@ def _second(shown: Exhibits, changed: Hardened | None) -> str:
     return short_name(shown.models[-1].path)
 
 
-def _exhibited(shown: Exhibits, scanned: ScanResult, changed: Hardened | None) -> list[Drawn]:
+def _views(shown: ModelView, scanned: ScanResult, changed: Hardened | None) -> list[Drawn]:
     drawn = [norm_histograms(shown)]
     if shown.maps:
         pruned = changed.channels if isinstance(changed, PruneResult) else ()

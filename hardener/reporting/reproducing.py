@@ -8,7 +8,7 @@ from hardener.documents.prune import PruneResult
 from hardener.documents.scan import ScanResult
 from hardener.files import sha256_of
 from hardener.reporting.changes import Hardened
-from hardener.reporting.exhibits import Exhibits
+from hardener.reporting.model_views import ModelView
 from hardener.reporting.plain_text import command_line, path_argument
 
 _LONGEST_CLASS = 200
@@ -42,7 +42,7 @@ def commands(
     return lines
 
 
-def short_class_names(shown: Exhibits) -> dict[int, str]:
+def short_class_names(shown: ModelView) -> dict[int, str]:
     """Class names, cut where they would fill the page."""
     return {
         label: name if len(name) <= _LONGEST_CLASS else f"{name[:_LONGEST_CLASS]}…"
@@ -54,7 +54,7 @@ def details(
     scanned: ScanResult,
     changed: Hardened | None,
     measured: BenchResult | None,
-    shown: Exhibits | None,
+    shown: ModelView | None,
     known_trigger: Path | None,
 ) -> list[tuple[str, str]]:
     """Names and values of what was read, shown and written, with digests, versions and seeds."""

@@ -18,12 +18,12 @@ from hardener.arrays import DoubleArray, FloatArray
 from hardener.data.images import ImageSource
 from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, count
+from hardener.model.bfloat16 import in_float32
 from hardener.model.classifier import Classifier
 from hardener.model.element_types import element_types
 from hardener.model.runtime import open_runner
 from hardener.model.surgery import as_float32, opset_of, peak_nodes, reduction
 from hardener.model.topology import FeatureLayer
-from hardener.model.widening import widened
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ def norms_graph(proto: onnx.ModelProto, layer: FeatureLayer, *beside: str) -> on
         layer: its feature layer.
         beside: tensors of the model that are given too, before the norms.
     """
-    proto = widened(proto)
+    proto = in_float32(proto)
     types = element_types(proto, [layer.name, *beside])
     graph = gs.import_onnx(proto)
     tensors = graph.tensors()
@@ -132,7 +132,7 @@ def maps_graph(proto: onnx.ModelProto, layer: FeatureLayer, output: str) -> onnx
         layer: its feature layer.
         output: name of the class scores.
     """
-    proto = widened(proto)
+    proto = in_float32(proto)
     types = element_types(proto, [layer.name, output])
     graph = gs.import_onnx(proto)
     nodes, maps = as_float32(graph, layer, types[layer.name], "hardener_maps")

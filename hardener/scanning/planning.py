@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hardener.scanning.optimiser import PROMISING, InversionSettings
 from hardener.scanning.searches.table import SEARCHES
-from hardener.scanning.searching import PROMISING, InversionSettings
 
 MOST_LABELS_IN_FULL = 64
 """With no more labels than this each one is searched."""
@@ -63,7 +63,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LabelPlan:
     """Who is screened how and searched how.
 
     Attributes:
@@ -94,7 +94,7 @@ class Plan:
         )
 
 
-def plan_for(labels: int, image_values: int) -> Plan | None:
+def plan_for(labels: int, image_values: int) -> LabelPlan | None:
     """The plan for so many labels; None where each of them is searched in full.
 
     Args:
@@ -115,7 +115,7 @@ def plan_for(labels: int, image_values: int) -> Plan | None:
         _round(labels, int(_FIRST_ROUND_SHARE * for_screening) // labels),
         _round(second, int((1 - _FIRST_ROUND_SHARE) * for_screening) // second),
     )
-    return Plan(
+    return LabelPlan(
         searched=searched,
         references=max(REFERENCES, searched // 4),
         rounds=rounds,

@@ -7,7 +7,7 @@ import numpy as np
 
 from hardener.arrays import FloatArray
 from hardener.documents.scan import LabelEvidence, ScreenedLabel
-from hardener.scanning.inverting import Found
+from hardener.scanning.label_search import Found
 from hardener.scanning.saved import trigger_digest
 from hardener.scanning.searches.family_search import Inverted
 from hardener.scanning.searches.table import SEARCHES

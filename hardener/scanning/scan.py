@@ -26,8 +26,9 @@ from hardener.model.runtime import Runner, choose_provider
 from hardener.model.topology import find_feature_layer
 from hardener.progress import Progress, counting, of_whole, silent
 from hardener.scanning.activations import ChannelNorms, OverImages, profile
-from hardener.scanning.inverting import Searches, find_triggers, stage_costs
-from hardener.scanning.moving import measure_moving
+from hardener.scanning.all_to_all import measure_square
+from hardener.scanning.label_search import Searches, find_triggers, stage_costs
+from hardener.scanning.optimiser import InversionSettings
 from hardener.scanning.planning import MOST_LABELS_IN_FULL, plan_for
 from hardener.scanning.rows import evidence_of, label_rows
 from hardener.scanning.saved import (
@@ -39,7 +40,6 @@ from hardener.scanning.searches.additive import ADDITIVE
 from hardener.scanning.searches.patches import PATCHES
 from hardener.scanning.searches.table import SEARCHES
 from hardener.scanning.searches.warps import WARPS
-from hardener.scanning.searching import InversionSettings
 from hardener.scanning.unfinished import code_digest, unfinished
 from hardener.scanning.verdict import judge
 from hardener.scanning.without_images import (
@@ -158,7 +158,7 @@ def scan(
     runner = open_full(classifier.proto, classifier.signature, chosen_provider)
     triggers = inverted.triggers
     success = _success_rates(classifier, runner, source, tried, triggers, progress)
-    moving = measure_moving(classifier, runner, source, unseen, inverted.moving)
+    moving = measure_square(classifier, runner, source, unseen, inverted.moving)
     clean = profile(
         classifier,
         feature,

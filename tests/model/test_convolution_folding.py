@@ -19,9 +19,9 @@ from support.graphs import (
 from hardener.arrays import BoolArray
 from hardener.errors import ModelError
 from hardener.model.channel_masks import mask_feeds, maskable_model
+from hardener.model.chosen_outputs import with_outputs
 from hardener.model.convolution_folding import folded, folding_comparison
 from hardener.model.convolutions import Convolution, find_convolutions
-from hardener.model.endings import ending_at
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
 
@@ -52,7 +52,7 @@ def test_pruned_channels_are_exactly_zero_and_the_nodes_are_as_they_were(name: s
     assert model.SerializeToString() == before
     onnx.checker.check_model(changed, full_check=True)
     names = [one.layer.name for one in convolutions]
-    found = open_runner(ending_at(changed, *names), "cpu").run({"x": images()})
+    found = open_runner(with_outputs(changed, *names), "cpu").run({"x": images()})
     for values, own in zip(found, kept, strict=True):
         assert not values[:, ~own].any()
         assert values[:, own].any(axis=(0, 2, 3)).all()

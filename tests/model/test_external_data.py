@@ -14,7 +14,7 @@ from hardener.model.observing import observed_shapes
 from hardener.model.runtime import open_runner
 from hardener.model.saving import model_content
 from hardener.model.sessions import open_session
-from hardener.model.skeleton import skeleton
+from hardener.model.weightless import weightless
 
 WIDE = PLAIN.replace("logits = Gemm<transB=1>(d, w2, b2)",
                      "h = Gemm<transB=1>(d, w3, b3)\n  r = Relu(h)\n"
@@ -69,7 +69,7 @@ def test_a_model_within_the_limit_is_one_file(wide: onnx.ModelProto) -> None:
 
 
 def test_a_skeleton_is_a_valid_model_of_the_same_shapes(wide: onnx.ModelProto) -> None:
-    bare = skeleton(wide)
+    bare = weightless(wide)
     onnx.checker.check_model(bare, full_check=True)
     assert bare.ByteSize() < wide.ByteSize() / 10
     assert [value.name for value in bare.graph.input] == ["x", "w3", "w2"]

@@ -8,8 +8,8 @@ from hardener.arrays import FloatArray
 from hardener.model.pooling import behind_pooling
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
-from hardener.model.switching import KEEP_INPUT, maskable_head, trunk_model
 from hardener.model.topology import FeatureLayer
+from hardener.model.trial_heads import KEEP_INPUT, maskable_head, trunk_model
 
 REDUCED = "g = ReduceMean<axes=[2,3], keepdims=0>(feature)"
 KEPT = "q = ReduceMean<axes=[-1,-2]>(feature)\n  g = Flatten(q)"

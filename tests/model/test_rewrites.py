@@ -34,20 +34,20 @@ from hardener.model.rewriting import (
     REWRITES,
     PruningPlan,
     default_rewrite,
-    require_same_logits,
+    require_planned_logits,
     rewritten,
 )
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
 from hardener.model.surgery import rebuilt
-from hardener.model.switching import (
+from hardener.model.topology import FeatureLayer, find_feature_layer
+from hardener.model.trial_heads import (
     KEEP_INPUT,
     THRESHOLD_INPUT,
     guardable_head,
     maskable_head,
     trunk_model,
 )
-from hardener.model.topology import FeatureLayer, find_feature_layer
 
 PRUNED = (1, 4)
 
@@ -218,10 +218,10 @@ def test_limits_lie_on_the_channels_of_any_layout(text: str, shapes: Shapes, rew
     plan = PruningPlan(layer, rewrite, limits=tuple(np.linspace(0.1, 5, layer.channels)))
     changed = rewritten(model, plan, seen)
     onnx.checker.check_model(changed, full_check=True)
-    require_same_logits(model, changed, signature, plan, signature.example((8, 8)))
+    require_planned_logits(model, changed, signature, plan, signature.example((8, 8)))
     backwards = replace(plan, limits=plan.limits[::-1])
     with pytest.raises(ModelError, match="differ from the plan's"):
-        require_same_logits(model, changed, signature, backwards, signature.example((8, 8)))
+        require_planned_logits(model, changed, signature, backwards, signature.example((8, 8)))
 
 
 @pytest.mark.parametrize(
@@ -295,11 +295,11 @@ def test_integers_of_an_early_opset_are_not_clipped(opset: int) -> None:
         return
     changed = rewritten(model, plan, shapes)
     onnx.checker.check_model(changed, full_check=True)
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
     (bound,) = (t for t in changed.graph.initializer if t.name == "feature/hardener_bound")
     assert onnx.numpy_helper.to_array(bound).ravel().tolist() == [8, 28, 53, 78, 103, 255]
     alike = PruningPlan(layer, "clip", threshold=0.5)
-    require_same_logits(model, rewritten(model, alike, shapes), signature, alike, images())
+    require_planned_logits(model, rewritten(model, alike, shapes), signature, alike, images())
 
 
 @pytest.mark.filterwarnings("error")
@@ -412,7 +412,7 @@ def test_readers_that_share_weights_are_each_given_their_own() -> None:
     plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
     changed = rewritten(model, plan, shapes_of(model))
     onnx.checker.check_model(changed, full_check=True)
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
 
 
 def test_a_clip_that_lifts_zero_is_not_folded_before_it() -> None:
@@ -421,7 +421,7 @@ def test_a_clip_that_lifts_zero_is_not_folded_before_it() -> None:
     signature = read_signature(model)
     plan = PruningPlan(FeatureLayer("feature", channels), "fold", PRUNED)
     changed = rewritten(model, plan, shapes_of(model))
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
 
 
 def test_a_wrong_rewrite_is_noticed() -> None:
@@ -430,7 +430,9 @@ def test_a_wrong_rewrite_is_noticed() -> None:
     layer = FeatureLayer("feature", 6)
     changed = rewritten(model, PruningPlan(layer, "fold", (1,)), shapes_of(model))
     with pytest.raises(ModelError, match="differ from the plan"):
-        require_same_logits(model, changed, signature, PruningPlan(layer, "fold", (2,)), images())
+        require_planned_logits(
+            model, changed, signature, PruningPlan(layer, "fold", (2,)), images()
+        )
 
 
 def test_constants_as_nodes_are_weights_too() -> None:
@@ -443,7 +445,7 @@ def test_constants_as_nodes_are_weights_too() -> None:
     plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
     changed = rewritten(model, plan, shapes_of(model))
     onnx.checker.check_model(changed, full_check=True)
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
 
 
 def test_a_head_that_asks_the_images_how_many_they_are_can_be_cut_off() -> None:
@@ -454,7 +456,7 @@ def test_a_head_that_asks_the_images_how_many_they_are_can_be_cut_off() -> None:
     signature = read_signature(model)
     plan = PruningPlan(FeatureLayer("feature", 6), "mask", PRUNED)
     changed = rewritten(model, plan, shapes_of(model))
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
 
 
 @pytest.mark.parametrize("rewrite", REWRITES)
@@ -471,7 +473,7 @@ def test_models_that_list_their_weights_as_inputs_can_be_rewritten(rewrite: str)
     plan = PruningPlan(layer, rewrite, PRUNED, 1.0, alarm=rewrite == "guard")
     changed = rewritten(model, plan, shapes_of(model))
     onnx.checker.check_model(changed, full_check=True)
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
 
 
 def test_fold_leaves_other_outputs_of_the_model_alone() -> None:
@@ -483,7 +485,7 @@ def test_fold_leaves_other_outputs_of_the_model_alone() -> None:
     changed = rewritten(model, plan, shapes_of(model))
     before, after = (open_runner(m, "cpu").run({"x": images()})[1] for m in (model, changed))
     np.testing.assert_array_equal(after, before)
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
 
 
 @pytest.mark.parametrize(
@@ -514,7 +516,7 @@ def test_a_pruned_model_can_be_pruned_again(rewrite: str) -> None:
     again = PruningPlan(plan.layer, rewrite, (2,), 0.5)
     twice = rewritten(once, again, shapes_of(once))
     onnx.checker.check_model(twice, full_check=True)
-    require_same_logits(once, twice, signature, again, images())
+    require_planned_logits(once, twice, signature, again, images())
 
 
 def test_a_softmax_does_not_hide_that_nothing_was_pruned() -> None:
@@ -527,9 +529,9 @@ def test_a_softmax_does_not_hide_that_nothing_was_pruned() -> None:
     signature = read_signature(model)
     plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
     changed = rewritten(model, plan, shapes_of(model))
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
     with pytest.raises(ModelError, match="differ from the plan's"):
-        require_same_logits(model, model, signature, plan, images())
+        require_planned_logits(model, model, signature, plan, images())
 
 
 def test_the_default_is_a_fold_or_a_mask_where_none_fits() -> None:
@@ -549,7 +551,7 @@ def test_a_tensor_joined_to_itself_is_not_folded_before() -> None:
     signature = read_signature(model)
     plan = PruningPlan(FeatureLayer("feature", 12), "fold", (0, 9))
     changed = rewritten(model, plan, shapes_of(model))
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
 
 
 def test_zero_points_of_a_quantised_product_belong_to_its_outputs() -> None:
@@ -585,8 +587,8 @@ classifier (float[N,3,8,8] x) => (float[N,5] logits) {
     pruned = np.isin(np.arange(6), PRUNED)
     _fold_behind(graph, graph.tensors()["feature"], layer, shapes_of(model), pruned)
     changed = rebuilt(model, graph)
-    require_same_logits(model, changed, read_signature(model), PruningPlan(layer, "fold", PRUNED),
-                        images())  # fmt: skip
+    plan = PruningPlan(layer, "fold", PRUNED)
+    require_planned_logits(model, changed, read_signature(model), plan, images())
 
 
 def test_a_shrink_may_make_something_of_nothing() -> None:
@@ -597,7 +599,7 @@ def test_a_shrink_may_make_something_of_nothing() -> None:
     signature = read_signature(model)
     plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
     changed = rewritten(model, plan, shapes_of(model))
-    require_same_logits(model, changed, signature, plan, images())
+    require_planned_logits(model, changed, signature, plan, images())
 
 
 def test_weights_in_an_attribute_keep_their_type() -> None:
@@ -608,7 +610,7 @@ def test_weights_in_an_attribute_keep_their_type() -> None:
     model = classifier(text, shapes)
     plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
     changed = rewritten(model, plan, shapes_of(model))
-    require_same_logits(model, changed, read_signature(model), plan, images())
+    require_planned_logits(model, changed, read_signature(model), plan, images())
 
 
 def test_one_absurd_score_does_not_switch_the_comparison_off() -> None:
@@ -619,4 +621,4 @@ def test_one_absurd_score_does_not_switch_the_comparison_off() -> None:
     bias.CopyFrom(onnx.numpy_helper.from_array(values, "b2"))
     plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
     with pytest.raises(ModelError, match="differ from the plan's"):
-        require_same_logits(model, model, read_signature(model), plan, images())
+        require_planned_logits(model, model, read_signature(model), plan, images())

@@ -7,8 +7,8 @@ from hardener.cores import available_cores
 from hardener.errors import ModelError, ProviderError
 from hardener.model.runtime import choose_provider, open_runner
 from hardener.model.signature import read_signature
-from hardener.model.switching import KEEP_INPUT, maskable_head
 from hardener.model.topology import FeatureLayer
+from hardener.model.trial_heads import KEEP_INPUT, maskable_head
 from hardener.scanning.activations import norms_graph
 
 

@@ -18,9 +18,9 @@ from support.graphs import (
 )
 
 from hardener.data.images import ImageSource
+from hardener.model.chosen_outputs import with_outputs
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.convolutions import find_convolutions
-from hardener.model.endings import ending_at
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
 from hardener.pruning.fine_pruning import activation_behind, inactivity
@@ -47,7 +47,9 @@ def test_a_dead_channel_goes_first_and_the_others_by_their_mean_activation(tmp_p
     assert scores.argmax() == 4
     assert scores[4] == 0
     (batch,) = opened.batches(source, USED)
-    (maps,) = open_runner(ending_at(opened.proto, "feature"), "cpu").run(opened.feeds(batch.images))
+    (maps,) = open_runner(with_outputs(opened.proto, "feature"), "cpu").run(
+        opened.feeds(batch.images)
+    )
     np.testing.assert_allclose(scores, -maps.mean(axis=(0, 2, 3)), rtol=1e-4)
 
 

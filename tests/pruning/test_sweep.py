@@ -13,9 +13,9 @@ from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import REWRITES, PruningPlan, rewritten
-from hardener.model.stepping import stepping_head
-from hardener.model.switching import maskable_head
+from hardener.model.summing_head import summing_head
 from hardener.model.topology import FeatureLayer
+from hardener.model.trial_heads import maskable_head
 from hardener.pruning.sweep import _growing, feature_batches, keep_feed, limit_feed, sweep
 from hardener.triggers.patch import Trigger
 
@@ -87,7 +87,7 @@ def test_a_stepped_sweep_counts_what_a_masked_one_counts(
     probes = {k: Probe(s, 2) for k, s in input_settings(None, TRIGGER).items()}
     batches = list(feature_batches(model, layer, source, probes, provider="cpu", cut=cut))
     head = maskable_head(model.proto, cut, model.signature)
-    stepping = stepping_head(model.proto, cut, model.signature)
+    stepping = summing_head(model.proto, cut, model.signature)
     assert stepping is not None
     assert (_growing(feeds) is not None) == stepped
     masked = sweep(head, feeds, batches, probes, provider="cpu")

@@ -14,7 +14,6 @@ from hardener.documents.identity import DataIdentity, ModelIdentity
 from hardener.documents.scan import ScanResult
 from hardener.errors import DataError, UsageError
 from hardener.measuring.histograms import Histogram
-from hardener.reporting.exhibits import Example, Exhibits
 from hardener.reporting.figures import (
     activation_maps,
     attention,
@@ -26,6 +25,7 @@ from hardener.reporting.figures import (
 )
 from hardener.reporting.figures.activations import reduced, tiled
 from hardener.reporting.figures.attention import overlaid
+from hardener.reporting.model_views import Example, ModelView
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
@@ -34,7 +34,7 @@ from hardener.triggers.warp import Warp
 SETTINGS = ("clean", "clean+ori", "clean+syn", "clean+ori+syn")
 
 
-def _exhibits(channels: int, size: int, planes: int, examples: int = 2) -> Exhibits:
+def _exhibits(channels: int, size: int, planes: int, examples: int = 2) -> ModelView:
     rng = np.random.default_rng(0)
     side = max(1, size // 8)
 
@@ -56,7 +56,7 @@ def _exhibits(channels: int, size: int, planes: int, examples: int = 2) -> Exhib
         )
 
     values = rng.exponential(size=(len(SETTINGS), 3, 50, channels)).astype(np.float32)
-    return Exhibits(
+    return ModelView(
         models=tuple(ModelIdentity(path=f"{name}.onnx", sha256=name * 64) for name in "01"),
         target=8,
         class_names={8: "<b>eight</b>"},

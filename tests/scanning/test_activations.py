@@ -11,8 +11,8 @@ from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
-from hardener.model.switching import trunk_model
 from hardener.model.topology import FeatureLayer
+from hardener.model.trial_heads import trunk_model
 from hardener.scanning.activations import ChannelNorms, joined, norms_graph, profile
 from hardener.triggers.patch import Trigger
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from hardener.data.preprocessing import Preprocessing
+from hardener.scanning.optimiser import InversionSettings
 from hardener.scanning.searches.additive import ADDITIVE, invert_additive
 from hardener.scanning.searches.patches import invert_patches
 from hardener.scanning.searches.warps import WARPS, Warps, invert_warps
-from hardener.scanning.searching import InversionSettings
 from hardener.triggers.patch import Trigger
 from hardener.triggers.warp import Warp
 

@@ -10,7 +10,7 @@ from support.many_labels import IMAGES, PLAIN, TARGET, Planted
 from hardener.documents.scan import LabelEvidence
 from hardener.progress import silent
 from hardener.scanning.calibration import Curve
-from hardener.scanning.inverting import Found, Searches, find_triggers
+from hardener.scanning.label_search import Found, Searches, find_triggers
 from hardener.scanning.rows import evidence_of, label_rows
 from hardener.scanning.searches.table import SEARCHES as TABLE
 from hardener.triggers.families import FAMILIES

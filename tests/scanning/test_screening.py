@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
+from hardener.scanning.optimiser import InversionSettings
 from hardener.scanning.screening import logits_in_parts, places, scattered, try_squares
 from hardener.scanning.searches.patches import PATCHES, invert_patches
-from hardener.scanning.searching import InversionSettings
 from hardener.triggers.patch import Trigger
 
 CPU = torch.device("cpu")

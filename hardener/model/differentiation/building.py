@@ -16,7 +16,7 @@ from hardener.model.differentiation.table import build
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class NetworkPlan:
     """A graph ready to run.
 
     Attributes:
@@ -34,7 +34,7 @@ class Plan:
     result: str
 
 
-def read_plan(proto: onnx.ModelProto, image: str, result: str) -> Plan:
+def read_plan(proto: onnx.ModelProto, image: str, result: str) -> NetworkPlan:
     """Plans how to compute one tensor from the image input.
 
     What depends on no input is computed here. Nodes that the result does not need are left out.
@@ -58,7 +58,7 @@ def read_plan(proto: onnx.ModelProto, image: str, result: str) -> Plan:
     if result in constants:
         raise ModelError("the model's output does not depend on the images")
     steps = [build(node) for node in nodes]
-    return Plan(tuple(nodes), tuple(steps), _used(constants, nodes), image, result)
+    return NetworkPlan(tuple(nodes), tuple(steps), _used(constants, nodes), image, result)
 
 
 def _read_graph(

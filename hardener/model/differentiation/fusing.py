@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hardener.model.differentiation.building import Plan
+from hardener.model.differentiation.building import NetworkPlan
 from hardener.model.differentiation.nodes import Node
 from hardener.model.differentiation.patterns import with_patterns
 from hardener.model.differentiation.table import OWN_DOMAIN, build
@@ -15,7 +15,7 @@ _KEEP_NO_OUTPUT = frozenset({"Add", "BatchNormalization", "Conv", "Gemm", "Sub"}
 """Operators whose backward pass does not need what they gave, so that it may be overwritten."""
 
 
-def fused(plan: Plan) -> Plan:
+def fused(plan: NetworkPlan) -> NetworkPlan:
     """Folds batch normalisation into convolutions, and dequantisation into quantisation.
 
     Batch normalisation after a convolution that nobody else reads:
@@ -30,13 +30,13 @@ def fused(plan: Plan) -> Plan:
     return _overwriting(_pooled_first(_rebuilt(merged, nodes)))
 
 
-def _readers(plan: Plan) -> Counter[str]:
+def _readers(plan: NetworkPlan) -> Counter[str]:
     readers = Counter(name for node in plan.nodes for name in node.inputs)
     readers[plan.result] += 1
     return readers
 
 
-def _merged(plan: Plan) -> Plan:
+def _merged(plan: NetworkPlan) -> NetworkPlan:
     readers = _readers(plan)
     constants, nodes, producer = dict(plan.constants), list[Node](), dict[str, int]()
     for node in plan.nodes:
@@ -54,7 +54,7 @@ def _merged(plan: Plan) -> Plan:
     return _rebuilt(replace(plan, constants=constants), nodes)
 
 
-def _rebuilt(plan: Plan, nodes: list[Node]) -> Plan:
+def _rebuilt(plan: NetworkPlan, nodes: list[Node]) -> NetworkPlan:
     known = dict(zip(plan.nodes, plan.steps, strict=True))
     steps = [known[node] if node in known else build(node) for node in nodes]
     names = {name for node in nodes for name in node.inputs}
@@ -89,7 +89,7 @@ def _back_at_once(there: Node, back: Node) -> Node | None:
     return replace(there, domain=OWN_DOMAIN, op="QuantizeAndBack", outputs=back.outputs)
 
 
-def _pooled_first(plan: Plan) -> Plan:
+def _pooled_first(plan: NetworkPlan) -> NetworkPlan:
     readers, nodes = _readers(plan), list[Node]()
     place: dict[str, int] = {}
     for node in plan.nodes:
@@ -106,7 +106,7 @@ def _pooled_first(plan: Plan) -> Plan:
     return _rebuilt(plan, nodes)
 
 
-def _overwriting(plan: Plan) -> Plan:
+def _overwriting(plan: NetworkPlan) -> NetworkPlan:
     readers = _readers(plan)
     makers = {name: node.op for node in plan.nodes if not node.domain for name in node.outputs}
     return _rebuilt(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.errors import ModelError
-from hardener.model.differentiation.building import Plan
+from hardener.model.differentiation.building import NetworkPlan
 from hardener.model.differentiation.nodes import Node, Step
 from hardener.model.differentiation.table import host_inputs
 
@@ -34,7 +34,7 @@ class GraphNetwork(nn.Module):
     """
 
     def __init__(
-        self, plan: Plan, channels_last: bool, trained: Collection[str] = frozenset()
+        self, plan: NetworkPlan, channels_last: bool, trained: Collection[str] = frozenset()
     ) -> None:
         """Lays out a plan.
 
@@ -115,7 +115,7 @@ class GraphNetwork(nn.Module):
         return logits
 
 
-def _weight_names(plan: Plan) -> set[str]:
+def _weight_names(plan: NetworkPlan) -> set[str]:
     """Constants that are computed with, not numbers that steer a node."""
     return {
         name
@@ -128,7 +128,7 @@ def _weight_names(plan: Plan) -> set[str]:
     }
 
 
-def _stages(plan: Plan, places: dict[str, int]) -> tuple[_Stage, ...]:
+def _stages(plan: NetworkPlan, places: dict[str, int]) -> tuple[_Stage, ...]:
     last = {name: i for i, node in enumerate(plan.nodes) for name in node.inputs}
     stages = []
     for i, (node, run) in enumerate(zip(plan.nodes, plan.steps, strict=True)):

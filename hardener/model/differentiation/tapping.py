@@ -6,12 +6,12 @@ from dataclasses import replace
 from torch import Tensor
 
 from hardener.errors import ModelError
-from hardener.model.differentiation.building import Plan
+from hardener.model.differentiation.building import NetworkPlan
 from hardener.model.differentiation.nodes import Node
 from hardener.model.differentiation.table import OWN_DOMAIN
 
 
-def tapped(plan: Plan, name: str, tap: Callable[[Tensor], Tensor]) -> Plan:
+def tapped(plan: NetworkPlan, name: str, tap: Callable[[Tensor], Tensor]) -> NetworkPlan:
     """Leads one tensor through a function on its way to everything that reads it.
 
     Args:

@@ -10,29 +10,29 @@ from hardener.arrays import FloatArray
 from hardener.data.settings import CLEAN
 from hardener.errors import DataError
 from hardener.reporting.drawing import ORANGE, Drawn, new_figure
-from hardener.reporting.exhibits import Exhibits, triggered_setting
+from hardener.reporting.model_views import ModelView, triggered_setting
 
 _LARGEST_SIDE = 640
 """Pixels of all maps side by side: more would not be seen and make pages large."""
 
 
-def activation_maps(exhibits: Exhibits, flagged: Sequence[int], flag: str) -> Drawn:
+def activation_maps(view: ModelView, flagged: Sequence[int], flag: str) -> Drawn:
     """Every channel's map of one image, clean and triggered, on one colour scale.
 
     Args:
-        exhibits: what a model shows.
+        view: what a model shows.
         flagged: channels to frame.
         flag: what the frame says of them, as "pruned".
 
     Raises:
         DataError: the feature layer has no maps.
     """
-    if not exhibits.maps:
+    if not view.maps:
         raise DataError("the feature layer has no activation maps to draw")
-    triggered = triggered_setting(list(exhibits.maps))
-    columns = ceil(sqrt(len(exhibits.maps[CLEAN])))
+    triggered = triggered_setting(list(view.maps))
+    columns = ceil(sqrt(len(view.maps[CLEAN])))
     shown = [
-        (name, reduced(exhibits.maps[name], max(1, _LARGEST_SIDE // columns)))
+        (name, reduced(view.maps[name], max(1, _LARGEST_SIDE // columns)))
         for name in (CLEAN, triggered)
     ]
     most = max(float(maps.max()) for _, maps in shown)
@@ -53,9 +53,9 @@ def activation_maps(exhibits: Exhibits, flagged: Sequence[int], flag: str) -> Dr
             axis.set_title(name, fontsize=10)
         bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.5, aspect=40)
         bar.set_label("activation")
-    example = exhibits.examples[0]
+    example = view.examples[0]
     described = (
-        f"All {channels} channels of {exhibits.layer} on image {example.position}, row by row from "
+        f"All {channels} channels of {view.layer} on image {example.position}, row by row from "
         f"channel 0; framed: {_some(flagged)} ({flag}). The largest activation is "
         f"{float(shown[0][1].max()):.2f} clean and {float(shown[1][1].max()):.2f} with the trigger."
     )

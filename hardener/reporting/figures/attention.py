@@ -11,7 +11,7 @@ from hardener.arrays import FloatArray
 from hardener.data.settings import CLEAN
 from hardener.errors import DataError
 from hardener.reporting.drawing import Drawn, new_figure
-from hardener.reporting.exhibits import Example, Exhibits
+from hardener.reporting.model_views import Example, ModelView
 
 _PANEL = 0.86
 _MARGIN = 0.75
@@ -20,24 +20,24 @@ _LARGEST_PANEL = 128
 _OPAQUE_FROM, _MOST_OPAQUE = 3.0, 0.75
 
 
-def attention(exhibits: Exhibits, names: Sequence[str]) -> Drawn:
+def attention(view: ModelView, names: Sequence[str]) -> Drawn:
     """Heat maps over every example: one row a model, two columns an input setting.
 
     The columns of a setting ask about the true label and about the target label. Within a row all
     panels share one scale, so that a weak answer looks weak.
 
     Args:
-        exhibits: what models show.
+        view: what models show.
         names: of the models, as rows are to be named.
 
     Raises:
         DataError: no model has heat maps, or one has no name.
     """
-    if len(names) < len(exhibits.models):
-        raise DataError(f"{len(names)} names are given for {len(exhibits.models)} models")
+    if len(names) < len(view.models):
+        raise DataError(f"{len(names)} names are given for {len(view.models)} models")
     rows = [
         (example, place)
-        for example in exhibits.examples
+        for example in view.examples
         for place, maps in enumerate(example.heat_maps)
         if maps
     ]
@@ -52,7 +52,7 @@ def attention(exhibits: Exhibits, names: Sequence[str]) -> Drawn:
             most = max(float(values.max()) for values in example.heat_maps[place].values())
             for position, axis in enumerate(line):
                 setting, asked = settings[position // 2], position % 2
-                label = exhibits.target if asked else example.label
+                label = view.target if asked else example.label
                 heat = example.heat_maps[place][setting, label]
                 _overlay(axis, example.images[setting], heat / (most or 1.0))
                 axis.set_xlabel(f"says {example.answers[place][setting]}", fontsize=7, labelpad=2)
@@ -62,9 +62,9 @@ def attention(exhibits: Exhibits, names: Sequence[str]) -> Drawn:
                 f"{names[place]}\nlabel {example.label}", fontsize=7, parse_math=False
             )
     described = (
-        f"Where {exhibits.layer} speaks for the true label and for the target label "
-        f"{exhibits.target}, on {_images(exhibits.examples)}; brighter is more, each row on its "
-        f"own scale. {_answers(rows, names, exhibits.target)}"
+        f"Where {view.layer} speaks for the true label and for the target label "
+        f"{view.target}, on {_images(view.examples)}; brighter is more, each row on its "
+        f"own scale. {_answers(rows, names, view.target)}"
     )
     return Drawn("attention", "Where the model looks (Grad-CAM)", described, figure)
 

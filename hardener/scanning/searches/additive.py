@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hardener.scanning.optimiser import InversionSettings, Values
 from hardener.scanning.searches.family_search import FamilySearch, inversion_of
-from hardener.scanning.searching import InversionSettings, Values
 from hardener.triggers.additive import ADDITIVE as FAMILY
 
 ADDITIVE = InversionSettings(

@@ -9,7 +9,7 @@ from torch import nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.scanning.searching import (
+from hardener.scanning.optimiser import (
     CPU,
     InversionSettings,
     Parametrisation,

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
+from hardener.scanning.optimiser import CPU, InversionSettings, Searched, Values, search
 from hardener.scanning.screening import logits_in_parts
 from hardener.scanning.searches.family_search import FamilySearch, Inverted
-from hardener.scanning.searching import CPU, InversionSettings, Searched, Values, search
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 from hardener.scanning.verdict import LEAST_SUCCESS
 from hardener.triggers.patch import PATCH, Trigger

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hardener.scanning.optimiser import InversionSettings, Values
 from hardener.scanning.searches.family_search import FamilySearch, inversion_of
-from hardener.scanning.searching import InversionSettings, Values
 from hardener.triggers.warp import WARP, interpolation
 
 WARPS = InversionSettings(steps=60, initial_cost=0.05, cost_factor=1.15, memory=0.5)

@@ -9,7 +9,7 @@ _Message = TypeVar("_Message", bound=Message)
 _SMALL_BYTES = 1 << 16
 
 
-def skeleton(proto: onnx.ModelProto) -> onnx.ModelProto:
+def weightless(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Returns a copy whose large initializers are inputs of the same name, type and shape.
 
     It passes through serialisation quickly and whatever the size of the model, ONNX's checker

@@ -3,8 +3,8 @@ import numpy as np
 import onnx
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, images
 
+from hardener.model.bfloat16 import in_float32
 from hardener.model.runtime import open_runner
-from hardener.model.widening import widened
 
 
 def _narrowed(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -32,4 +32,4 @@ def test_a_bfloat16_model_runs_in_float32_with_its_own_weights() -> None:
 
 def test_a_model_without_bfloat16_is_left_as_it_is() -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
-    assert widened(model) is model
+    assert in_float32(model) is model

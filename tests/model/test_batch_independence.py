@@ -7,7 +7,7 @@ import pytest
 from support.graphs import ALL, PLAIN, PLAIN_SHAPES, classifier, images, saved
 
 from hardener.errors import ModelError
-from hardener.model.company import require_same_in_any_company
+from hardener.model.batch_independence import require_batch_independence
 from hardener.model.observing import observed_shapes
 from hardener.model.quarantine import load_untrusted
 
@@ -57,7 +57,7 @@ def _model(lines: str) -> onnx.ModelProto:
 
 def _examine(model: onnx.ModelProto) -> None:
     two = observed_shapes(model, {"x": images(2)})
-    require_same_in_any_company(model, observed_shapes(model, {"x": images(1)}), two)
+    require_batch_independence(model, observed_shapes(model, {"x": images(1)}), two)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -7,9 +7,9 @@ from support.graphs import ALL, classifier, images
 from hardener.model.pooling import behind_pooling
 from hardener.model.runtime import open_runner
 from hardener.model.signature import read_signature
-from hardener.model.stepping import ADDED_INPUT, SUM_INPUT, stepping_head
-from hardener.model.switching import KEEP_INPUT, maskable_head, trunk_model
+from hardener.model.summing_head import ADDED_INPUT, SUM_INPUT, summing_head
 from hardener.model.topology import FeatureLayer
+from hardener.model.trial_heads import KEEP_INPUT, maskable_head, trunk_model
 
 STEPPING = ["plain", "batch norm", "gated", "shared weights", "scaled", "with a layer behind"]
 
@@ -35,7 +35,7 @@ def test_channels_added_step_by_step_give_the_masked_logits(name: str) -> None:
     cut = behind_pooling(model, FeatureLayer("feature", channels))
     (maps,) = open_runner(trunk_model(model, cut, signature), "cpu").run({"x": images()})
     masked = open_runner(maskable_head(model, cut, signature), "cpu")
-    head = stepping_head(model, cut, signature)
+    head = summing_head(model, cut, signature)
     assert head is not None
     stepped = open_runner(head.proto, "cpu")
     total = np.zeros((len(maps), head.width), np.float32)
@@ -53,7 +53,7 @@ def test_a_head_that_does_not_begin_with_a_product_is_left_alone(name: str) -> N
     text, shapes, channels = _graph(name)
     model = classifier(text, shapes)
     layer = FeatureLayer("feature", channels)
-    assert stepping_head(model, layer, read_signature(model)) is None
+    assert summing_head(model, layer, read_signature(model)) is None
 
 
 def test_a_product_over_the_columns_of_a_map_is_left_alone() -> None:
@@ -65,7 +65,7 @@ classifier (float[N,3,8,8] x) => (float[N,5] logits) {
   logits = ReduceMean<axes=[1,2], keepdims=0>(m)
 }"""
     model = classifier(text, {"w1": (4, 3, 1, 1), "b1": (4,), "wide": (8, 5)})
-    assert stepping_head(model, FeatureLayer("feature", 4), read_signature(model)) is None
+    assert summing_head(model, FeatureLayer("feature", 4), read_signature(model)) is None
 
 
 def test_a_product_over_pixels_is_left_alone() -> None:
@@ -77,4 +77,4 @@ def test_a_product_over_pixels_is_left_alone() -> None:
     model = classifier(text, shapes | {"three": [0, 6, 16], "wide": (16, 5)})
     layer = FeatureLayer("feature", channels)
     signature = read_signature(model)
-    assert stepping_head(model, behind_pooling(model, layer), signature) is None
+    assert summing_head(model, behind_pooling(model, layer), signature) is None

@@ -1,4 +1,4 @@
-"""Whether a model treats an image alike in any company: alone, or among others in a batch.
+"""Whether a model treats an image the same alone and among others in a batch.
 
 A graph can read how many images come, and answer to a trigger only where it is one, which no
 measurement in batches would see; or mix the images of a batch. No image classifier needs either.
@@ -37,7 +37,7 @@ _MOST_VALUES = 1 << 16
 _MOST_FOLLOWED = 1 << 24
 
 
-def require_same_in_any_company(proto: onnx.ModelProto, one: Shapes, two: Shapes) -> None:
+def require_batch_independence(proto: onnx.ModelProto, one: Shapes, two: Shapes) -> None:
     """Refuses a model that computes with the number of images, or over the images of a batch.
 
     The number may decide sizes (of a reshape, of an expanded token) and nothing else. What
@@ -52,12 +52,12 @@ def require_same_in_any_company(proto: onnx.ModelProto, one: Shapes, two: Shapes
     Raises:
         ModelError: it does; the node is named.
     """
-    company = _Company(proto, one, two)
+    followed = _Followed(proto, one, two)
     for node in proto.graph.node:
-        company.follow(node)
+        followed.follow(node)
 
 
-class _Company:
+class _Followed:
     """What is known of a graph's tensors so far.
 
     Attributes:

@@ -4,8 +4,8 @@ from support.sleeping import SleepingBackdoor, clean_images
 from torch import Tensor, nn
 
 from hardener.data.preprocessing import Preprocessing
-from hardener.repairing.searching import Search
-from hardener.scanning.searching import InversionSettings
+from hardener.repairing.renewed_search import Search
+from hardener.scanning.optimiser import InversionSettings
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.patch import Trigger

@@ -9,9 +9,9 @@ from torch import nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
+from hardener.scanning.optimiser import InversionSettings
 from hardener.scanning.screening import places, try_squares
 from hardener.scanning.searches.table import SEARCHES
-from hardener.scanning.searching import InversionSettings
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
 

@@ -57,7 +57,7 @@ class Example:
 
 
 @dataclass(frozen=True, eq=False)
-class Exhibits:
+class ModelView:
     """What models show of themselves.
 
     Attributes:
@@ -99,7 +99,7 @@ def exhibit(
     provider: str = "auto",
     seed: int = 0,
     progress: Progress = silent,
-) -> Exhibits:
+) -> ModelView:
     """Runs a scanned model, and another one beside it, on images with and without triggers.
 
     Norms are counted on at most 2,000 images, which are streamed.
@@ -154,7 +154,7 @@ def exhibit(
         chosen_provider,
         counting(progress, "counting norms", len(drawn)),
     )
-    return Exhibits(
+    return ModelView(
         models=tuple(one.identity for one in classifiers),
         target=target,
         class_names=_names(

@@ -21,7 +21,7 @@ from hardener.measuring.quality import Probe
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.grad_cam import GradCam
 from hardener.model.topology import FeatureLayer
-from hardener.reporting.exhibits import Exhibits, exhibit
+from hardener.reporting.model_views import ModelView, exhibit
 from hardener.scanning.activations import profile
 from hardener.triggers.patch import Trigger, save_trigger
 
@@ -31,7 +31,7 @@ LAYER = FeatureLayer("feature", 6)
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, its scan, images, a true trigger and a second model."""
-    folder = tmp_path_factory.mktemp("exhibits")
+    folder = tmp_path_factory.mktemp("view")
     scanned_and_labelled(classifier(PLAIN, dict(PLAIN_SHAPES)), folder)
     mask = np.zeros((1, 8, 8), np.float32)
     mask[:, :6] = 1
@@ -41,7 +41,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(work: Path) -> Exhibits:
+def shown(work: Path) -> ModelView:
     """Everything that can be shown."""
     return exhibit(
         work / "m.onnx",
@@ -54,7 +54,7 @@ def shown(work: Path) -> Exhibits:
     )
 
 
-def test_examples_are_those_asked_for_under_every_setting(shown: Exhibits, work: Path) -> None:
+def test_examples_are_those_asked_for_under_every_setting(shown: ModelView, work: Path) -> None:
     stored = np.load(work / "d.npz")
     assert [example.position for example in shown.examples] == [7, 250]
     for example in shown.examples:
@@ -67,7 +67,7 @@ def test_examples_are_those_asked_for_under_every_setting(shown: Exhibits, work:
         assert list(example.images) == ["clean", "clean+ori", "clean+syn", "clean+ori+syn"]
 
 
-def test_answers_and_heat_maps_are_each_models_own(shown: Exhibits, work: Path) -> None:
+def test_answers_and_heat_maps_are_each_models_own(shown: ModelView, work: Path) -> None:
     paths = [work / "m.onnx", work / "second.onnx"]
     assert [(one.path, one.sha256) for one in shown.models] == [
         (str(path), sha256_of(path)) for path in paths
@@ -90,7 +90,7 @@ def test_answers_and_heat_maps_are_each_models_own(shown: Exhibits, work: Path) 
                     )
 
 
-def test_norms_are_those_that_a_scan_measures(shown: Exhibits, work: Path) -> None:
+def test_norms_are_those_that_a_scan_measures(shown: ModelView, work: Path) -> None:
     opened = open_classifier(work / "m.onnx")
     source = opened.open_data(work / "d.npz")
     assert shown.counted == len(source) == 300
@@ -101,7 +101,7 @@ def test_norms_are_those_that_a_scan_measures(shown: Exhibits, work: Path) -> No
     assert set(shown.norms) == {"clean", "clean+ori", "clean+syn", "clean+ori+syn"}
 
 
-def test_activation_maps_peak_at_the_norms(shown: Exhibits, work: Path) -> None:
+def test_activation_maps_peak_at_the_norms(shown: ModelView, work: Path) -> None:
     assert shown.maps["clean"].shape == (6, 8, 8)
     assert shown.maps["clean"].max() <= shown.norms["clean"]["linf"].largest
     assert not np.array_equal(shown.maps["clean"], shown.maps["clean+syn"])

@@ -10,9 +10,9 @@ from support.many_labels import IMAGES, PLAIN, TARGET, Planted
 from torch import Tensor
 
 from hardener.arrays import FloatArray
+from hardener.scanning.optimiser import CPU, PROMISING, Searched, label_steps, search
 from hardener.scanning.searches.additive import ADDITIVE
 from hardener.scanning.searches.patches import _Patches
-from hardener.scanning.searching import CPU, PROMISING, Searched, label_steps, search
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 
 LABELS, STEPS = 40, 60

@@ -3,7 +3,7 @@
 import onnx
 
 
-def ending_at(proto: onnx.ModelProto, *tensors: str) -> onnx.ModelProto:
+def with_outputs(proto: onnx.ModelProto, *tensors: str) -> onnx.ModelProto:
     """The same model with these tensors as its outputs, for onnxruntime alone.
 
     A name is enough: onnxruntime finds the type itself and leaves out what is not needed.

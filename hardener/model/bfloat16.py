@@ -10,7 +10,7 @@ import onnx
 _NARROW, _WIDE = onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT
 
 
-def widened(proto: onnx.ModelProto) -> onnx.ModelProto:
+def in_float32(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Returns the model with float32 wherever it has bfloat16, or itself where it has none."""
     if not _has_bfloat16(proto):
         return proto

@@ -24,7 +24,7 @@ ADDED_INPUT = "hardener_added"
 
 
 @dataclass(frozen=True, eq=False)
-class SteppingHead:
+class SummingHead:
     """A head that takes its first product in parts.
 
     Attributes:
@@ -37,9 +37,9 @@ class SteppingHead:
     width: int
 
 
-def stepping_head(
+def summing_head(
     proto: onnx.ModelProto, cut: FeatureLayer, signature: Signature
-) -> SteppingHead | None:
+) -> SummingHead | None:
     """Builds the head behind `cut`, or None where it does not begin with a product.
 
     Args:
@@ -88,7 +88,7 @@ def stepping_head(
     graph.inputs = [maps, before, added]
     graph.outputs = [*graph.outputs, total]
     graph.cleanup(remove_unused_graph_inputs=False).toposort()
-    return SteppingHead(gs.export_onnx(graph, do_type_check=False), width)
+    return SummingHead(gs.export_onnx(graph, do_type_check=False), width)
 
 
 def _first_product(maps: gs.Variable) -> gs.Node | None:

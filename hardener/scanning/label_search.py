@@ -13,7 +13,8 @@ from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.progress import Progress, counting
 from hardener.scanning.competing import order_of_promise
-from hardener.scanning.planning import REFERENCES, Plan, compete, drawn_labels, plan_for
+from hardener.scanning.optimiser import PROMISING, InversionSettings, label_steps
+from hardener.scanning.planning import REFERENCES, LabelPlan, compete, drawn_labels, plan_for
 from hardener.scanning.screening import (
     DENSE,
     LEAST_SHARE,
@@ -25,7 +26,6 @@ from hardener.scanning.screening import (
 )
 from hardener.scanning.searches.family_search import Inverted
 from hardener.scanning.searches.table import SEARCHES
-from hardener.scanning.searching import PROMISING, InversionSettings, label_steps
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
@@ -193,7 +193,7 @@ def find_triggers(
 
 
 def choose(
-    labels: Sequence[int], squares: Squares, order: IntArray, plan: Plan, seed: Sequence[int]
+    labels: Sequence[int], squares: Squares, order: IntArray, plan: LabelPlan, seed: Sequence[int]
 ) -> Chosen:
     """The labels to search in full: some at random, and the most promising of the others.
 
@@ -222,7 +222,7 @@ def choose(
     )
 
 
-def density_for(plan: Plan | None, preprocessing: Preprocessing) -> Density:
+def density_for(plan: LabelPlan | None, preprocessing: Preprocessing) -> Density:
     """How closely to try squares."""
     if plan is None:
         return DENSE

@@ -13,7 +13,7 @@ from hardener.scanning.screening import scattered
 from hardener.triggers.patch import Trigger
 
 
-def measure_moving(
+def measure_square(
     classifier: Classifier, runner: Runner, source: ImageSource, unseen: IntArray, square: Trigger
 ) -> SquareEvidence:
     """Tries a square on images that it was not chosen on.

@@ -8,16 +8,16 @@ from support.many_labels import IMAGES, LABELS, PLAIN, TARGET, Planted
 
 from hardener.arrays import FloatArray
 from hardener.progress import silent
-from hardener.scanning.inverting import Chosen, Searches, choose, find_triggers, stage_costs
-from hardener.scanning.planning import MOST_LABELS_IN_FULL, Plan, Round
+from hardener.scanning.label_search import Chosen, Searches, choose, find_triggers, stage_costs
+from hardener.scanning.optimiser import PROMISING
+from hardener.scanning.planning import MOST_LABELS_IN_FULL, LabelPlan, Round
 from hardener.scanning.screening import LEAST_SHARE, Squares
 from hardener.scanning.searches.table import SEARCHES as TABLE
-from hardener.scanning.searching import PROMISING
 from hardener.triggers.patch import Trigger
 
 CPU = torch.device("cpu")
 SEARCHES = Searches({kind: replace(search.settings, steps=3) for kind, search in TABLE.items()}, 0)
-PLAN = Plan(12, 8, (Round(LABELS, 1, 1),), 2, 32)
+PLAN = LabelPlan(12, 8, (Round(LABELS, 1, 1),), 2, 32)
 ORDER = np.roll(np.arange(LABELS), -30)
 NOTHING_REACHED = np.zeros(LABELS, np.float32)
 
