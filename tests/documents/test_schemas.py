@@ -36,11 +36,12 @@ def test_it_is_a_schema_that_names_itself(name: str) -> None:
 
 def test_fields_are_described_in_the_words_of_the_docstrings() -> None:
     row = schema("scan")["$defs"]["LabelEvidence"]["properties"]
-    assert row["mask_l1"]["description"] == "size of its smallest trigger, in pixels."
+    assert row["mask_l1"]["description"] == "Size of the smallest patch, in pixels."
     assert row["trigger_success_rate"]["description"].endswith(
         "that the trigger sends to this label."
     )
-    assert schema("prune")["properties"]["threads"]["description"] == "of one operator on the CPU."
+    threads = schema("prune")["properties"]["threads"]["description"]
+    assert threads == "Threads of one operator on the CPU."
 
 
 def _changed(**changes: object) -> dict[str, Any]:
