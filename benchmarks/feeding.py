@@ -20,6 +20,7 @@ from hardener.arrays import AnyArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.model.classifier import Classifier, open_classifier, open_full
+from hardener.model.runtime import Machine
 
 PICTURES, ROUNDS, PICTURES_A_ROUND = 1000, 14, 200
 SEED = 0
@@ -33,7 +34,7 @@ def main() -> None:
         classifier = open_classifier(resnet18(work))
         streamed = classifier.open_data(work / "photographs")
         kept = _in_memory(classifier, streamed)
-        runner = open_full(classifier.proto, classifier.signature, "cpu")
+        runner = open_full(classifier.proto, classifier.signature, Machine())
 
         def look(source: ImageSource, round_: int) -> Counts:
             rng = np.random.default_rng(SEED + round_ + 1)

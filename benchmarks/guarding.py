@@ -31,7 +31,7 @@ from hardener.measuring.quality import count
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.operators import ALARM_OUTPUT
 from hardener.model.rewriting import PruningPlan, rewritten
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.topology import find_feature_layer
 
 GTSRB, SIGNS = "alexnet-gtsrb-badnets", "alexnet-signs-badnets"
@@ -161,7 +161,7 @@ def _answers(
     classifier: Classifier, data: Path, setting: Setting = ()
 ) -> tuple[FloatArray, IntArray, IntArray]:
     """Class scores (N, K), true labels (N,) and alarms, (N,) or none at all."""
-    runner = open_runner(classifier.proto, "cpu")
+    runner = open_runner(classifier.proto, Machine())
     names = [output.name for output in runner.session.get_outputs()]
     rows: dict[str, list[AnyArray]] = {name: [] for name in (*names, "labels")}
     for batch in classifier.batches(classifier.open_data(data)):
@@ -208,7 +208,7 @@ def _round(once: Callable[[], None], runs: int) -> Work:
 
 def _inference(classifier: Classifier, proto: onnx.ModelProto, size: int) -> Callable[[], None]:
     """One run of a model on a batch of noise, all its outputs fetched; warmed up."""
-    runner = open_runner(proto, "cpu")
+    runner = open_runner(proto, Machine())
     height, width = classifier.preprocessing.size
     shape = (size, classifier.preprocessing.channels, height, width)
     images = np.random.default_rng(0).normal(size=shape).astype(np.float32)

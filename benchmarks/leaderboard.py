@@ -27,6 +27,7 @@ from hardener.errors import HardenError
 from hardener.files import sha256_of, write_text
 from hardener.measuring.intervals import wilson
 from hardener.model.classifier import open_classifier, open_full
+from hardener.model.runtime import Machine
 from hardener.scanning.saved import SCAN_FILE
 from models.attacks.attack import Attack
 from models.recipes import RECIPES
@@ -270,7 +271,7 @@ def rates(model: Path, data: Path, attack: object) -> tuple[Rate, Rate | None, R
     The attack counts on images whose true label is not the one that it wants.
     """
     classifier = open_classifier(model)
-    runner = open_full(classifier.proto, classifier.signature, "cpu")
+    runner = open_full(classifier.proto, classifier.signature, Machine())
     source = classifier.open_data(data)
 
     def predicted(images: FloatArray) -> IntArray:

@@ -17,6 +17,7 @@ from benchmarks.subjects import write_noise
 from hardener.data.settings import CLEAN
 from hardener.measuring.quality import Probe
 from hardener.model.classifier import open_classifier
+from hardener.model.runtime import Machine
 from hardener.model.topology import find_feature_layer
 from hardener.scanning.activations import profile
 
@@ -58,7 +59,7 @@ def peak(model: Path, data: Path) -> None:
     """Profiles images in this process and prints its largest resident set in KiB."""
     classifier = open_classifier(model)
     layer = find_feature_layer(classifier.proto, classifier.signature, classifier.model.shapes)
-    profile(classifier, layer, classifier.open_data(data), {CLEAN: Probe()}, provider="cpu")
+    profile(classifier, layer, classifier.open_data(data), {CLEAN: Probe()}, machine=Machine())
     # Not getrusage, whose peak a process inherits from the one that started it.
     status = Path("/proc/self/status").read_text()
     print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))

@@ -27,20 +27,13 @@ from hardener.documents.scan import LastLayerEvidence, MarginEvidence, ScanResul
 from hardener.files import sha256_of, write_text
 from hardener.measuring.intervals import wilson
 from hardener.scanning.calibration import Calibration, Curve, Population, fit_curve
-from hardener.scanning.verdict import (
-    Evidence,
-    Judgement,
-    anomaly_indices,
-    judge,
-    relative_sizes,
-    weights,
-)
-from hardener.scanning.without_images import (
-    WithoutImages,
-    label_scores,
-    margin_quantity,
-    row_quantities,
-)
+from hardener.scanning.detectors.all_to_all import all_to_all_finding
+from hardener.scanning.detectors.inversion import inversion_finding
+from hardener.scanning.detectors.last_layer import last_layer_finding, row_quantities
+from hardener.scanning.detectors.margins import margin_finding, margin_quantity
+from hardener.scanning.evidence import Evidence, anomaly_indices, relative_sizes, weights
+from hardener.scanning.finding import Finding
+from hardener.scanning.verdict import Judgement, doubts_on_images, judge, weigh
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import TriggerKind
 from models.datasets import load_split
@@ -267,7 +260,7 @@ def _fit_single(
 
 def _by_triggers(row: Row, kinds: Mapping[TriggerKind, Curve]) -> float:
     """A model's score by what the searches found alone."""
-    return max(float(_evidence(row, kind).scores(kinds[kind]).max()) for kind in FAMILIES)
+    return max(float(_evidence(row, kind).scores_by(kinds[kind]).max()) for kind in FAMILIES)
 
 
 def _backdoored(rows: Sequence[Row]) -> FloatArray:
@@ -291,25 +284,27 @@ def _evidence(row: Row, kind: TriggerKind) -> Evidence:
     return Evidence(kind, sizes, success, tuple(row.reference[kind]), tuple(row.unsolved[kind]))
 
 
-def _beside(row: Row, calibration: Calibration) -> FloatArray:
-    """Suspicion of each label by what needs no image."""
+def _data_free(row: Row, calibration: Calibration) -> list[Finding]:
+    """What needs no image."""
     margins = MarginEvidence(largest=(), suspect=row.margin_suspect, p_value=row.p_value)
     rows = LastLayerEvidence(mean_weights=(), anomaly_indices=tuple(row.row_indices), suspect=0)
-    found = WithoutImages(margins, rows if row.row_indices else None, ())
-    return label_scores(found, len(row.sizes["patch"]), calibration)
+    findings = [margin_finding(margins, len(row.sizes["patch"]), calibration)]
+    return [*findings, last_layer_finding(rows, calibration)] if row.row_indices else findings
 
 
 def _judged(row: Row, calibration: Calibration) -> Judgement:
     labels = range(len(row.sizes["patch"]))
-    return judge(
+    inversion = inversion_finding(
         labels,
         [_evidence(row, kind) for kind in FAMILIES],
         classes=len(labels),
-        moving=SquareEvidence(**row.moving),
-        beside=_beside(row, calibration),
+        pixels=row.doubts["pixels"],
         calibration=calibration,
-        **row.doubts,
     )
+    all_to_all = all_to_all_finding(SquareEvidence(**row.moving), calibration)
+    findings = [inversion, all_to_all, *_data_free(row, calibration)]
+    doubts = doubts_on_images(row.doubts["accuracy"], row.doubts["images"])
+    return judge(findings, weigh(findings), doubts, calibration)
 
 
 def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
@@ -325,7 +320,10 @@ def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
     patches = [_evidence(row, "patch") for row in rows]
     textbook = [max(anomaly_indices(found.sizes, found.reference)) for found in patches]
     truth = [not row.is_clean for row in rows]
-    without = [float(_beside(row, fit([o for o in rows if o is not row])).max()) for row in rows]
+    without = [
+        weigh(_data_free(row, fit([other for other in rows if other is not row]))).score
+        for row in rows
+    ]
     auroc = _auroc([found.score for found in left_out], truth)
     calibration = fit(rows).model_copy(
         update={

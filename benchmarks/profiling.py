@@ -17,6 +17,7 @@ from benchmarks.subjects import resnet18, write_noise
 from hardener.data.settings import CLEAN
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
+from hardener.model.runtime import Machine
 from hardener.model.topology import find_feature_layer
 from hardener.scanning.activations import profile
 
@@ -49,11 +50,11 @@ def _timed(model: Path, data: Path) -> Times:
     source = classifier.open_data(data)
 
     def plain(_: int) -> None:
-        runner = open_full(classifier.proto, classifier.signature, "cpu")
+        runner = open_full(classifier.proto, classifier.signature, Machine())
         measure(classifier, runner, source, PROBES)
 
     def with_norms(_: int) -> None:
-        profile(classifier, layer, source, PROBES, provider="cpu")
+        profile(classifier, layer, source, PROBES, machine=Machine())
 
     plain(0)
     with_norms(0)

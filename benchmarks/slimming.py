@@ -18,6 +18,7 @@ from benchmarks.interleaving import Times, circumstances, interleaved, shown
 from benchmarks.setting import exported, gtsrb, machine, write_results
 from benchmarks.subjects import of_torchvision
 from hardener.model.classifier import Classifier, open_classifier, open_full
+from hardener.model.runtime import Machine
 
 VICTIM = "alexnet-gtsrb-badnets"
 NETWORK = "vgg11_bn"
@@ -82,7 +83,7 @@ def _timed(slimmed: Classifier, original: Classifier, batch: int, runs: int) -> 
     shape = (batch, original.preprocessing.channels, *original.preprocessing.size)
     images = np.random.default_rng(0).random(shape, np.float32)
     feeds = original.feeds(images)
-    runners = [open_full(c.proto, c.signature, "cpu") for c in (slimmed, original)]
+    runners = [open_full(c.proto, c.signature, Machine()) for c in (slimmed, original)]
 
     def run(which: int) -> None:
         for _ in range(runs):

@@ -23,7 +23,7 @@ from hardener.data.settings import CLEAN
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.pooling import behind_pooling
-from hardener.model.runtime import Runner, open_runner
+from hardener.model.runtime import Machine, Runner, open_runner
 from hardener.model.summing_head import summing_head
 from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.model.trial_heads import mask_by_input, maskable_head
@@ -96,14 +96,14 @@ def _timed(classifier: Classifier, data: Path, true: Trigger | None) -> Times:
     def swept(_: int) -> list[Mapping[str, Counts]]:
         cut = behind_pooling(classifier.proto, layer)
         batches = feature_batches(
-            classifier, layer, source, probes, provider="cpu", cut=cut, indices=indices
+            classifier, layer, source, probes, machine=Machine(), cut=cut, indices=indices
         )
         trials = sweep(
             maskable_head(classifier.proto, cut, classifier.signature),
             [keep_feed(channels) for channels in kept],
             batches,
             probes,
-            provider="cpu",
+            machine=Machine(),
             stepping=summing_head(classifier.proto, cut, classifier.signature),
         )
         return [trial.counts for trial in trials]
@@ -118,7 +118,7 @@ def _masked(classifier: Classifier, layer: FeatureLayer) -> Runner:
     graph = gs.import_onnx(classifier.proto)
     mask_by_input(graph, layer, np.dtype(np.float32))
     graph.cleanup()
-    return open_runner(gs.export_onnx(graph, do_type_check=False), "cpu")
+    return open_runner(gs.export_onnx(graph, do_type_check=False), Machine())
 
 
 def _fully(

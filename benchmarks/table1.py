@@ -20,10 +20,11 @@ from hardener.data.splits import stratified_halves
 from hardener.measuring.quality import Counts, Probe
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.rewriting import REWRITES
+from hardener.model.runtime import Machine
 from hardener.model.topology import FeatureLayer
 from hardener.pruning.options import options_for
 from hardener.pruning.sweep import Trial, feature_batches, sweep
-from hardener.scanning.saved import load_synthetic_triggers
+from hardener.scanning.saved import load_synthetic_triggers, open_scan
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
 
@@ -60,7 +61,7 @@ def main() -> None:
         clean = gtsrb() / "gtsrb32-valid.zip"
         model = exported(VICTIM, work)
         scanned = hardener.scan(model, clean, work / "scan", provider="cpu", seed=SEED)
-        (synthetic,) = load_synthetic_triggers(work / "scan", scanned)
+        (synthetic,) = load_synthetic_triggers(open_scan(work / "scan"))
         original = hardener.load_trigger(WEIGHTS / f"{VICTIM}.trigger.npz")
         classifier = open_classifier(model)
         layer = FeatureLayer(scanned.layer.name, scanned.layer.channels)
@@ -124,7 +125,7 @@ def _curve(
             layer,
             valid,
             {k: Probe(s) for k, s in input_settings(None, synthetic).items()},
-            provider="cpu",
+            machine=Machine(),
             indices=chosen_on,
         )
     )
@@ -136,9 +137,9 @@ def _curve(
     trials = sweep(
         REWRITES[rewrite].head(classifier.proto, layer, classifier.signature),
         [option.feed for option in options],
-        feature_batches(classifier, layer, test, probes, provider="cpu"),
+        feature_batches(classifier, layer, test, probes, machine=Machine()),
         probes,
-        provider="cpu",
+        machine=Machine(),
     )
     return [
         {

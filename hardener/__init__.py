@@ -22,7 +22,8 @@ The house, each room importing only from those above it:
     documents/                frozen results, JSON in and out, JSON Schemas
     model/                    an ONNX file: load, understand, cut, rewrite, run, differentiate
     measuring/                accuracy, attack success rate, robust accuracy, intervals
-    scanning/                 trigger inversion, channel norms, verdict
+    subject                   a model, images and how to run it, opened once
+    scanning/                 detectors and what they search; findings, one verdict, the scan
     writing                   a hardened model and its JSON go to disk
     pruning/                  criteria, threshold sweep, choice
     repairing/                new weights in the same graph: distil, invert again, choose

@@ -20,7 +20,7 @@ ORDER = [
     ["triggers"],
     ["documents"],
     ["model"],
-    ["measuring"],
+    ["measuring", "subject"],
     ["scanning", "writing"],
     ["pruning", "repairing"],
     ["benching"],

@@ -23,6 +23,7 @@ from hardener.documents.scan import ScanResult
 from hardener.files import sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
+from hardener.model.runtime import Machine
 from hardener.triggers.patch import load_trigger
 
 HARDEN = [sys.executable, "-c", "from hardener.entry import main; main()"]
@@ -209,7 +210,7 @@ def test_repair_ends_the_backdoor_in_the_same_graph(
     classifier = open_classifier(output)
     counts = measure(
         classifier,
-        open_full(classifier.proto, classifier.signature, "cpu"),
+        open_full(classifier.proto, classifier.signature, Machine()),
         classifier.open_data(signs),
         {"clean": Probe(), "triggered": Probe((load_trigger(signs_trigger),), 8)},
     )

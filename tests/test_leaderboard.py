@@ -7,6 +7,7 @@ import pytest
 from benchmarks.leaderboard import Row, rates, rating
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
+from hardener.model.runtime import Machine
 from models.attacks.attack import Attack
 from models.recipes import RECIPES
 
@@ -40,7 +41,7 @@ def test_rates_are_those_that_the_product_measures(signs_victim: Path, signs: Pa
     assert trigger is not None
     counts = measure(
         classifier,
-        open_full(classifier.proto, classifier.signature, "cpu"),
+        open_full(classifier.proto, classifier.signature, Machine()),
         classifier.open_data(signs),
         {"clean": Probe(), "attacked": Probe((trigger,), trigger.label)},
     )

@@ -22,12 +22,13 @@ from hardener.model.checkpoints import load_weights
 from hardener.options import lines_of
 from hardener.policy import policy_preprocessing
 from hardener.scanning.saved import (
-    load_scan,
     load_synthetic_triggers,
     load_working_triggers,
+    open_scan,
     trigger_digest,
 )
 from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
+from hardener.triggers.families import FAMILIES
 from hardener.triggers.patch import PATCH, Trigger, load_trigger
 from hardener.triggers.warp import WARP, Warp
 
@@ -167,13 +168,12 @@ def _trigger_is(folder: Path) -> None:
 
 
 def _scan_is(folder: Path) -> None:
-    scanned = load_scan(folder)
-    known = {e.trigger_sha256 for e in scanned.searched}
-    known |= {e.additive.trigger_sha256 for e in scanned.searched}
-    known |= {e.warp.trigger_sha256 for e in scanned.searched}
+    saved = open_scan(folder)
+    scanned = saved.result
+    known = {e.of_kind(kind).trigger_sha256 for e in scanned.searched for kind in FAMILIES}
     for trigger in (
-        *load_synthetic_triggers(folder, scanned),
-        *load_working_triggers(folder, scanned, 0.0),
+        *load_synthetic_triggers(saved),
+        *load_working_triggers(saved, 0.0),
     ):
         require(trigger_digest(trigger) in known, "another trigger was read")
     scanned.to_json()

@@ -21,7 +21,7 @@ from hardener.model.gradients import differentiable
 from hardener.model.operators import ALARM_OUTPUT
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import PruningPlan, rewritten, tolerance
-from hardener.model.runtime import Runner, open_runner
+from hardener.model.runtime import Machine, Runner, open_runner
 from hardener.model.sessions import weight_bytes
 from hardener.model.signature import Signature, read_signature
 from hardener.model.topology import FeatureLayer, find_feature_layer
@@ -205,8 +205,8 @@ def _subject(
     def opened(proto: onnx.ModelProto) -> Runner:
         if exact:
             with suppress(ModelError):  # not every quantised model can be multiplied exactly
-                return open_runner(proto, "cpu", batch=signature.batch, exact=True)
-        return open_runner(proto, "cpu", batch=signature.batch)
+                return open_runner(proto, Machine(), batch=signature.batch, exact=True)
+        return open_runner(proto, Machine(), batch=signature.batch)
 
     images = signature.example(model.preferred_size, seed=3)
     trunk = opened(trunk_model(model.proto, layer, signature))
@@ -263,7 +263,7 @@ def _not_zero(subject: Subject, changed: onnx.ModelProto, pruned: AnyArray) -> l
     shown.CopyFrom(changed)
     name = masked if masked in made else subject.layer.name
     shown.graph.output.append(onnx.ValueInfoProto(name=name))
-    runner = open_runner(shown, "cpu", batch=subject.signature.batch)
+    runner = open_runner(shown, Machine(), batch=subject.signature.batch)
     values = np.moveaxis(
         runner.run({subject.signature.input: subject.images})[-1], subject.layer.axis, -1
     )

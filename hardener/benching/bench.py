@@ -7,21 +7,36 @@ from pathlib import Path
 import numpy as np
 
 from hardener.benching.latency import bound_call, interleaved_times, latency_row
-from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.settings import CLEAN, Setting, input_settings
 from hardener.documents.bench import BenchResult, LatencyRow, ModelBench
-from hardener.documents.scan import ScanResult
 from hardener.errors import DataError, UsageError
 from hardener.files import FileName, check_output
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Counts, Probe, measure
 from hardener.measuring.suitability import trigger_for
-from hardener.model.classifier import Classifier, data_identity, open_classifier, open_full
+from hardener.model.classifier import (
+    Classifier,
+    ModelGiven,
+    Overrides,
+    data_identity,
+    open_classifier,
+    open_full,
+    open_model,
+    path_of,
+)
 from hardener.model.files import SOURCE_KEY
-from hardener.model.runtime import Runner, choose_provider
+from hardener.model.runtime import Runner, choose_machine
 from hardener.progress import Progress, counting, silent
-from hardener.scanning.saved import SCAN_FILE, load_scan, load_synthetic_triggers, require_images
+from hardener.scanning.saved import (
+    SCAN_FILE,
+    SavedScan,
+    ScanGiven,
+    folder_of,
+    load_synthetic_triggers,
+    open_scan,
+    require_images,
+)
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
 
@@ -29,31 +44,35 @@ _SECONDS_PER_BATCH_SIZE = 10.0
 
 
 def bench(
-    models: Sequence[FileName],
+    models: Sequence[ModelGiven],
     data: FileName,
     output: FileName,
     *,
     trigger: FileName | None = None,
     target: int | None = None,
-    scan: FileName | None = None,
-    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    scan: ScanGiven | None = None,
+    preprocessing: Overrides = (),
     provider: str = "auto",
+    threads: int | None = None,
+    device: int = 0,
     seed: int = 0,
     progress: Progress = silent,
 ) -> BenchResult:
     """Measures accuracy, attack success rate, robust accuracy and latency of models.
 
     Args:
-        models: ONNX classifiers; ratios compare with the first.
+        models: ONNX classifiers, files or open; ratios compare with the first.
         data: labelled images, best those that no earlier stage saw.
         output: where the result goes, a JSON file.
         trigger: the true trigger, where it is known.
         target: the label that counts as a hit; by default the trigger's, else the scan's.
-        scan: folder of a scan of one of the models (or of the model it was hardened from),
+        scan: a scan, or its folder, of one of the models (or of the model it was hardened from),
             whose synthetic trigger is tried.
         preprocessing: fields that win over each model's metadata, later over earlier. Where the
             metadata lack some, the scan's are taken.
         provider: auto, cpu, cuda or tensorrt.
+        threads: of one operator on the CPU; by default one for each core.
+        device: index of the GPU.
         seed: of the intervals' resampling.
         progress: told how far it is.
 
@@ -64,21 +83,22 @@ def bench(
         raise UsageError("no model is named")
     if isinstance(models, str | os.PathLike):
         raise UsageError(f"models is a list of files: [{str(models)!r}]")
-    paths, data, output = [Path(model) for model in models], Path(data), Path(output)
+    data, output = Path(data), Path(output)
     trigger = None if trigger is None else Path(trigger)
-    scan = None if scan is None else Path(scan)
-    check_output(output, ".json", *paths, data, trigger, None if scan is None else scan / SCAN_FILE)
-    scanned = [] if scan is None else [_scan_with_images(scan).preprocessing.fields]
-    classifiers = [_opened(path, scanned, preprocessing) for path in paths]
+    read = [*map(path_of, models), data, trigger]
+    check_output(output, ".json", *read, None if scan is None else folder_of(scan) / SCAN_FILE)
+    saved = None if scan is None else _scan_with_images(scan)
+    scanned = [] if saved is None else [saved.result.preprocessing.fields]
+    classifiers = [_opened(model, scanned, preprocessing) for model in models]
     _require_one_batch_size(classifiers)
     original = None
     if trigger is not None:
         (original, *_) = [trigger_for(classifier, trigger) for classifier in classifiers]
-    synthetic = None if scan is None else _synthetic(scan, classifiers, original, target)
+    synthetic = None if saved is None else _synthetic(saved, classifiers, original, target)
     wanted = _target(target, original, synthetic, classifiers)
     settings = input_settings(original, synthetic)
-    chosen_provider = choose_provider(provider)
-    runners = [open_full(c.proto, c.signature, chosen_provider) for c in classifiers]
+    machine = choose_machine(provider, threads, device)
+    runners = [open_full(c.proto, c.signature, machine) for c in classifiers]
 
     rows: list[dict[str, Counts]] = []
     for classifier, runner in zip(classifiers, runners, strict=True):
@@ -95,8 +115,8 @@ def bench(
     latencies = _latencies(classifiers, runners, source, seed, progress)
     result = BenchResult(
         seed=seed,
-        provider=chosen_provider,
-        threads=available_cores(),
+        provider=machine.provider,
+        threads=machine.threads,
         batch_size=min(c.batch_size for c in classifiers),
         model=classifiers[0].identity,
         data=data_identity(source),
@@ -110,41 +130,41 @@ def bench(
     return result
 
 
-def _scan_with_images(scan: Path) -> ScanResult:
-    scanned = load_scan(scan)
-    require_images(scan, scanned)
-    return scanned
+def _scan_with_images(scan: ScanGiven) -> SavedScan:
+    saved = open_scan(scan)
+    require_images(saved)
+    return saved
 
 
-def _opened(
-    path: Path,
-    scanned: Sequence[Mapping[str, tuple[float, ...]]],
-    preprocessing: Sequence[Mapping[str, tuple[float, ...]]],
-) -> Classifier:
+def _opened(given: ModelGiven, scanned: Overrides, preprocessing: Overrides) -> Classifier:
     """Opens a model; the scan says what the model itself does not."""
+    model = open_model(given, preprocessing)
     try:
-        return open_classifier(path, preprocessing)
+        return open_classifier(model, preprocessing)
     except DataError:
         if not scanned:
             raise
-        return open_classifier(path, [*scanned, *preprocessing])
+        return open_classifier(model, [*scanned, *preprocessing])
 
 
 def _synthetic(
-    scan: Path, classifiers: Sequence[Classifier], original: Trigger | None, target: int | None
+    scan: SavedScan,
+    classifiers: Sequence[Classifier],
+    original: Trigger | None,
+    target: int | None,
 ) -> SyntheticTrigger:
-    scanned = load_scan(scan)
+    scanned = scan.result
     known = {c.model.sha256 for c in classifiers} | {
         c.model.metadata[SOURCE_KEY] for c in classifiers if SOURCE_KEY in c.model.metadata
     }
     if scanned.model.sha256 not in known:
         raise DataError(
-            f"{scan} is the scan of none of these models but of {scanned.model.path} (sha256 "
-            f"{scanned.model.sha256[:12]}…)"
+            f"{scan.folder} is the scan of none of these models but of {scanned.model.path} "
+            f"(sha256 {scanned.model.sha256[:12]}…)"
         )
     wanted = target if target is not None else original.label if original is not None else None
     label = scanned.suspect if wanted is None else wanted
-    return load_synthetic_triggers(scan, scanned, [label])[0]
+    return load_synthetic_triggers(scan, [label])[0]
 
 
 def _target(

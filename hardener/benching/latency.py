@@ -25,14 +25,16 @@ def bound_call(runner: Runner, input_name: str, output_name: str, images: AnyArr
     times the model and not the copies.
     """
     session = runner.session
-    if runner.provider == "cpu":
+    if runner.machine.provider == "cpu":
         feeds = {input_name: images}
         return lambda: session.run([output_name], feeds)
     import onnxruntime as ort  # noqa: PLC0415  only where a device is bound
 
     binding = session.io_binding()
-    binding.bind_ortvalue_input(input_name, ort.OrtValue.ortvalue_from_numpy(images, "cuda", 0))
-    binding.bind_output(output_name, "cuda")
+    device = runner.machine.device
+    placed = ort.OrtValue.ortvalue_from_numpy(images, "cuda", device)
+    binding.bind_ortvalue_input(input_name, placed)
+    binding.bind_output(output_name, "cuda", device)
 
     def run() -> None:
         session.run_with_iobinding(binding)
@@ -70,9 +72,9 @@ def latency_row(
     """Sums up one model's times (R,) beside the first model's in the same rounds."""
     p50, p95, p99 = (float(value) for value in np.percentile(times, [50, 95, 99]))
     return LatencyRow(
-        provider=runner.provider,
+        provider=runner.machine.provider,
         batch_size=batch_size,
-        threads=runner.threads,
+        threads=runner.machine.threads,
         warmup_runs=WARMUP_RUNS,
         timed_runs=len(times),
         p50_ms=p50,

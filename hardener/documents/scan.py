@@ -3,7 +3,7 @@
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import create_model
+from pydantic import Field, JsonValue, create_model
 
 from hardener.documents.document import Run
 from hardener.documents.identity import DataIdentity, Layer, ModelIdentity, Normalisation
@@ -167,6 +167,8 @@ class ScanResult(Run):
     """Evidence that needs no images; null where the search met values that are not finite."""
     last_layer: LastLayerEvidence | None = None
     """Evidence that needs no images; null where no fully connected layer makes the logits."""
+    findings: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    """What further detectors tell, by their names."""
     reasons: tuple[str, ...]
     """Sentences for people: on the evidence, and on what was not looked at."""
 

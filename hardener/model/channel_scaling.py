@@ -9,7 +9,6 @@ import onnx_graphsurgeon as gs
 import torch
 from torch import Tensor, nn
 
-from hardener.cores import available_cores
 from hardener.model.convolutions import Convolution
 from hardener.model.differentiation.building import read_plan
 from hardener.model.differentiation.fusing import fused
@@ -58,7 +57,6 @@ def scaled_network(
     Raises:
         ModelError: an operator has no gradient here.
     """
-    torch.set_num_threads(available_cores())
     graph = gs.import_onnx(proto)
     for number, convolution in enumerate(convolutions):
         _append_scaling(graph, convolution, number)

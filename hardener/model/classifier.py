@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnx
@@ -13,10 +14,11 @@ from hardener.data.preprocessing import Preprocessing, combine_preprocessing
 from hardener.data.settings import Setting, stamp_all
 from hardener.documents.identity import DataIdentity, ModelIdentity
 from hardener.errors import ModelError
+from hardener.files import FileName
 from hardener.model.chosen_outputs import with_outputs
 from hardener.model.files import OnnxModel
 from hardener.model.quarantine import load_untrusted
-from hardener.model.runtime import Runner, open_runner
+from hardener.model.runtime import Machine, Runner, open_runner
 from hardener.model.signature import Signature, read_signature
 
 # More cost memory and no longer save time: 16 images of 224×224 on two cores.
@@ -100,21 +102,49 @@ class Classifier:
         return source
 
 
+ModelGiven: TypeAlias = FileName | OnnxModel
+"""A model to work on: an ONNX file, or one that `open_model` has opened already."""
+
+Overrides: TypeAlias = Sequence[Mapping[str, tuple[float, ...]]]
+"""Preprocessing fields `size`, `mean` and `std` that win over what stands before them."""
+
+
+def path_of(given: ModelGiven) -> Path:
+    """The model's file."""
+    return given.path if isinstance(given, OnnxModel) else Path(given)
+
+
+def open_model(given: ModelGiven, overrides: Overrides = ()) -> OnnxModel:
+    """Reads and examines a model, unless that was done already.
+
+    Args:
+        given: an ONNX file, or one that is open.
+        overrides: preprocessing fields, of which the size counts where the graph leaves it open.
+
+    Raises:
+        ModelError: the model is refused, crashes or exceeds a limit.
+    """
+    if isinstance(given, OnnxModel):
+        return given
+    sizes = (fields["size"] for fields in reversed(overrides) if "size" in fields)
+    return load_untrusted(Path(given), next(sizes, None))
+
+
 def open_classifier(
-    path: Path,
-    overrides: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    given: ModelGiven,
+    overrides: Overrides = (),
 ) -> Classifier:
     """Reads a model and settles its preprocessing.
 
     Args:
-        path: an ONNX file.
+        given: an ONNX file, or one that is open.
         overrides: preprocessing fields that win over the model's metadata, later over earlier.
 
     Raises:
         ModelError: the file is no image classifier that can be worked on.
         DataError: the preprocessing is incomplete or contradicts the model.
     """
-    model = load_untrusted(path, _size_wanted(overrides))
+    model = open_model(given, overrides)
     signature = read_signature(model.proto)
     preprocessing = combine_preprocessing(
         model.preprocessing_fields,
@@ -122,13 +152,9 @@ def open_classifier(
         input_size=signature.size,
         channels=signature.channels,
     )
+    if not signature.seen_at(preprocessing.size, model.shapes):
+        model = load_untrusted(model.path, preprocessing.size)
     return Classifier(model, signature, preprocessing)
-
-
-def _size_wanted(
-    overrides: Sequence[Mapping[str, tuple[float, ...]]],
-) -> tuple[float, ...] | None:
-    return next((fields["size"] for fields in reversed(overrides) if "size" in fields), None)
 
 
 def data_identity(source: ImageSource) -> DataIdentity:
@@ -141,6 +167,6 @@ def data_identity(source: ImageSource) -> DataIdentity:
     )
 
 
-def open_full(proto: onnx.ModelProto, signature: Signature, provider: str) -> Runner:
+def open_full(proto: onnx.ModelProto, signature: Signature, machine: Machine) -> Runner:
     """A session of a whole model with the class scores as its only output."""
-    return open_runner(with_outputs(proto, signature.output), provider, batch=signature.batch)
+    return open_runner(with_outputs(proto, signature.output), machine, batch=signature.batch)

@@ -12,7 +12,7 @@ from hardener.model.chosen_outputs import with_outputs
 from hardener.model.convolutions import Convolution
 from hardener.model.rewrites.fold import fold_where_made
 from hardener.model.rewriting import require_planned
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import Signature
 
 
@@ -55,7 +55,7 @@ def folding_comparison(
         any logit; it raises as `require_planned` does.
     """
     simulated, after = (
-        open_runner(proto, "cpu", batch=signature.batch, frugal=True)
+        open_runner(proto, Machine(), batch=signature.batch, frugal=True)
         for proto in (
             maskable_model(original, convolutions, signature.logits),
             with_outputs(changed, signature.logits),

@@ -29,7 +29,7 @@ from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import FileName, check_output
 from hardener.model.checkpoints import load_weights
 from hardener.model.files import CLASS_NAMES_KEY, PREPROCESSING_KEY
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.saving import save_model, with_metadata
 
 PARITY_TOLERANCE = 1e-4
@@ -103,7 +103,7 @@ def export(
     expected = _logits(network, images)
     if class_names is not None and expected.shape[1] != len(class_names):
         raise DataError(f"{len(class_names)} class names for {expected.shape[1]} classes")
-    (found,) = open_runner(proto, "cpu").run({proto.graph.input[0].name: images})
+    (found,) = open_runner(proto, Machine()).run({proto.graph.input[0].name: images})
     difference = float(np.abs(found - expected).max())
     if not difference <= PARITY_TOLERANCE:
         raise ModelError(

@@ -11,7 +11,6 @@ from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
 from hardener.arrays import FloatArray, IntArray
-from hardener.cores import available_cores
 from hardener.errors import ModelError
 from hardener.model.classifier import Classifier
 from hardener.model.differentiation.building import read_plan
@@ -44,7 +43,6 @@ class GradCam:
         if not layer.positions or layer.scale is not None:
             why = "holds integers" if layer.positions else "has no positions"
             raise ModelError(f"the feature layer {layer.name!r} {why}: no Grad-CAM of it")
-        torch.set_num_threads(available_cores())
         proto, signature = classifier.proto, classifier.signature
         tap = _Tap(layer.axis)
         plan = fused(tapped(read_plan(proto, signature.input, signature.logits), layer.name, tap))

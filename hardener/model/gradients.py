@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from hardener.arrays import FloatArray
-from hardener.cores import available_cores
 from hardener.errors import InconclusiveError, ModelError
 from hardener.model.blind_spots import blind_spots
 from hardener.model.chosen_outputs import with_outputs
 from hardener.model.differentiation.building import NetworkPlan, read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.runtime import Runner, open_runner
+from hardener.model.runtime import Machine, Runner, open_runner
 from hardener.model.signature import Signature
 
 _TOLERANCE = 1e-3
@@ -52,7 +51,6 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
         InconclusiveError: the model's logits are not finite.
         ModelError: an operator has no gradient here, or torch and onnxruntime disagree.
     """
-    torch.set_num_threads(available_cores())
     plan = fused(read_plan(proto, signature.input, signature.logits))
     graph = GraphNetwork(plan, signature.layout == "NHWC").eval()
     network = of_any_number(graph, signature)
@@ -112,8 +110,8 @@ def _reference(proto: onnx.ModelProto, batch: int | None, plan: NetworkPlan) -> 
     """onnxruntime, with exact products of 8-bit numbers where it can give them, as torch does."""
     if _rounds(plan):
         with suppress(ModelError):
-            return open_runner(proto, "cpu", batch=batch, exact=True)
-    return open_runner(proto, "cpu", batch=batch)
+            return open_runner(proto, Machine(), batch=batch, exact=True)
+    return open_runner(proto, Machine(), batch=batch)
 
 
 def _rounds(plan: NetworkPlan) -> bool:
@@ -154,9 +152,12 @@ def of_any_number(network: nn.Module, signature: Signature) -> nn.Module:
     return network if signature.batch is None else InParts(network, signature.batch)
 
 
-def torch_device(provider: str) -> torch.device:
-    """Where torch computes beside an onnxruntime provider: on CUDA only where torch has it."""
-    return torch.device("cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu")
+def torch_on(machine: Machine) -> torch.device:
+    """Gives torch the machine's threads, and the device: CUDA only where torch has it too."""
+    torch.set_num_threads(machine.threads)
+    if machine.provider == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", machine.device)
 
 
 def fast_autocast(device: torch.device) -> torch.autocast:

@@ -11,11 +11,11 @@ from hardener.documents.inspection import Inspection
 from hardener.errors import HardenError
 from hardener.files import FileName
 from hardener.model.files import PLAN_KEY, OnnxModel
-from hardener.model.gradients import differentiable
+from hardener.model.gradients import differentiable, torch_on
 from hardener.model.operators import operator
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import REWRITES, PruningPlan, require_planned_logits, rewritten
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
 from hardener.model.splitting import split
 from hardener.model.surgery import opset_of
@@ -38,11 +38,12 @@ def inspect(model: FileName) -> Inspection:
     try:
         layer = find_feature_layer(loaded.proto, signature, loaded.shapes)
         head = tuple(map(operator, split(loaded.proto, layer, signature).head.nodes))
-        open_runner(maskable_head(loaded.proto, layer, signature), "cpu")
+        open_runner(maskable_head(loaded.proto, layer, signature), Machine())
         notes += layer.notes
         refusals |= _refused_rewrites(loaded, signature, layer)
     except HardenError as error:
         refusals["prune"] = str(error)
+    torch_on(Machine())
     try:
         differentiable(loaded.proto, signature, _images(loaded, signature))
     except HardenError as error:

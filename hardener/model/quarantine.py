@@ -32,7 +32,7 @@ from hardener.model.chosen_outputs import with_outputs
 from hardener.model.files import OnnxModel, external_files, load_model
 from hardener.model.fixed_sizes import require_fixed_sizes
 from hardener.model.observing import observed_shapes
-from hardener.model.runtime import Runner, open_runner
+from hardener.model.runtime import Machine, Runner, open_runner
 from hardener.model.sessions import open_session
 from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
 
@@ -139,7 +139,9 @@ def examine_here(path: Path, size: Sequence[float] | None = None) -> Examination
     weights = {tensor.name for tensor in model.proto.graph.initializer}
     _require_bounded({k: v for k, v in shapes.items() if k not in weights}, len(images))
     # Once more as the commands run it, whose optimisations are native code too.
-    runner = open_runner(with_outputs(model.proto, signature.output), "cpu", 1, signature.batch)
+    runner = open_runner(
+        with_outputs(model.proto, signature.output), Machine(threads=1), signature.batch
+    )
     _require_alike(runner, signature, images)
     return Examination(model.sha256, shapes)
 

@@ -3,7 +3,7 @@
 import ctypes
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from hardener.arrays import AnyArray
 from hardener.cores import available_cores
-from hardener.errors import ModelError, ProviderError, one_line
+from hardener.errors import ModelError, ProviderError, UsageError, one_line
 from hardener.model.bfloat16 import in_float32
 from hardener.model.sessions import open_session
 
@@ -30,22 +30,50 @@ _FALLBACKS: Mapping[str, Sequence[str]] = {
 }
 
 
-def choose_provider(asked: str) -> str:
-    """Turns `auto`, `cpu`, `cuda` or `tensorrt` into a provider that works here.
+@dataclass(frozen=True)
+class Machine:
+    """What runs models.
+
+    Attributes:
+        provider: the execution provider: cpu, cuda or tensorrt.
+        threads: of one operator on the CPU.
+        device: index of the GPU, where the provider uses one.
+    """
+
+    provider: str = "cpu"
+    threads: int = field(default_factory=available_cores)
+    device: int = 0
+
+
+def choose_machine(asked: str, threads: int | None = None, device: int = 0) -> Machine:
+    """Turns `auto`, `cpu`, `cuda` or `tensorrt` into what works here.
+
+    Args:
+        asked: the execution provider.
+        threads: of one operator on the CPU; by default one for each core.
+        device: index of the GPU.
 
     Raises:
         ProviderError: the provider was named explicitly and cannot run.
+        UsageError: threads or device are no such numbers.
     """
+    if threads is not None and threads < 1:
+        raise UsageError(f"a model runs on 1 thread or more, not on {threads}")
+    if device < 0:
+        raise UsageError(f"devices are counted from 0, not {device}")
+    count = threads or available_cores()
     if asked == "auto":
-        return "cuda" if _works("cuda") else "cpu"
+        best = Machine("cuda", count, device)
+        return best if _works(best) else Machine("cpu", count)
     if asked not in PROVIDERS:
         raise ProviderError(f"no provider {asked!r}: auto, cpu, cuda or tensorrt")
-    if not _works(asked):
+    machine = Machine(asked, count, device)
+    if not _works(machine):
         raise ProviderError(
             f"provider {asked} cannot run here: use --provider cpu, or install its driver and "
             "libraries"
         )
-    return asked
+    return machine
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +82,12 @@ class Runner:
 
     Attributes:
         session: the onnxruntime session.
-        provider: what runs it: cpu, cuda or tensorrt.
-        threads: threads of one operator on the CPU.
+        machine: what runs it.
         batch: how many images every run takes, None where any number.
     """
 
     session: ort.InferenceSession
-    provider: str
-    threads: int
+    machine: Machine
     batch: int | None = None
 
     def run(self, feeds: Mapping[str, AnyArray | ort.OrtValue]) -> list[AnyArray]:
@@ -88,9 +114,11 @@ class Runner:
 
     def placed(self, array: AnyArray) -> AnyArray | ort.OrtValue:
         """An input on the device that runs the model, to be fed often at the cost of one copy."""
-        if self.provider == "cpu" or self.batch is not None:
+        if self.machine.provider == "cpu" or self.batch is not None:
             return array
-        return ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"), "cuda", 0)
+        return ort.OrtValue.ortvalue_from_numpy(
+            np.asarray(array, order="C"), "cuda", self.machine.device
+        )
 
     def _run_bound(self, feeds: Mapping[str, AnyArray | ort.OrtValue]) -> list[AnyArray]:
         """Runs on inputs of which some are on the device already; outputs come to the CPU."""
@@ -118,8 +146,7 @@ def _filled_up(feeds: Mapping[str, AnyArray], batch: int) -> dict[str, AnyArray]
 
 def open_runner(
     proto: onnx.ModelProto,
-    provider: str,
-    threads: int | None = None,
+    machine: Machine,
     batch: int | None = None,
     *,
     exact: bool = False,
@@ -132,8 +159,7 @@ def open_runner(
 
     Args:
         proto: the model.
-        provider: cpu, cuda or tensorrt.
-        threads: of one operator on the CPU; by default one for each core.
+        machine: what runs it.
         batch: how many images every run takes, where the graph fixes that.
         exact: multiplies 8-bit numbers without saturation, which onnxruntime otherwise lets
             happen on processors without VNNI; not every quantised model can be run so.
@@ -145,34 +171,39 @@ def open_runner(
     """
     proto = in_float32(proto)
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or available_cores()
+    options.intra_op_num_threads = machine.threads
     # Idle threads of one session must not take the cores from another that is being timed.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = not frugal
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 4  # the caller tells of a refusal, or goes another way
-    if provider == "cpu" and _has_float16(proto):
+    if machine.provider == "cpu" and _has_float16(proto):
         # onnxruntime 1.31 crashes on some float16 transformers at its highest level.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    names = [PROVIDERS[name] for name in _FALLBACKS[provider]]
+    on_gpu = {"device_id": machine.device}
+    providers = [
+        (PROVIDERS[name], {} if name == "cpu" else on_gpu) for name in _FALLBACKS[machine.provider]
+    ]
     try:
-        session = open_session(proto, options, names)
+        session = open_session(proto, options, providers)
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise ModelError(f"onnxruntime refuses the model: {one_line(error)}") from error
-    if session.get_providers()[0] != PROVIDERS[provider]:
-        raise ProviderError(f"provider {provider} did not take the model: use --provider cpu")
-    return Runner(session, provider, options.intra_op_num_threads, batch)
+    if session.get_providers()[0] != PROVIDERS[machine.provider]:
+        raise ProviderError(
+            f"provider {machine.provider} did not take the model: use --provider cpu"
+        )
+    return Runner(session, machine, batch)
 
 
 def _has_float16(proto: onnx.ModelProto) -> bool:
     return any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in proto.graph.initializer)
 
 
-def _works(provider: str) -> bool:
-    if provider == "cpu":
+def _works(machine: Machine) -> bool:
+    if machine.provider == "cpu":
         return True
-    if PROVIDERS[provider] not in ort.get_available_providers() or not _has_driver():
+    if PROVIDERS[machine.provider] not in ort.get_available_providers() or not _has_driver():
         return False
     ort.preload_dlls()
     value = onnx.helper.make_tensor_value_info
@@ -187,7 +218,7 @@ def _works(provider: str) -> bool:
         ir_version=10,
     )
     try:
-        open_runner(tiny, provider).run({"x": np.ones(1, np.float32)})
+        open_runner(tiny, machine).run({"x": np.ones(1, np.float32)})
     except (ModelError, ProviderError):
         return False
     return True

@@ -15,7 +15,7 @@ _LARGE_WEIGHT_BYTES = 1 << 20
 def open_session(
     proto: onnx.ModelProto,
     options: ort.SessionOptions,
-    providers: Sequence[str],
+    providers: Sequence[str | tuple[str, dict[str, int]]],
     more: bytes = b"",
     largest_message: int = LARGEST_MESSAGE_BYTES,
 ) -> ort.InferenceSession:
@@ -27,7 +27,7 @@ def open_session(
     Args:
         proto: the model, weights included.
         options: of the session; weights are added to them where that is needed.
-        providers: onnxruntime's names, in order.
+        providers: onnxruntime's names, with options where they have some, in order.
         more: a serialised model whose nodes and outputs are added to this one's: two serialised
             messages on end are their merger.
         largest_message: bytes of weights from which on they go beside the model.

@@ -1,5 +1,6 @@
 """What goes into a classifier and what comes out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +64,11 @@ class Signature:
         if self.layout == "NHWC":
             images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
         return images.astype(np.float16) if self.element_type == "float16" else images
+
+    def seen_at(self, size: tuple[int, int], shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether shapes were observed on images of a height and width."""
+        _, *axes = shapes.get(self.input, ())
+        return tuple(axes[1:] if self.layout == "NCHW" else axes[:-1]) == tuple(size)
 
     def example(self, size: tuple[int, int] | None = None, seed: int = 0) -> AnyArray:
         """Noise as network input: two images, or as many as the graph asks for."""

@@ -4,10 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
-import torch
 
 from hardener.arrays import AnyArray, FloatArray
-from hardener.cores import available_cores
 from hardener.errors import InconclusiveError, ModelError
 from hardener.model.differentiation.building import NetworkPlan, read_plan
 from hardener.model.differentiation.network import GraphNetwork
@@ -52,7 +50,6 @@ def trainable(proto: onnx.ModelProto, signature: Signature) -> GraphNetwork:
         ModelError: an operator has no gradient here, or the model holds no weight that could be
             trained (a quantised model).
     """
-    torch.set_num_threads(available_cores())
     plan = read_plan(proto, signature.input, signature.logits)
     names = _trained_names(proto, plan)
     if not names:

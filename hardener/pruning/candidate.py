@@ -14,6 +14,7 @@ from hardener.documents.prune import SweepRow
 from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Probe
 from hardener.model.classifier import Classifier
+from hardener.model.runtime import Machine
 from hardener.progress import Progress
 from hardener.pruning.choice import attacked, choose
 from hardener.pruning.sweep import Trial
@@ -35,7 +36,7 @@ class Choosing:
         threshold: the only one to try; None to choose one.
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
         force: takes the given threshold even where it does not help.
-        provider: what runs the model.
+        machine: what runs the model.
         seed: of every draw.
         progress: told how far it is.
     """
@@ -47,7 +48,7 @@ class Choosing:
     threshold: float | None
     max_accuracy_drop: float
     force: bool
-    provider: str
+    machine: Machine
     seed: int
     progress: Progress
 

@@ -59,7 +59,7 @@ def convolution_candidate(
     ]
     model = maskable_model(classifier.proto, convolutions, classifier.signature.output)
     trials = sweep_convolutions(
-        open_runner(model, choosing.provider, batch=classifier.signature.batch),
+        open_runner(model, choosing.machine, batch=classifier.signature.batch),
         [mask_feeds(convolutions, kept) for kept in prunings],
         batches,
         choosing.probes,

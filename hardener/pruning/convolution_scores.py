@@ -29,7 +29,7 @@ class ConvolutionCriterion:
 
 def _fine_pruning(choosing: Choosing, convolutions: Sequence[Convolution]) -> list[FloatArray]:
     return [
-        inactivity(choosing.classifier, one, choosing.source, choosing.indices, choosing.provider)
+        inactivity(choosing.classifier, one, choosing.source, choosing.indices, choosing.machine)
         for one in convolutions
     ]
 

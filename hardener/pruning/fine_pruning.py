@@ -15,7 +15,7 @@ from hardener.model.channel_flow import zero_stays_within
 from hardener.model.classifier import Classifier
 from hardener.model.convolutions import Convolution
 from hardener.model.operators import ZERO_TO_ZERO, operator
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.topology import FeatureLayer
 from hardener.scanning.activations import ChannelNorms, joined, norms_graph
 
@@ -25,7 +25,7 @@ def inactivity(
     convolution: Convolution,
     source: ImageSource,
     indices: IntArray,
-    provider: str,
+    machine: Machine,
 ) -> FloatArray:
     """How little clean images use each channel; labels are not looked at.
 
@@ -40,7 +40,7 @@ def inactivity(
         convolution: whose channels.
         source: clean images.
         indices: positions to use.
-        provider: what runs the model.
+        machine: what runs the model.
 
     Returns:
         Scores (C,), in activation units with a minus sign, so that larger goes first; 0 for a
@@ -48,7 +48,7 @@ def inactivity(
     """
     layer = activation_behind(classifier.proto, convolution.layer)
     signature = classifier.signature
-    runner = open_runner(norms_graph(classifier.proto, layer), provider, batch=signature.batch)
+    runner = open_runner(norms_graph(classifier.proto, layer), machine, batch=signature.batch)
     parts: list[ChannelNorms] = []
     for batch in classifier.batches(source, indices):
         found = runner.run(classifier.feeds(batch.images))

@@ -39,7 +39,7 @@ def layer_candidate(
     # A guard and a clip act on single activations, which poolings would not leave.
     cut = layer if REWRITES[rewrite].limiting else behind_pooling(classifier.proto, layer)
     trunk = partial(
-        feature_batches, classifier, layer, source, probes, provider=choosing.provider, cut=cut
+        feature_batches, classifier, layer, source, probes, machine=choosing.machine, cut=cut
     )
     needed = len(probes) * feature_bytes(classifier, layer, cut)
     indices = affordable(choosing.indices, source.labels, needed, choosing.seed, "feature maps")
@@ -52,7 +52,7 @@ def layer_candidate(
         [option.feed for option in options],
         batches,
         probes,
-        provider=choosing.provider,
+        machine=choosing.machine,
         batch_size=signature.batch,
         stepping=None
         if REWRITES[rewrite].limiting

@@ -8,7 +8,7 @@ from hardener.arrays import FloatArray
 from hardener.data.splits import stratified_sample
 from hardener.model.channel_scaling import scaled_network
 from hardener.model.convolutions import Convolution
-from hardener.model.gradients import torch_device
+from hardener.model.gradients import torch_on
 from hardener.progress import counting
 from hardener.pruning.adversarial_pruning import ADVERSARIAL_DESCENT, adversarial_scores
 from hardener.pruning.candidate import Choosing
@@ -35,7 +35,7 @@ def anp(choosing: Choosing, convolutions: Sequence[Convolution]) -> list[FloatAr
         ModelError: an operator has no gradient here.
     """
     proto, signature = choosing.classifier.proto, choosing.classifier.signature
-    images, device = _images(choosing), torch_device(choosing.provider)
+    images, device = _images(choosing), torch_on(choosing.machine)
     scaled = scaled_network(proto, signature, convolutions, device)
     on_step = counting(choosing.progress, "learning masks", ADVERSARIAL_DESCENT.steps)
     return adversarial_scores(scaled, images, choosing.seed, on_step)
@@ -44,7 +44,7 @@ def anp(choosing: Choosing, convolutions: Sequence[Convolution]) -> list[FloatAr
 def rnp(choosing: Choosing, convolutions: Sequence[Convolution]) -> list[FloatArray]:
     """Scores (C,) for each convolution by reconstructive neuron pruning; as `anp`."""
     proto, signature = choosing.classifier.proto, choosing.classifier.signature
-    images, device = _images(choosing), torch_device(choosing.provider)
+    images, device = _images(choosing), torch_on(choosing.machine)
     on_step = counting(choosing.progress, "unlearning", UNLEARNING.steps)
     proto = unlearned(proto, signature, images, choosing.seed, device, on_step)
     scaled = scaled_network(proto, signature, convolutions, device)

@@ -17,7 +17,7 @@ from hardener.model.rewriting import (
     require_planned_logits,
     rewritten,
 )
-from hardener.model.runtime import choose_provider
+from hardener.model.runtime import choose_machine
 from hardener.model.signature import read_signature
 from hardener.model.topology import find_feature_layer
 from hardener.writing import check_outputs, write_hardened
@@ -57,7 +57,7 @@ def prune_channels(
             raise UsageError(
                 f"a {rewrite} limits every channel by a threshold: it goes with --scan"
             )
-    choose_provider(provider)
+    choose_machine(provider)
     pruned = tuple(sorted(set(channels)))
     if not pruned:
         raise UsageError("no channels are named: --channels 3,17,40")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from hardener.cores import available_cores
 from hardener.data.settings import CLEAN
 from hardener.data.splits import stratified_halves
 from hardener.documents.identity import Layer
@@ -16,10 +15,17 @@ from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
 from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.measuring.suitability import check_accuracy, check_classes, check_others
-from hardener.model.classifier import Classifier, data_identity, open_full
+from hardener.model.classifier import (
+    Classifier,
+    ModelGiven,
+    Overrides,
+    data_identity,
+    open_full,
+    path_of,
+)
 from hardener.model.convolutions import Convolution, find_convolutions
 from hardener.model.rewriting import REWRITES, check_rewrite, default_rewrite
-from hardener.model.runtime import choose_provider
+from hardener.model.runtime import choose_machine
 from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.progress import Progress, counting, silent
 from hardener.pruning.candidate import LEAST_IMAGES, Choosing
@@ -29,7 +35,8 @@ from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.layer_pruning import layer_candidate
 from hardener.pruning.limits import LIMIT_CRITERIA
 from hardener.scanning.reopening import open_as_scanned
-from hardener.scanning.saved import SCAN_FILE, load_synthetic_triggers
+from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, load_synthetic_triggers
+from hardener.subject import Subject
 from hardener.triggers.family import SyntheticTrigger
 from hardener.writing import check_outputs, write_hardened
 
@@ -37,8 +44,8 @@ _LARGEST_THRESHOLD = float(np.finfo(np.float32).max)
 
 
 def prune(
-    model: FileName,
-    scan: FileName,
+    model: ModelGiven,
+    scan: ScanGiven,
     data: FileName,
     output: FileName,
     *,
@@ -51,8 +58,10 @@ def prune(
     layer: str | None = None,
     dry_run: bool = False,
     force: bool = False,
-    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    preprocessing: Overrides = (),
     provider: str = "auto",
+    threads: int | None = None,
+    device: int = 0,
     seed: int = 0,
     progress: Progress = silent,
 ) -> PruneResult:
@@ -68,8 +77,8 @@ def prune(
     the attack is left: `outcome` says which.
 
     Args:
-        model: the ONNX classifier that was scanned.
-        scan: the scan's folder.
+        model: the ONNX classifier that was scanned, a file or open.
+        scan: the scan's folder, or the scan.
         data: clean labelled images.
         output: the hardened ONNX file.
         criterion: of the feature layer linf, linf-gap, l1 or l2, by default linf-gap; for a guard
@@ -90,6 +99,8 @@ def prune(
             budget does not hold or too much of the attack is left.
         preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
+        threads: of one operator on the CPU; by default one for each core.
+        device: index of the GPU.
         seed: of the split and of what a criterion draws.
         progress: told how far it is.
 
@@ -100,16 +111,17 @@ def prune(
 
     Source: Cheng et al. 2020, section 5; the criteria of convolutions name their own.
     """
-    model, scan, data, output = Path(model), Path(scan), Path(data), Path(output)
-    check_outputs(output, model, data, scan)
+    data, output = Path(data), Path(output)
+    check_outputs(output, path_of(model), data, folder_of(scan))
     _check_arguments(rewrite, threshold, max_accuracy_drop, max_attack_success, alarm=alarm)
     criterion = _checked_criterion(criterion, rewrite, threshold, layer)
-    scanned, classifier = open_as_scanned(model, scan, preprocessing)
-    check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
+    saved, classifier = open_as_scanned(model, scan, preprocessing)
+    scanned = saved.result
+    check_outputs(output, saved.folder / SCAN_FILE, *classifier.model.external)
     feature, convolutions, notes = _places(classifier, criterion, scanned.layer.name, layer)
     rewrite = rewrite or _default_rewrite(classifier, criterion, feature)
     source = classifier.open_data(data)
-    chosen_provider = choose_provider(provider)
+    subject = Subject(classifier, source, choose_machine(provider, threads, device), seed)
     chosen_on, reported_on = stratified_halves(source.labels, seed)
     if len(source) < LEAST_IMAGES:
         raise InconclusiveError(
@@ -117,12 +129,7 @@ def prune(
             "on one half and report on the other"
         )
     result = PruneResult(
-        seed=seed,
-        provider=chosen_provider,
-        threads=available_cores(),
-        batch_size=classifier.batch_size,
-        model=classifier.identity,
-        data=data_identity(source),
+        **subject.run,
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
         outcome="inconclusive" if scanned.verdict == "inconclusive" else "nothing-found",
         criterion=criterion,
@@ -136,7 +143,7 @@ def prune(
 
     if not force:
         check_classes(source.labels, classifier.signature.classes, str(data))
-    triggers = load_synthetic_triggers(scan, scanned)
+    triggers = load_synthetic_triggers(saved)
     for indices in (chosen_on, reported_on):
         targets = tuple(trigger.label for trigger in triggers)
         check_others(source.labels[indices], targets, str(data))
@@ -149,7 +156,7 @@ def prune(
         threshold,
         max_accuracy_drop,
         force,
-        chosen_provider,
+        subject.machine,
         seed,
         progress,
     )
@@ -173,7 +180,7 @@ def prune(
     before, after = (
         measure(
             classifier,
-            open_full(proto, classifier.signature, chosen_provider),
+            open_full(proto, classifier.signature, subject.machine),
             source,
             probes,
             indices=reported_on,

@@ -11,7 +11,7 @@ from hardener.arrays import AnyArray, FloatArray, IntArray
 from hardener.data.images import ImageSource
 from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.classifier import Classifier
-from hardener.model.runtime import Runner, open_runner
+from hardener.model.runtime import Machine, Runner, open_runner
 from hardener.model.splitting import split
 from hardener.model.summing_head import ADDED_INPUT, SUM_INPUT, SummingHead
 from hardener.model.topology import FeatureLayer
@@ -71,7 +71,7 @@ def feature_batches(
     source: ImageSource,
     probes: Mapping[str, Probe],
     *,
-    provider: str,
+    machine: Machine,
     cut: FeatureLayer | None = None,
     indices: IntArray | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
@@ -83,7 +83,7 @@ def feature_batches(
         layer: its feature layer.
         source: labelled images.
         probes: by name.
-        provider: what runs the trunk.
+        machine: what runs the trunk.
         cut: where it is cut in two, from `behind_pooling`; at the feature layer if None.
         indices: positions to use; all if None.
         on_batch: told the number of images of each finished batch.
@@ -91,7 +91,7 @@ def feature_batches(
     signature = classifier.signature
     border = split(classifier.proto, cut or layer, signature).border
     graph = norms_graph(classifier.proto, layer, *border)
-    runner = open_runner(graph, provider, batch=signature.batch)
+    runner = open_runner(graph, machine, batch=signature.batch)
     for batch in classifier.batches(source, indices):
         features: dict[str, dict[str, AnyArray]] = {}
         norms: dict[str, ChannelNorms] = {}
@@ -111,7 +111,7 @@ def feature_bytes(classifier: Classifier, layer: FeatureLayer, cut: FeatureLayer
     border = split(classifier.proto, cut, signature).border
     graph = norms_graph(classifier.proto, layer, *border)
     noise = signature.example(classifier.preprocessing.size)
-    found = open_runner(graph, "cpu", batch=signature.batch).run({signature.input: noise})
+    found = open_runner(graph, Machine(), batch=signature.batch).run({signature.input: noise})
     return sum(values.nbytes for values in found[: len(border)]) // len(noise)
 
 
@@ -121,7 +121,7 @@ def sweep(
     batches: Iterable[FeatureBatch],
     probes: Mapping[str, Probe],
     *,
-    provider: str,
+    machine: Machine,
     batch_size: int | None = None,
     stepping: SummingHead | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
@@ -134,7 +134,7 @@ def sweep(
             what `lost` and `gained` compare with.
         batches: from `feature_batches`, kept or streamed.
         probes: by name; the first one is clean.
-        provider: what runs the head.
+        machine: what runs the head.
         batch_size: how many images the head takes, where the graph fixes that.
         stepping: the same head from `summing_head`, which is used instead where every pruning
             keeps all that some other one keeps.
@@ -145,9 +145,9 @@ def sweep(
     """
     order = None if stepping is None else _growing(feeds)
     if stepping is None or order is None:
-        scores_of = _masked(open_runner(head, provider, batch=batch_size), feeds)
+        scores_of = _masked(open_runner(head, machine, batch=batch_size), feeds)
     else:
-        scores_of = _stepped(open_runner(stepping.proto, provider), stepping.width, order)
+        scores_of = _stepped(open_runner(stepping.proto, machine), stepping.width, order)
     clean = next(iter(probes))
     totals = [dict.fromkeys(probes, Counts()) for _ in feeds]
     lost, gained = np.zeros(len(feeds), np.int64), np.zeros(len(feeds), np.int64)

@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 
 from hardener.arrays import FloatArray, IntArray
-from hardener.cores import available_cores
 from hardener.data.images import ImageSource
 from hardener.data.splits import stratified_parts, stratified_sample
 from hardener.documents.repair import RepairResult, RepairRound
@@ -18,10 +17,10 @@ from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
 from hardener.measuring.quality import Counts, most_successful
 from hardener.measuring.suitability import check_accuracy, check_classes, check_others
-from hardener.model.classifier import Classifier, data_identity
+from hardener.model.classifier import Classifier, ModelGiven, Overrides, data_identity, path_of
 from hardener.model.files import PLAN_KEY
-from hardener.model.gradients import differentiable, of_any_number, torch_device
-from hardener.model.runtime import choose_provider
+from hardener.model.gradients import differentiable, of_any_number, torch_on
+from hardener.model.runtime import Machine, choose_machine
 from hardener.model.training import trainable, trained_weights, with_weights
 from hardener.progress import Progress, counting, silent
 from hardener.repairing.choice import (
@@ -33,12 +32,10 @@ from hardener.repairing.choice import (
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
 from hardener.repairing.renewed_search import Search
 from hardener.repairing.trials import Attacked, Trial, measured_by, round_of
+from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.reopening import open_as_scanned
-from hardener.scanning.saved import (
-    SCAN_FILE,
-    load_working_triggers,
-)
-from hardener.scanning.verdict import LEAST_SUCCESS
+from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, load_working_triggers
+from hardener.subject import Subject
 from hardener.triggers.families import family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
@@ -52,8 +49,8 @@ _SEARCHED_IMAGES = 512
 
 
 def repair(
-    model: FileName,
-    scan: FileName,
+    model: ModelGiven,
+    scan: ScanGiven,
     data: FileName,
     output: FileName,
     *,
@@ -61,8 +58,10 @@ def repair(
     max_attack_success: float = 0.1,
     rounds: int = DEFAULT_ROUNDS,
     force: bool = False,
-    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    preprocessing: Overrides = (),
     provider: str = "auto",
+    threads: int | None = None,
+    device: int = 0,
     seed: int = 0,
     distillation: DistillationSettings = DISTILLATION,
     progress: Progress = silent,
@@ -81,9 +80,9 @@ def repair(
     chosen round's model. Of several targets the one that succeeds most is held against it.
 
     Args:
-        model: the ONNX classifier that was scanned, or one pruned from it, whose zeroed weights
-            then stay zero.
-        scan: the scan's folder.
+        model: the ONNX classifier that was scanned, a file or open, or one pruned from it, whose
+            zeroed weights then stay zero.
+        scan: the scan's folder, or the scan.
         data: clean labelled images; their labels only measure.
         output: the repaired ONNX file.
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
@@ -95,6 +94,8 @@ def repair(
             know the images, or no trigger of the second search works.
         preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
+        threads: of one operator on the CPU; by default one for each core.
+        device: index of the GPU.
         seed: of the split, the searches and the training.
         distillation: the budget of the first round.
         progress: told how far it is.
@@ -106,15 +107,16 @@ def repair(
             second search came to no trigger that works on the model as it came, by which the
             repair could be measured.
     """
-    model, scan, data, output = Path(model), Path(scan), Path(data), Path(output)
-    check_outputs(output, model, data, scan)
+    data, output = Path(data), Path(output)
+    check_outputs(output, path_of(model), data, folder_of(scan))
     check_budgets(max_accuracy_drop, max_attack_success)
     if rounds < 1:
         raise UsageError(f"--rounds is 1 or more, not {rounds}")
-    scanned, classifier = open_as_scanned(model, scan, preprocessing, hardened_too=True)
-    check_outputs(output, scan / SCAN_FILE, *classifier.model.external)
+    saved, classifier = open_as_scanned(model, scan, preprocessing, hardened_too=True)
+    scanned = saved.result
+    check_outputs(output, saved.folder / SCAN_FILE, *classifier.model.external)
     source = classifier.open_data(data)
-    chosen_provider = choose_provider(provider)
+    subject = Subject(classifier, source, choose_machine(provider, threads, device), seed)
     if len(source) < _LEAST_IMAGES:
         raise InconclusiveError(
             f"{data} holds {len(source)} images: {_LEAST_IMAGES} are needed to fit on one half, "
@@ -122,12 +124,7 @@ def repair(
         )
     targets = scanned.targets or (scanned.suspect,)
     result = RepairResult(
-        seed=seed,
-        provider=chosen_provider,
-        threads=available_cores(),
-        batch_size=classifier.batch_size,
-        model=classifier.identity,
-        data=data_identity(source),
+        **subject.run,
         layer=scanned.layer,
         outcome="inconclusive" if scanned.verdict == "inconclusive" else "nothing-found",
         targets=targets,
@@ -145,7 +142,7 @@ def repair(
         check_others(source.labels[indices], targets, str(data))
     fitted = _affordable(fitted, source.labels, classifier, seed)
     images = classifier.images_of(source, fitted)
-    triggers = load_working_triggers(scan, scanned, LEAST_SUCCESS)
+    triggers = load_working_triggers(saved, LEAST_SUCCESS)
     models, found, trial = _repaired(
         classifier,
         source,
@@ -155,7 +152,7 @@ def repair(
         chosen_on,
         rounds,
         distillation,
-        chosen_provider,
+        subject.machine,
         seed,
         progress,
         force=force,
@@ -202,7 +199,7 @@ def _repaired(
     chosen_on: IntArray,
     rounds: int,
     distillation: DistillationSettings,
-    provider: str,
+    machine: Machine,
     seed: int,
     progress: Progress,
     *,
@@ -213,7 +210,7 @@ def _repaired(
         images[:: max(1, len(images) // _SEARCHED_IMAGES)],
         classifier.preprocessing,
         tuple(dict.fromkeys(trigger.label for trigger in triggers)),
-        torch_device(provider),
+        torch_on(machine),
     )
     advance = counting(progress, "inverting triggers", search.steps * (rounds + 1))
     frozen = differentiable(
@@ -222,10 +219,10 @@ def _repaired(
     # The scan's own seed never comes again: it would give the scan's own triggers.
     searched = scanned.seed + seed + 1
     others = search.triggers(frozen, searched, advance)
-    _, counts = Trial(classifier, source, provider, ()).counts(classifier.proto, chosen_on, others)
+    _, counts = Trial(classifier, source, machine, ()).counts(classifier.proto, chosen_on, others)
     by_trigger = dict(zip(others, counts, strict=True))
     measuring = measured_by(by_trigger, scanned.kinds, force=force)
-    trial = Trial(classifier, source, provider, measuring)
+    trial = Trial(classifier, source, machine, measuring)
     attacked, counts = trial.counts(classifier.proto, chosen_on, triggers)
     if not force:
         accuracy = attacked.clean.correct / attacked.clean.n

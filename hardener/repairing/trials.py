@@ -13,7 +13,8 @@ from hardener.documents.scan import ScanResult
 from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.model.classifier import Classifier, open_full
-from hardener.scanning.verdict import LEAST_SUCCESS
+from hardener.model.runtime import Machine
+from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.triggers.families import FAMILIES, family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
@@ -40,13 +41,13 @@ class Trial:
     Attributes:
         classifier: the model as it came, for its input and preprocessing.
         source: labelled images.
-        provider: what runs the models.
+        machine: what runs the models.
         unseen: of each label a trigger that no model is distilled on.
     """
 
     classifier: Classifier
     source: ImageSource
-    provider: str
+    machine: Machine
     unseen: Sequence[SyntheticTrigger]
 
     def counts(
@@ -63,7 +64,7 @@ class Trial:
         stronger = [strengthened(trigger) for trigger in self.unseen]
         for row, trigger in enumerate((*self.unseen, *stronger, *more)):
             probes[f"{row}"] = Probe((trigger,), trigger.label)
-        runner = open_full(proto, self.classifier.signature, self.provider)
+        runner = open_full(proto, self.classifier.signature, self.machine)
         clean, *others = measure(
             self.classifier, runner, self.source, probes, indices=indices
         ).values()

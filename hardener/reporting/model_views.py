@@ -3,7 +3,7 @@
 Source of what is shown: Cheng et al. 2020, figures 2 to 4.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,20 +19,30 @@ from hardener.errors import DataError, InconclusiveError, ModelError, UsageError
 from hardener.files import FileName
 from hardener.measuring.histograms import Histogram
 from hardener.measuring.suitability import trigger_for
-from hardener.model.classifier import Classifier, data_identity, open_classifier
+from hardener.model.classifier import (
+    Classifier,
+    ModelGiven,
+    Overrides,
+    data_identity,
+    open_classifier,
+    path_of,
+)
 from hardener.model.grad_cam import GradCam
-from hardener.model.runtime import Runner, choose_provider, open_runner
+from hardener.model.gradients import torch_on
+from hardener.model.runtime import Machine, choose_machine, open_runner
 from hardener.model.token_grid import grid_of
 from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.progress import Progress, counting, silent
-from hardener.scanning.activations import maps_graph, norms_graph
+from hardener.reporting.viewer import Viewer, named_images, representative_images
+from hardener.scanning.activations import norms_graph
 from hardener.scanning.reopening import open_scanned
-from hardener.scanning.saved import load_scan, load_synthetic_triggers, require_images
+from hardener.scanning.saved import (
+    ScanGiven,
+    load_synthetic_triggers,
+    open_scan,
+    require_images,
+)
 
-_EXAMPLES = 2
-_MOST_EXAMPLES = 16
-_CANDIDATES = 64
-_CANDIDATES_AT_ONCE = 8
 _MOST_COUNTED = 2_000
 
 
@@ -88,15 +98,17 @@ class ModelView:
 
 
 def exhibit(
-    model: FileName,
-    scan: FileName,
+    model: ModelGiven,
+    scan: ScanGiven,
     data: FileName,
     *,
-    beside: FileName | None = None,
+    beside: ModelGiven | None = None,
     known_trigger: FileName | None = None,
     images: Sequence[int] | None = None,
-    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    preprocessing: Overrides = (),
     provider: str = "auto",
+    threads: int | None = None,
+    device: int = 0,
     seed: int = 0,
     progress: Progress = silent,
 ) -> ModelView:
@@ -105,8 +117,8 @@ def exhibit(
     Norms are counted on at most 2,000 images, which are streamed.
 
     Args:
-        model: the scanned ONNX file.
-        scan: folder of its scan; the suspicious label's trigger is stamped.
+        model: the scanned ONNX model, a file or open.
+        scan: its scan, or the scan's folder; the suspicious label's trigger is stamped.
         data: labelled images, best the scan's.
         beside: a second model of the same classes and size, as the hardened one.
         known_trigger: the true trigger, where an evaluator has it.
@@ -114,33 +126,34 @@ def exhibit(
             model gets right and loses to the triggers.
         preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
+        threads: of one operator on the CPU; by default one for each core.
+        device: index of the GPU.
         seed: of the draw of images.
         progress: told how far it is.
 
     Raises:
         HardenError: a model, the images or an argument cannot be used.
     """
-    scan = Path(scan)
-    scanned = load_scan(scan)
-    require_images(scan, scanned)
-    classifier = open_scanned(scanned, Path(model), scan, preprocessing)
+    saved = open_scan(scan)
+    scanned = saved.result
+    require_images(saved)
+    classifier = open_scanned(saved, model, preprocessing)
     classifiers = [classifier]
     if beside is not None:
-        classifiers.append(_second(Path(beside), scanned, preprocessing, classifier))
+        classifiers.append(_second(beside, scanned, preprocessing, classifier))
     original = None if known_trigger is None else trigger_for(classifier, Path(known_trigger))
-    (synthetic,) = load_synthetic_triggers(scan, scanned, [_shown_label(scanned)])
+    (synthetic,) = load_synthetic_triggers(saved, [_shown_label(scanned)])
     settings = input_settings(original, synthetic)
     target = synthetic.label if original is None else original.label
     source = classifier.open_data(Path(data))
     layers = [_layer(one, scanned if one is classifier else None) for one in classifiers]
-    chosen_provider = choose_provider(provider)
-    viewers = [
-        _Viewer(one, layer, chosen_provider) for one, layer in zip(classifiers, layers, strict=True)
-    ]
+    machine = choose_machine(provider, threads, device)
+    torch_on(machine)
+    viewers = [Viewer(one, layer, machine) for one, layer in zip(classifiers, layers, strict=True)]
     places = (
-        _representative(viewers[0], source, settings, target, seed, progress)
+        representative_images(viewers[0], source, settings, target, seed, progress)
         if images is None
-        else _checked(images, source)
+        else named_images(images, source)
     )
     notes: list[str] = []
     examples = _examples(viewers, source, places, settings, target, notes)
@@ -151,7 +164,7 @@ def exhibit(
         source,
         drawn,
         settings,
-        chosen_provider,
+        machine,
         counting(progress, "counting norms", len(drawn)),
     )
     return ModelView(
@@ -175,13 +188,11 @@ def _shown_label(scanned: ScanResult) -> int:
 
 
 def _second(
-    path: Path,
-    scanned: ScanResult,
-    preprocessing: Sequence[Mapping[str, tuple[float, ...]]],
-    first: Classifier,
+    given: ModelGiven, scanned: ScanResult, preprocessing: Overrides, first: Classifier
 ) -> Classifier:
+    path = path_of(given)
     try:
-        second = open_classifier(path, [scanned.preprocessing.fields, *preprocessing])
+        second = open_classifier(given, [scanned.preprocessing.fields, *preprocessing])
     except DataError as error:
         raise DataError(f"{path} cannot be shown beside {first.model.path}: {error}") from error
     shapes = [(c.signature.classes, c.preprocessing.channels, c.preprocessing.size) for c in
@@ -204,100 +215,8 @@ def _layer(classifier: Classifier, scanned: ScanResult | None) -> FeatureLayer:
     return find_feature_layer(classifier.proto, classifier.signature, classifier.model.shapes, name)
 
 
-class _Viewer:
-    """A model that gives its answers and its feature layer."""
-
-    def __init__(self, classifier: Classifier, layer: FeatureLayer, provider: str) -> None:
-        self.classifier = classifier
-        self.layer = layer
-        graph = maps_graph(classifier.proto, layer, classifier.signature.output)
-        self._runner: Runner = open_runner(graph, provider, batch=classifier.signature.batch)
-
-    def answers(self, images: FloatArray, setting: Setting = ()) -> IntArray:
-        """Labels (N,) that it gives images (N, C, H, W) in [0, 1].
-
-        Raises:
-            InconclusiveError: a value is not finite.
-        """
-        return np.concatenate([scores.argmax(axis=1) for scores, _ in self._run(images, setting)])
-
-    def maps(self, image: FloatArray) -> FloatArray:
-        """Its feature layer for one image (C, H, W) in [0, 1].
-
-        Raises:
-            InconclusiveError: a value is not finite.
-        """
-        ((_, found),) = self._run(image[np.newaxis], ())
-        return found
-
-    def _run(self, images: FloatArray, setting: Setting) -> Iterator[tuple[FloatArray, FloatArray]]:
-        step = self.classifier.batch_size
-        for start in range(0, len(images), step):
-            part = images[start : start + step]
-            given = self._runner.run(self.classifier.feeds(part, setting))
-            scores, found = (values[: len(part)] for values in given)
-            self.classifier.require_class_scores(scores, len(part))
-            if not (np.isfinite(scores).all() and np.isfinite(found).all()):
-                raise InconclusiveError(
-                    f"{self.classifier.model.path} gives values that are not finite: nothing can "
-                    "be shown"
-                )
-            yield scores, found
-
-
-def _checked(images: Sequence[int], source: ImageSource) -> IntArray:
-    """Positions that exist, in the order in which they were asked for."""
-    if not 0 < len(images) <= _MOST_EXAMPLES:
-        raise UsageError(f"{len(images)} images are named: a page shows 1 to {_MOST_EXAMPLES}")
-    for place in images:
-        if not 0 <= place < len(source):
-            raise UsageError(f"{source.path} has images 0 to {len(source) - 1}, none {place}")
-    return np.array(list(dict.fromkeys(images)), np.int64)
-
-
-def _representative(
-    viewer: _Viewer,
-    source: ImageSource,
-    settings: Mapping[str, Setting],
-    target: int,
-    seed: int,
-    progress: Progress,
-) -> IntArray:
-    """Images that the model gets right and the triggers send to the target, of two classes.
-
-    Where there are too few, images that it gets right, then any of other classes.
-    """
-    others = np.flatnonzero(source.labels != target)
-    if not len(others):
-        raise DataError(f"{source.path} holds images of label {target} alone: give others too")
-    drawn = others[stratified_sample(source.labels[others], _CANDIDATES, seed)]
-    drawn = np.random.default_rng(seed).permutation(drawn)
-    best: dict[int, tuple[int, int]] = {}  # by class, the rank of its best image and its position
-    on_batch = counting(progress, "choosing images", len(drawn))
-    for start in range(0, len(drawn), _CANDIDATES_AT_ONCE):
-        places = np.sort(drawn[start : start + _CANDIDATES_AT_ONCE])
-        on_batch(len(places))
-        images = viewer.classifier.images_of(source, places)
-        places = places[[source.names[place] not in source.unreadable for place in places]]
-        if not len(images):
-            continue
-        right = viewer.answers(images) == source.labels[places]
-        lost = [
-            viewer.answers(images, setting) == target for setting in settings.values() if setting
-        ]
-        ranks = np.where(right & np.all(lost, axis=0), 0, np.where(right, 1, 2))
-        for place, rank in zip(places.tolist(), ranks.tolist(), strict=True):
-            label = int(source.labels[place])
-            best[label] = min(best.get(label, (rank, place)), (rank, place))
-        if sum(rank == 0 for rank, _ in best.values()) >= _EXAMPLES:
-            break
-    if not best:
-        raise DataError(f"{source.path}: none of {len(drawn)} images drawn could be read")
-    return np.array([place for _, place in sorted(best.values())[:_EXAMPLES]], np.int64)
-
-
 def _examples(
-    viewers: Sequence[_Viewer],
+    viewers: Sequence[Viewer],
     source: ImageSource,
     places: IntArray,
     settings: Mapping[str, Setting],
@@ -347,7 +266,7 @@ def _examples(
     )
 
 
-def _camera(viewer: _Viewer, examples: FloatArray, notes: list[str]) -> GradCam | None:
+def _camera(viewer: Viewer, examples: FloatArray, notes: list[str]) -> GradCam | None:
     try:
         return GradCam(viewer.classifier, viewer.layer, examples)
     except ModelError as error:
@@ -355,7 +274,7 @@ def _camera(viewer: _Viewer, examples: FloatArray, notes: list[str]) -> GradCam 
         return None
 
 
-def _maps(viewer: _Viewer, examples: Sequence[Example], notes: list[str]) -> dict[str, FloatArray]:
+def _maps(viewer: Viewer, examples: Sequence[Example], notes: list[str]) -> dict[str, FloatArray]:
     """Activations of the first example, (channels, h, w) by input setting."""
     found: dict[str, FloatArray] = {}
     for name, image in examples[0].images.items():
@@ -376,12 +295,12 @@ def _norms(
     source: ImageSource,
     places: IntArray,
     settings: Mapping[str, Setting],
-    provider: str,
+    machine: Machine,
     on_batch: Callable[[int], None],
 ) -> tuple[dict[str, dict[str, Histogram]], int]:
     """Every channel's norms on every image, by input setting and norm, and how many images."""
     graph = norms_graph(classifier.proto, layer)
-    runner = open_runner(graph, provider, batch=classifier.signature.batch)
+    runner = open_runner(graph, machine, batch=classifier.signature.batch)
     found: dict[str, dict[str, Histogram]] = {name: {} for name in settings}
     counted = 0
     for batch in classifier.batches(source, places):

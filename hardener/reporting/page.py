@@ -5,7 +5,7 @@ sweep are inside. Every text from outside is escaped by the template.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from hardener.documents.repair import RepairResult
 from hardener.documents.scan import ScanResult
 from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import FileName, check_output, write_text
-from hardener.model.quarantine import load_untrusted
+from hardener.model.classifier import ModelGiven, Overrides, open_model, path_of
+from hardener.model.files import OnnxModel
 from hardener.progress import Progress, silent
 from hardener.reporting.changes import Hardened, changes, done, to_ship
 from hardener.reporting.drawing import Drawn
@@ -40,7 +41,7 @@ from hardener.reporting.plain_text import one_line, printable, short_name
 from hardener.reporting.reproducing import commands, details, short_class_names
 from hardener.reporting.trigger_pictures import known_picture, trigger_pictures
 from hardener.scanning.calibration import shipped
-from hardener.scanning.saved import SCAN_FILE, load_scan
+from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, open_scan
 
 _RISING = 10
 _ADVICE = {
@@ -64,18 +65,20 @@ _WORDS = (
 
 
 def report(
-    scan: FileName,
+    scan: ScanGiven,
     output: FileName,
     *,
     hardened: FileName | Hardened | None = None,
     bench: FileName | BenchResult | None = None,
-    model: FileName | None = None,
+    model: ModelGiven | None = None,
     data: FileName | None = None,
     known_trigger: FileName | None = None,
-    beside: FileName | None = None,
+    beside: ModelGiven | None = None,
     images: Sequence[int] | None = None,
-    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    preprocessing: Overrides = (),
     provider: str = "auto",
+    threads: int | None = None,
+    device: int = 0,
     seed: int = 0,
     progress: Progress = silent,
 ) -> ReportResult:
@@ -85,18 +88,20 @@ def report(
     and how its norms move, without and with the triggers.
 
     Args:
-        scan: the scan's folder.
+        scan: the scan's folder, or the scan.
         output: the page to write.
         hardened: the JSON file that `repair` or `prune` wrote beside the hardened model, or what
             they returned.
         bench: the JSON file that `bench` wrote, or what it returned.
-        model: the scanned ONNX file, to be run; with `data`.
+        model: the scanned ONNX model, a file or open, to be run; with `data`.
         data: labelled images to run it on; with `model`.
         known_trigger: the true trigger, where an evaluator has it.
         beside: a second model to show beside the first; by default the hardened one.
         images: positions of the images to show; by default representative ones.
         preprocessing: fields that win over the scan's, later over earlier.
         provider: auto, cpu, cuda or tensorrt.
+        threads: of one operator on the CPU; by default one for each core.
+        device: index of the GPU.
         seed: of the draw of images.
         progress: told how far it is.
 
@@ -104,17 +109,19 @@ def report(
         HardenError: a document is missing, damaged, or of another model than the scan's, or the
             model or the images cannot be used.
     """
-    scan, output = Path(scan), Path(output)
+    output = Path(output)
     changed, measured = _hardened(hardened), _measured(bench)
-    inputs = (hardened, bench, model, data, known_trigger, beside)
+    inputs = (hardened, bench, data, known_trigger)
     read = [Path(one) for one in inputs if isinstance(one, str | os.PathLike)]
-    check_output(output, ".html", scan / SCAN_FILE, *read)
-    scanned = load_scan(scan)
+    read += [path_of(one) for one in (model, beside) if one is not None]
+    check_output(output, ".html", folder_of(scan) / SCAN_FILE, *read)
+    saved = open_scan(scan)
+    scanned = saved.result
     for document, what in ((changed, "hardening"), (measured, "measurement")):
         if document is not None and document.model.sha256 != scanned.model.sha256:
             raise DataError(
-                f"the {what} is of {document.model.path}, {scan} is the scan of another model: "
-                "give those that go together"
+                f"the {what} is of {document.model.path}, {saved.folder} is the scan of another "
+                "model: give those that go together"
             )
     _require_measured(changed, measured)
     missing = _missing(changed, measured)
@@ -130,7 +137,7 @@ def report(
         )
     else:
         if beside is None:
-            beside = _hardened_file(changed, hardened, scanned.preprocessing.size)
+            beside = _hardened_model(changed, hardened, scanned)
             if beside is None and changed is not None and changed.hardened is not None:
                 missing.append(
                     f"where the hardened model looks: {changed.hardened.path} is not there "
@@ -138,13 +145,15 @@ def report(
                 )
         shown = exhibit(
             model,
-            scan,
+            saved,
             data,
             beside=beside,
             known_trigger=known_trigger,
             images=images,
             preprocessing=preprocessing,
             provider=provider,
+            threads=threads,
+            device=device,
             seed=seed,
             progress=progress,
         )
@@ -154,7 +163,7 @@ def report(
                 f"{len(shown.data.unreadable)} unreadable pictures: "
                 f"{', '.join(shown.data.unreadable)}"
             )
-    pictures = [*known_picture(known_trigger), *trigger_pictures(scan, scanned)]
+    pictures = [*known_picture(known_trigger), *trigger_pictures(saved)]
     known = None if known_trigger is None else Path(known_trigger)
     text = page(scanned, pictures, changed, measured, shown, known)
     write_text(output, text)
@@ -189,9 +198,9 @@ def _missing(changed: Hardened | None, measured: BenchResult | None) -> list[str
     return [sentence for one, sentence in sentences if one is None]
 
 
-def _hardened_file(
-    changed: Hardened | None, given: FileName | Hardened | None, size: tuple[float, ...]
-) -> Path | None:
+def _hardened_model(
+    changed: Hardened | None, given: FileName | Hardened | None, scanned: ScanResult
+) -> OnnxModel | None:
     """The hardened model, where its document says or beside that; None where it is at neither.
 
     Raises:
@@ -205,8 +214,9 @@ def _hardened_file(
     there = [one for one in places if one.is_file()]
     for one in there:
         with suppress(ModelError):
-            if load_untrusted(one, size).sha256 == changed.hardened.sha256:
-                return one
+            model = open_model(one, [scanned.preprocessing.fields])
+            if model.sha256 == changed.hardened.sha256:
+                return model
     if there:
         raise DataError(
             f"{there[0]} is another model than its document tells of: give the one to show with "

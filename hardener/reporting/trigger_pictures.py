@@ -7,8 +7,8 @@ from typing import Any
 
 from hardener.documents.scan import LabelEvidence, ScanResult
 from hardener.files import FileName
-from hardener.scanning.saved import load_of_kind
-from hardener.scanning.verdict import LEAST_SUCCESS
+from hardener.scanning.evidence import LEAST_SUCCESS
+from hardener.scanning.saved import SavedScan, load_of_kind
 from hardener.triggers.families import FAMILIES, family_of
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 from hardener.triggers.patch import load_trigger
@@ -16,8 +16,9 @@ from hardener.triggers.patch import load_trigger
 _PICTURES = 6
 
 
-def trigger_pictures(folder: Path, scanned: ScanResult) -> list[dict[str, Any]]:
+def trigger_pictures(scan: SavedScan) -> list[dict[str, Any]]:
     """The suspicious labels' triggers and those of labels like most, of the kind that speaks."""
+    scanned = scan.result
     if not scanned.searched:
         return []
     suspects = scanned.targets or (scanned.suspect,)
@@ -28,7 +29,7 @@ def trigger_pictures(folder: Path, scanned: ScanResult) -> list[dict[str, Any]]:
     shown += [(label, kind) for label in _usual(scanned, kind, wanted, _PICTURES - len(wanted))]
     return [
         {
-            "base64": _png_text(load_of_kind(folder, rows[label], one)),
+            "base64": _png_text(load_of_kind(scan.folder, rows[label], one)),
             "target": label in suspects,
             "described": f"{FAMILIES[one].title} that sends images to label {label}, much enlarged",
             "caption": f"label {label}, {FAMILIES[one].title.lower()}: {_said(rows[label], one)}",

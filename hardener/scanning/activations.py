@@ -21,7 +21,7 @@ from hardener.measuring.quality import Counts, Probe, count
 from hardener.model.bfloat16 import in_float32
 from hardener.model.classifier import Classifier
 from hardener.model.element_types import element_types
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.surgery import as_float32, opset_of, peak_nodes, reduction
 from hardener.model.topology import FeatureLayer
 
@@ -150,7 +150,7 @@ def profile(
     source: ImageSource,
     probes: Mapping[str, Probe],
     *,
-    provider: str,
+    machine: Machine,
     on_batch: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Profile]:
     """Measures norms and answers under every probe, in one pass over the images.
@@ -162,7 +162,7 @@ def profile(
         layer: its feature layer.
         source: the images.
         probes: what to stamp and which label to count as a hit, by name.
-        provider: what runs it.
+        machine: what runs it.
         on_batch: told the number of images of each finished batch.
 
     Returns:
@@ -172,7 +172,7 @@ def profile(
         InconclusiveError: an activation or a logit is not finite.
     """
     graph = norms_graph(classifier.proto, layer, classifier.signature.output)
-    runner = open_runner(graph, provider, batch=classifier.signature.batch)
+    runner = open_runner(graph, machine, batch=classifier.signature.batch)
     found: dict[str, ChannelNorms] = {}
     totals = dict.fromkeys(probes, Counts())
     for batch in classifier.batches(source):

@@ -18,20 +18,21 @@ from hardener.scanning.planning import REFERENCES, LabelPlan, compete, drawn_lab
 from hardener.scanning.screening import (
     DENSE,
     LEAST_SHARE,
+    SQUARES_STAGE,
     Density,
     Squares,
     density_within,
     places,
-    try_squares,
 )
 from hardener.scanning.searches.family_search import Inverted
 from hardener.scanning.searches.table import SEARCHES
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
-from hardener.triggers.patch import Trigger
 
-_SQUARES, _COMPETING = "trying squares", "screening labels"
+_COMPETING = "screening labels"
+TRYING_STAGE = "trying triggers"
+"""What progress calls the trying of what was found on unseen images."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,10 @@ class Found:
 
     Attributes:
         inverted: by kind of trigger, in the order of `FAMILIES`.
-        moving: the square that most exchanges labels for others.
     """
 
     chosen: Chosen
     inverted: Mapping[TriggerKind, Inverted[Any]]
-    moving: Trigger
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -121,6 +120,7 @@ def find_triggers(
     preprocessing: Preprocessing,
     labels: Sequence[int],
     searches: Searches,
+    squares: Squares,
     device: torch.device,
     progress: Progress,
     kept: Unfinished = NOTHING_KEPT,
@@ -133,6 +133,7 @@ def find_triggers(
         preprocessing: of the network.
         labels: which labels to look at, ascending.
         searches: budgets, which many labels make smaller.
+        squares: what solid squares do to the images.
         device: where to search.
         progress: told how far it is.
         kept: where what is finished is kept, and that of an interrupted run lies.
@@ -144,9 +145,6 @@ def find_triggers(
     # By the images, which whoever made the model does not have.
     digest = hashlib.sha256(np.ascontiguousarray(images).data).digest()
     draw = (searches.seed, int.from_bytes(digest[:8], "big"))
-    density = density_for(plan, preprocessing)
-    tried = counting(progress, _SQUARES, places(*preprocessing.size, density.steps_per_side))
-    squares = try_squares(network, images, preprocessing, labels, tried, device, density, kept)
     if plan is None:
         drawn = drawn_labels(len(labels), REFERENCES, draw) if compete(len(labels)) else None
         chosen = Chosen(tuple(labels), drawn, {})
@@ -189,7 +187,7 @@ def find_triggers(
             kept=kept,
             drawn=halted,
         )
-    return Found(chosen, inverted, squares.moving)
+    return Found(chosen, inverted)
 
 
 def choose(
@@ -238,15 +236,14 @@ def _in_turns(one: Sequence[int], other: Sequence[int]) -> list[int]:
 
 
 def stage_costs(
-    labels: int, preprocessing: Preprocessing, searches: Searches, images: int, tried: int
+    labels: int, preprocessing: Preprocessing, searches: Searches, tried: int
 ) -> dict[str, float]:
-    """What each stage of a scan costs, about, in images that go through the network once.
+    """What each stage of the search costs, about, in images that go through the network once.
 
     Args:
         labels: how many are looked at.
         preprocessing: of the network.
         searches: the budgets.
-        images: how many clean images are measured.
         tried: how many images triggers are tried on.
     """
     values = preprocessing.channels * preprocessing.size[0] * preprocessing.size[1]
@@ -261,7 +258,7 @@ def stage_costs(
         for kind, settings in searches.settings.items()
     }
     return {
-        _SQUARES: places(*preprocessing.size, density.steps_per_side)
+        SQUARES_STAGE: places(*preprocessing.size, density.steps_per_side)
         * 2**preprocessing.channels
         * density.images,
         _COMPETING: sum(there_and_back * r.labels * r.steps * r.images for r in rounds),
@@ -271,7 +268,5 @@ def stage_costs(
             * scaled[kind].images_per_step
             for kind, search in SEARCHES.items()
         },
-        "trying triggers": len(SEARCHES) * searched * tried,
-        "measuring clean images": images,
-        "measuring triggered images": images,
+        TRYING_STAGE: len(SEARCHES) * searched * tried,
     }

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from hardener.arrays import DoubleArray, FloatArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
-from hardener.scanning.verdict import LEAST_LABELS
+from hardener.scanning.evidence import LEAST_LABELS
 
 _VALUES_PER_STEP = 96 * 3 * 32 * 32
 """Input values in one gradient step, as in the search for triggers."""

@@ -18,16 +18,16 @@ K-Arm Optimization), section 4, with one halt instead of its bandit.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hardener.arrays import BoolArray, FloatArray, IntArray
+from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
+from hardener.scanning.search_state import Parametrisation, SearchState, where_each
 from hardener.scanning.unfinished import NOTHING_KEPT, Arrays, Unfinished
 
 VALUES_PER_STEP = 96 * 3 * 32 * 32
@@ -43,31 +43,7 @@ PROMISING = 6
 _HALT = 1 / 3
 """Of the steps."""
 
-Values: TypeAlias = tuple[Tensor, ...]
-"""What describes the triggers of L labels: tensors whose first axis is the label."""
-
-_NOTHING = torch.finfo(torch.float32).max
-"""Size of the smallest trigger that works where none does yet."""
-
 CPU = torch.device("cpu")
-
-
-class Parametrisation(Protocol):
-    """One kind of trigger: how it is parametrised, applied and measured."""
-
-    def start(
-        self, labels: Sequence[int], shape: torch.Size, generator: torch.Generator
-    ) -> list[Tensor]:
-        """Free parameters of one trigger a label for images (C, H, W), on the processor."""
-
-    def values(self, parameters: Sequence[Tensor]) -> Values:
-        """The triggers that parameters stand for."""
-
-    def stamped(self, values: Values, images: Tensor) -> Tensor:
-        """Every trigger on every image (B, C, H, W): (L, B, C, H, W)."""
-
-    def sizes(self, values: Values) -> Tensor:
-        """(L,) what shall be small."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +130,10 @@ def search(
         parts = (positions[rows] for rows in _parts(len(positions), size))
         return [(part, [labels[position] for position in part]) for part in parts]
 
-    def begun(some: Sequence[int]) -> _State:
-        return _State.start(kind, some, pool.shape[1:], settings, seed)
+    def begun(some: Sequence[int]) -> SearchState:
+        return SearchState.start(kind, some, pool.shape[1:], settings.initial_cost, seed)
 
-    def to_the_end(stage: str, steps: range, some: Sequence[int], state: _State) -> Arrays:
+    def to_the_end(stage: str, steps: range, some: Sequence[int], state: SearchState) -> Arrays:
         arrays, from_earlier_run = kept.of(stage).piece(
             some, _shapes(state.values(kind)), lambda: run(some, steps, state).found(kind)
         )
@@ -174,7 +150,7 @@ def search(
     values: list[tuple[FloatArray, ...]] = []
     unsolved: set[int] = set()
     # Of all labels only those are held whole that go on if no later one comes further.
-    ahead: _State | None = None
+    ahead: SearchState | None = None
     going_on = np.zeros(0, int)
     for part, some in groups(everyone):
         start = begun(some)
@@ -188,7 +164,7 @@ def search(
         state = start.with_tensors([torch.from_numpy(array) for array in arrays])
         values += _by_label([state.found(kind)])
         unsolved |= set(part[~state.solved].tolist())
-        ahead = state if ahead is None else _State.joined([ahead, state])
+        ahead = state if ahead is None else SearchState.joined([ahead, state])
         going_on = np.concatenate([going_on, part])
         chosen = ahead.furthest(np.isin(going_on, list(drawn)), PROMISING)
         ahead, going_on = ahead.taken(chosen), going_on[chosen]
@@ -217,10 +193,10 @@ def label_steps(settings: InversionSettings, labels: int, drawn: int | None) -> 
 
 
 def _arrays_after(
-    run: Callable[[Sequence[int], range, "_State"], "_State"],
+    run: Callable[[Sequence[int], range, "SearchState"], "SearchState"],
     labels: Sequence[int],
     steps: range,
-    state: "_State",
+    state: "SearchState",
 ) -> Arrays:
     return tuple(part.cpu().numpy() for part in run(labels, steps, state).tensors())
 
@@ -237,114 +213,6 @@ def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:
     return [tuple(tensor.shape) for tensor in tensors]
 
 
-@dataclass(frozen=True, eq=False)
-class _State:
-    """How far the search for L labels is. The first axis of every tensor is the label.
-
-    Attributes:
-        parameters: the free parameters.
-        slopes: Adam's running means of their gradients.
-        squares: and of the gradients' squares.
-        cost: (L,) λ.
-        success: (L,) running success rates.
-        loss: (L,) running cross-entropies.
-        best_size: (L,) size of the smallest trigger so far that works.
-        best: that trigger, or where the search began.
-    """
-
-    parameters: tuple[Tensor, ...]
-    slopes: tuple[Tensor, ...]
-    squares: tuple[Tensor, ...]
-    cost: Tensor
-    success: Tensor
-    loss: Tensor
-    best_size: Tensor
-    best: Values
-
-    @classmethod
-    def start(
-        cls,
-        kind: Parametrisation,
-        labels: Sequence[int],
-        shape: torch.Size,
-        settings: InversionSettings,
-        seed: int,
-    ) -> "_State":
-        # Random numbers come from the processor, so that every device starts alike.
-        parameters = tuple(kind.start(labels, shape, torch.Generator().manual_seed(seed)))
-        still = tuple(torch.zeros_like(part) for part in parameters)
-        nothing = torch.zeros(len(labels))
-        return cls(
-            parameters,
-            still,
-            still,
-            torch.full_like(nothing, settings.initial_cost),
-            nothing,
-            nothing,
-            torch.full_like(nothing, _NOTHING),
-            kind.values(parameters),
-        )
-
-    def values(self, kind: Parametrisation) -> Values:
-        """The triggers as they are now."""
-        return kind.values(self.parameters)
-
-    def found(self, kind: Parametrisation) -> Arrays:
-        """The best triggers, and for labels where nothing worked those of now."""
-        solved = self.best_size < _NOTHING
-        return tuple(part.cpu().numpy() for part in _where(solved, self.best, self.values(kind)))
-
-    def tensors(self) -> list[Tensor]:
-        """All of it, in a fixed order."""
-        sums = self.cost, self.success, self.loss, self.best_size
-        return [*self.parameters, *self.slopes, *self.squares, *sums, *self.best]
-
-    def with_tensors(self, tensors: Sequence[Tensor]) -> "_State":
-        """As many of each kind of tensor as here, from what `tensors` gives."""
-        left, count = list(tensors), len(self.parameters)
-        parameters, slopes, squares = (left[row * count : (row + 1) * count] for row in range(3))
-        cost, success, loss, best_size, *best = left[3 * count :]
-        return _State(
-            tuple(parameters),
-            tuple(slopes),
-            tuple(squares),
-            cost,
-            success,
-            loss,
-            best_size,
-            tuple(best),
-        )
-
-    @classmethod
-    def joined(cls, states: "Sequence[_State]") -> "_State":
-        """The labels of all states, in order."""
-        parts = zip(*(state.tensors() for state in states), strict=True)
-        return states[0].with_tensors([torch.cat(part) for part in parts])
-
-    def taken(self, positions: IntArray) -> "_State":
-        """The labels at positions."""
-        return self.with_tensors([tensor[torch.from_numpy(positions)] for tensor in self.tensors()])
-
-    @property
-    def solved(self) -> BoolArray:
-        """(L,) whether some trigger works."""
-        found: BoolArray = (self.best_size < _NOTHING).cpu().numpy()
-        return found
-
-    def furthest(self, drawn: BoolArray, count: int) -> IntArray:
-        """Ascending positions of the labels that are drawn and of `count` others.
-
-        Those are the ones with the smallest triggers that work, or else with the smallest loss.
-
-        Args:
-            drawn: (L,) which labels are.
-            count: how many others.
-        """
-        # The last key counts most.
-        order = np.lexsort((self.loss.numpy(), self.best_size.numpy()))
-        return np.sort(np.concatenate([np.flatnonzero(drawn), order[~drawn[order]][:count]]))
-
-
 def _run(
     kind: Parametrisation,
     network: nn.Module,
@@ -355,8 +223,8 @@ def _run(
     on_step: Callable[[int], None],
     labels: Sequence[int],
     steps: range,
-    state: _State,
-) -> _State:
+    state: SearchState,
+) -> SearchState:
     """Takes steps from where a search is."""
     device, count = pool.device, len(labels)
     state = state.with_tensors([tensor.to(device) for tensor in state.tensors()])
@@ -403,14 +271,14 @@ def _run(
             works = success >= settings.wanted_success
             better = works & (size < best_size)
             best_size = torch.where(better, size, best_size)
-            best = _where(better, values, best)
+            best = where_each(better, values, best)
             cost = cost * torch.where(works, settings.cost_factor, 1 / settings.cost_factor)
         optimiser.zero_grad()
         torch.autograd.backward(total)
         optimiser.step()
         on_step(count)
     moments = [optimiser.state[part] for part in parameters]
-    return _State(
+    return SearchState(
         tuple(part.detach() for part in parameters),
         tuple(moment["exp_avg"] for moment in moments),
         tuple(moment["exp_avg_sq"] for moment in moments),
@@ -419,11 +287,4 @@ def _run(
         running_loss,
         best_size,
         best,
-    )
-
-
-def _where(chosen: Tensor, values: Values, others: Values) -> Values:
-    return tuple(
-        torch.where(chosen.view(-1, *[1] * (value.dim() - 1)), value, other)
-        for value, other in zip(values, others, strict=True)
     )

@@ -7,11 +7,12 @@ import numpy as np
 
 from hardener.arrays import FloatArray
 from hardener.documents.scan import LabelEvidence, ScreenedLabel
+from hardener.documents.trigger_evidence import FLAT
+from hardener.scanning.evidence import Evidence, anomaly_indices, relative_sizes
 from hardener.scanning.label_search import Found
 from hardener.scanning.saved import trigger_digest
 from hardener.scanning.searches.family_search import Inverted
 from hardener.scanning.searches.table import SEARCHES
-from hardener.scanning.verdict import Evidence, anomaly_indices, relative_sizes
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import TriggerKind
 
@@ -48,22 +49,23 @@ def label_rows(
         kinds: (L,) the most suspicious kind of each label.
     """
     chosen = found.chosen
-    rated = [
-        [{FAMILIES[one.kind].size_field: size, **said} for size, said in _rated(one, inverted)]
+    rated = {
+        one.kind: [
+            {FAMILIES[one.kind].size_field: size, **said} for size, said in _rated(one, inverted)
+        ]
         for one, inverted in zip(evidence, found.inverted.values(), strict=True)
-    ]
+    }
     searched = [
         LabelEvidence.model_validate(
             {
                 "label": label,
                 "kind": kind,
-                **patch,
-                "additive": additive,
-                "warp": warp,
+                **rated[FLAT][row],
+                **{family: of_family[row] for family, of_family in rated.items() if family != FLAT},
                 "screening_rank": chosen.ranks.get(label),
             }
         )
-        for label, kind, patch, additive, warp in zip(chosen.labels, kinds, *rated, strict=True)
+        for row, (label, kind) in enumerate(zip(chosen.labels, kinds, strict=True))
     ]
     others = [
         ScreenedLabel(label=label, screening_rank=chosen.ranks[label])

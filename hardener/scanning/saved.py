@@ -8,11 +8,13 @@ places, so that a scan that is killed at any moment leaves a whole one.
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from hardener.documents.scan import LabelEvidence, ScanResult
 from hardener.errors import DataError, InconclusiveError, UsageError
-from hardener.files import FileName, is_regular, read_regular, write_bytes
+from hardener.files import FileName, check_output, is_regular, read_regular, write_bytes
 from hardener.scanning.calibration import shipped
 from hardener.triggers.arrays_on_disk import LARGEST_TRIGGER_BYTES
 from hardener.triggers.families import FAMILIES, family_of
@@ -23,6 +25,23 @@ _LARGEST_NUMBER = 1e30
 _STAGED = ".staged-*.npz"
 
 
+@dataclass(frozen=True)
+class SavedScan:
+    """A finished scan that was read.
+
+    Attributes:
+        folder: where it lies.
+        result: what it found.
+    """
+
+    folder: Path
+    result: ScanResult
+
+
+ScanGiven: TypeAlias = FileName | SavedScan
+"""A finished scan: its folder, or what `open_scan` read of it."""
+
+
 def trigger_path(folder: Path, label: int, kind: TriggerKind = "patch") -> Path:
     """Where a scan keeps a synthetic trigger of a label."""
     return folder / "triggers" / f"{FAMILIES[kind].file_stem}-{label:02d}.npz"
@@ -31,6 +50,23 @@ def trigger_path(folder: Path, label: int, kind: TriggerKind = "patch") -> Path:
 def trigger_digest(trigger: SyntheticTrigger) -> str:
     """SHA-256 digest of the file that `save_scan` writes for a trigger."""
     return hashlib.sha256(family_of(trigger).npz(trigger)).hexdigest()
+
+
+def check_scan_files(folder: Path, labels: Sequence[int], *inputs: Path) -> None:
+    """Makes sure, before long work, that a scan's files can go by their names.
+
+    Args:
+        folder: the scan's.
+        labels: whose triggers are saved.
+        inputs: files that are read and must not be replaced.
+
+    Raises:
+        UsageError: a name is an input, or cannot be written.
+    """
+    check_output(folder / SCAN_FILE, ".json", *inputs)
+    for path in (trigger_path(folder, label, kind) for label in labels for kind in FAMILIES):
+        check_output(path, ".npz", *inputs)
+        check_output(path.with_suffix(".png"), ".png", *inputs)
 
 
 def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrigger]) -> None:
@@ -67,8 +103,24 @@ def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrig
             leftover.unlink()
 
 
+def folder_of(given: ScanGiven) -> Path:
+    """The scan's folder."""
+    return given.folder if isinstance(given, SavedScan) else Path(given)
+
+
+def open_scan(given: ScanGiven) -> SavedScan:
+    """Reads a finished scan, unless it was read already.
+
+    Raises:
+        DataError: the folder holds no scan of this schema, or one that contradicts itself.
+    """
+    if isinstance(given, SavedScan):
+        return given
+    return SavedScan(Path(given), load_scan(given))
+
+
 def load_scan(folder: FileName) -> ScanResult:
-    """Reads a finished scan.
+    """Reads what a finished scan found.
 
     Raises:
         DataError: the folder holds no scan of this schema, or one that contradicts itself.
@@ -92,29 +144,29 @@ def load_scan(folder: FileName) -> ScanResult:
     return scanned
 
 
-def require_images(folder: Path, scanned: ScanResult) -> None:
+def require_images(scan: SavedScan) -> None:
     """Refuses a scan that was made without images: it has no triggers to go by.
 
     Raises:
         DataError: it is one.
     """
-    if scanned.data is None:
+    if scan.result.data is None:
         raise DataError(
-            f"{folder} is a scan without images, which has no triggers and no channels: run harden "
-            "scan with --data first"
+            f"{scan.folder} is a scan without images, which has no triggers and no channels: run "
+            "harden scan with --data first"
         )
 
 
-def require_target(folder: Path, scanned: ScanResult) -> None:
+def require_target(scan: SavedScan) -> None:
     """Refuses a scan that found a backdoor without a target label: no trigger goes to one.
 
     Raises:
         InconclusiveError: it is one.
     """
-    if scanned.verdict == "backdoored" and not scanned.targets:
+    if scan.result.verdict == "backdoored" and not scan.result.targets:
         raise InconclusiveError(
-            f"{folder} found an attack from all labels to all, which has no target label: repair "
-            "and prune cannot mend that, do not ship the model"
+            f"{scan.folder} found an attack from all labels to all, which has no target label: "
+            "repair and prune cannot mend that, do not ship the model"
         )
 
 
@@ -172,45 +224,42 @@ def _numbers_can_be(scanned: ScanResult) -> bool:
 
 
 def load_synthetic_triggers(
-    folder: Path, scanned: ScanResult, labels: Sequence[int] | None = None
+    scan: SavedScan, labels: Sequence[int] | None = None
 ) -> tuple[SyntheticTrigger, ...]:
     """Reads synthetic triggers of a scan: of each label the most suspicious one.
 
     Args:
-        folder: the scan's.
-        scanned: its result.
+        scan: the scan.
         labels: whose triggers; by default the targets', or the suspect's where there are none.
 
     Raises:
         DataError: a trigger is missing or not the one that the scan saved.
     """
+    scanned = scan.result
     evidence = {found.label: found for found in scanned.searched}
     triggers: list[SyntheticTrigger] = []
     for label in dict.fromkeys(labels or scanned.targets or (scanned.suspect,)):
         if label not in evidence:
-            raise DataError(f"{folder} has no trigger of label {label}: scan that label too")
-        triggers.append(load_of_kind(folder, evidence[label], evidence[label].kind))
+            raise DataError(f"{scan.folder} has no trigger of label {label}: scan that label too")
+        triggers.append(load_of_kind(scan.folder, evidence[label], evidence[label].kind))
     return tuple(triggers)
 
 
-def load_working_triggers(
-    folder: Path, scanned: ScanResult, least_success: float
-) -> tuple[SyntheticTrigger, ...]:
+def load_working_triggers(scan: SavedScan, least_success: float) -> tuple[SyntheticTrigger, ...]:
     """Reads the triggers of every kind, of each target or of the suspect, that work.
 
     Args:
-        folder: the scan's.
-        scanned: its result.
+        scan: the scan.
         least_success: success rate from which a trigger works; the kind that made the label
             suspicious is read in any case.
 
     Raises:
         DataError: a trigger is missing or not the one that the scan saved.
     """
-    wanted = scanned.targets or (scanned.suspect,)
+    wanted = scan.result.targets or (scan.result.suspect,)
     return tuple(
-        load_of_kind(folder, found, kind)
-        for found in scanned.searched
+        load_of_kind(scan.folder, found, kind)
+        for found in scan.result.searched
         if found.label in wanted
         for kind in FAMILIES
         if kind == found.kind or found.of_kind(kind).trigger_success_rate >= least_success

@@ -37,6 +37,9 @@ MOST_SQUARES = 8
 VALUES_AT_ONCE = 96 * 3 * 32 * 32
 """Input values that go through the network in one piece."""
 
+SQUARES_STAGE = "trying squares"
+"""What progress calls it."""
+
 _TIE_BREAKER = 1e-3
 _MORE_IMAGES = 64
 

@@ -4,7 +4,7 @@ import onnx
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, images
 
 from hardener.model.bfloat16 import in_float32
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 
 
 def _narrowed(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -22,8 +22,8 @@ def _narrowed(model: onnx.ModelProto) -> onnx.ModelProto:
 def test_a_bfloat16_model_runs_in_float32_with_its_own_weights() -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES), opset=22)
     narrow = _narrowed(model)
-    (found,) = open_runner(narrow, "cpu").run({"x": images()})
-    (expected,) = open_runner(model, "cpu").run({"x": images()})
+    (found,) = open_runner(narrow, Machine()).run({"x": images()})
+    (expected,) = open_runner(model, Machine()).run({"x": images()})
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.3)
     assert np.abs(found - expected).max() > 0, "rounded weights give other logits"

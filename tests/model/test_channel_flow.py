@@ -7,7 +7,7 @@ import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, Shapes, classifier, shapes_of
 
 from hardener.model.channel_flow import CannotFollowError, Reader, readers_of
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 
 POOL = "p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(feature)"
 GEMM = "d = Flatten(p)"
@@ -69,13 +69,13 @@ def test_columns_of_a_channel_are_those_that_its_values_meet(way: str) -> None:
     graph.inputs = [feature]
     head = gs.export_onnx(graph.cleanup(), do_type_check=False)
     values = rng.uniform(1, 2, (2, 6, 8, 8)).astype(np.float32)
-    base = open_runner(head, "cpu").run({"feature": values})
+    base = open_runner(head, Machine()).run({"feature": values})
     for channel in range(6):
         pruned = np.zeros(6, np.bool_)
         pruned[channel] = True
         zeroed = values.copy()
         zeroed[:, channel] = 0
-        found = open_runner(head, "cpu").run({"feature": zeroed})
+        found = open_runner(head, Machine()).run({"feature": zeroed})
         for reader, before, after in zip(readers, base, found, strict=True):
             weight = weights[reader.node.inputs[reader.position].name]
             where = reader.columns(weight.shape, pruned)

@@ -18,7 +18,7 @@ from support.graphs import (
 from hardener.model.channel_masks import mask_feeds, maskable_model
 from hardener.model.channel_scaling import ScaledNetwork, scaled_network
 from hardener.model.convolutions import Convolution, find_convolutions
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 
 GRAPHS = {
@@ -38,7 +38,7 @@ def _scaled(model: onnx.ModelProto) -> tuple[tuple[Convolution, ...], ScaledNetw
 def test_ones_change_nothing_and_zeros_prune(name: str) -> None:
     model = classifier(*GRAPHS[name])
     convolutions, scaled = _scaled(model)
-    (expected,) = open_runner(model, "cpu").run({"x": images()})
+    (expected,) = open_runner(model, Machine()).run({"x": images()})
     with torch.no_grad():
         found = scaled.network(torch.from_numpy(images()))
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
@@ -46,7 +46,7 @@ def test_ones_change_nothing_and_zeros_prune(name: str) -> None:
         for scale, own in zip(scaled.scales, kept, strict=True):
             scale.copy_(torch.from_numpy(own).reshape(scale.shape))
         found = scaled.network(torch.from_numpy(images()))
-    runner = open_runner(maskable_model(model, convolutions, "logits"), "cpu")
+    runner = open_runner(maskable_model(model, convolutions, "logits"), Machine())
     (pruned,) = runner.run({"x": images(), **mask_feeds(convolutions, kept)})
     np.testing.assert_allclose(found, pruned, rtol=1e-4, atol=1e-4)
     assert np.abs(pruned - expected).max() > 1e-3

@@ -22,7 +22,7 @@ from hardener.model.channel_masks import mask_feeds, maskable_model
 from hardener.model.chosen_outputs import with_outputs
 from hardener.model.convolution_folding import folded, folding_comparison
 from hardener.model.convolutions import Convolution, find_convolutions
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 
 GRAPHS: Mapping[str, tuple[str, Mapping[str, object]]] = {
@@ -52,7 +52,7 @@ def test_pruned_channels_are_exactly_zero_and_the_nodes_are_as_they_were(name: s
     assert model.SerializeToString() == before
     onnx.checker.check_model(changed, full_check=True)
     names = [one.layer.name for one in convolutions]
-    found = open_runner(with_outputs(changed, *names), "cpu").run({"x": images()})
+    found = open_runner(with_outputs(changed, *names), Machine()).run({"x": images()})
     for values, own in zip(found, kept, strict=True):
         assert not values[:, ~own].any()
         assert values[:, own].any(axis=(0, 2, 3)).all()
@@ -73,9 +73,9 @@ def test_the_fold_says_what_the_simulation_says(name: str) -> None:
 def test_nothing_masked_changes_nothing_and_a_mask_acts_on_its_own_convolution() -> None:
     model = classifier(CROSSED, CROSSED_SHAPES)
     convolutions = _usable(model)
-    masked = open_runner(maskable_model(model, convolutions, "logits"), "cpu")
+    masked = open_runner(maskable_model(model, convolutions, "logits"), Machine())
     everything = [np.ones(6, np.bool_) for _ in convolutions]
-    (expected,) = open_runner(model, "cpu").run({"x": images()})
+    (expected,) = open_runner(model, Machine()).run({"x": images()})
     (found,) = masked.run({"x": images(), **mask_feeds(convolutions, everything)})
     np.testing.assert_allclose(found, expected, atol=1e-5)
     weights = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}

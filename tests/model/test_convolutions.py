@@ -24,7 +24,7 @@ from hardener.arrays import FloatArray
 from hardener.errors import ModelError, UsageError
 from hardener.model.chosen_outputs import with_outputs
 from hardener.model.convolutions import Convolutions, find_convolutions
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 
 
@@ -63,7 +63,7 @@ def test_the_offset_is_what_a_channel_holds_where_its_inputs_are_zero(
 ) -> None:
     model = classifier(text, shapes)
     (found,) = _found(model).usable
-    runner = open_runner(with_outputs(model, found.layer.name), "cpu")
+    runner = open_runner(with_outputs(model, found.layer.name), Machine())
     (values,) = runner.run({"x": np.zeros_like(images(1))})
     expected = np.broadcast_to(found.offset[:, None, None], values[0].shape)
     np.testing.assert_allclose(values[0], expected, rtol=1e-4, atol=1e-6)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from hardener.errors import DataError, HardenError, ModelError, UsageError
 from hardener.model.exporting import export
 from hardener.model.files import load_model
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 
 NETWORK = """
 import torch
@@ -88,7 +88,7 @@ def test_safetensors_become_onnx_with_everything_a_scan_needs(
     assert model.preprocessing_fields["size"] == (8, 8)
     for batch in (1, 7):
         x = np.zeros((batch, 3, 8, 8), np.float32)
-        assert open_runner(model.proto, "cpu").run({"images": x})[0].shape == (batch, 5)
+        assert open_runner(model.proto, Machine()).run({"images": x})[0].shape == (batch, 5)
     assert str(tmp_path) not in output.read_bytes().decode("latin-1"), "a path of this machine"
 
 

@@ -11,7 +11,7 @@ from support.graphs import PLAIN, Shapes, classifier, images
 from hardener.model.external_data import with_external_data
 from hardener.model.files import load_model
 from hardener.model.observing import observed_shapes
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.saving import model_content
 from hardener.model.sessions import open_session
 from hardener.model.weightless import weightless
@@ -30,7 +30,7 @@ def wide() -> onnx.ModelProto:
 
 
 def test_a_session_takes_large_weights_beside_the_model(wide: onnx.ModelProto) -> None:
-    (expected,) = open_runner(wide, "cpu").run({"x": images()})
+    (expected,) = open_runner(wide, Machine()).run({"x": images()})
     options = ort.SessionOptions()
     session = open_session(wide, options, ["CPUExecutionProvider"], largest_message=1 << 20)
     np.testing.assert_array_equal(session.run(None, {"x": images()})[0], expected)
@@ -39,7 +39,7 @@ def test_a_session_takes_large_weights_beside_the_model(wide: onnx.ModelProto) -
 def test_weights_beside_the_model_last_as_long_as_the_session() -> None:
     shapes = {**WIDE_SHAPES, "w3": (100_000, 96), "b3": (100_000,), "w2": (5, 100_000)}
     large = classifier(WIDE, shapes)
-    (expected,) = open_runner(large, "cpu").run({"x": images()})
+    (expected,) = open_runner(large, Machine()).run({"x": images()})
     session = open_session(large, ort.SessionOptions(), ["CPUExecutionProvider"], b"", 1 << 20)
     for _ in range(8):
         np.full((100_000, 96), 7, np.float32)
@@ -56,8 +56,8 @@ def test_a_large_model_is_written_with_external_data_and_read_back(
     loaded = load_model(tmp_path / "h.onnx")
     assert loaded.sha256 == digest
     assert [path.name for path in loaded.external] == [name]
-    (found,) = open_runner(loaded.proto, "cpu").run({"x": images()})
-    np.testing.assert_array_equal(found, open_runner(wide, "cpu").run({"x": images()})[0])
+    (found,) = open_runner(loaded.proto, Machine()).run({"x": images()})
+    np.testing.assert_array_equal(found, open_runner(wide, Machine()).run({"x": images()})[0])
     with_other_weights = classifier(WIDE, dict(WIDE_SHAPES), seed=1)
     assert with_external_data(with_other_weights, "h")[1] != name
 

@@ -14,10 +14,10 @@ from hardener.model.gradients import (
     differentiable,
     fast_autocast,
     gains_from_bfloat16,
-    torch_device,
+    torch_on,
 )
 from hardener.model.rewriting import PruningPlan, rewritten
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 from hardener.model.topology import FeatureLayer
 
@@ -29,7 +29,7 @@ def test_logits_are_onnxruntimes_and_have_a_gradient(name: str) -> None:
     signature = read_signature(model)
     x = torch.from_numpy(images()).requires_grad_()
     logits = differentiable(model, signature, images())(x)
-    (expected,) = open_runner(model, "cpu").run({"x": images()})
+    (expected,) = open_runner(model, Machine()).run({"x": images()})
     if signature.logits == signature.output:
         np.testing.assert_allclose(logits.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
     assert tuple(logits.shape) == expected.shape
@@ -47,9 +47,11 @@ def test_gradients_pass_a_guard_with_an_alarm_and_a_clip(rewrite: str) -> None:
     signature = read_signature(changed)
     x = torch.from_numpy(images()).requires_grad_()
     logits = differentiable(changed, signature, images())(x)
-    expected = open_runner(changed, "cpu").run({"x": images()})[0]
+    expected = open_runner(changed, Machine()).run({"x": images()})[0]
     np.testing.assert_allclose(logits.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
-    assert not np.allclose(expected, open_runner(model, "cpu").run({"x": images()})[0], atol=0.1)
+    assert not np.allclose(
+        expected, open_runner(model, Machine()).run({"x": images()})[0], atol=0.1
+    )
     (gradient,) = torch.autograd.grad(logits[:, 1].sum(), x)
     assert (gradient.flatten(1).norm(dim=1) > 0).all()
 
@@ -195,6 +197,6 @@ def test_not_every_processor_that_has_bfloat16_gains_from_it(
 
 
 def test_torch_stays_on_the_cpu_beside_the_cpu_provider() -> None:
-    assert torch_device("cpu") == torch.device("cpu")
+    assert torch_on(Machine()) == torch.device("cpu")
     expected = "cuda" if torch.cuda.is_available() else "cpu"
-    assert torch_device("cuda").type == torch_device("tensorrt").type == expected
+    assert torch_on(Machine("cuda")).type == torch_on(Machine("tensorrt")).type == expected

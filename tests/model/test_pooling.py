@@ -6,7 +6,7 @@ from support.graphs import ALL, classifier, images
 
 from hardener.arrays import FloatArray
 from hardener.model.pooling import behind_pooling
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 from hardener.model.topology import FeatureLayer
 from hardener.model.trial_heads import KEEP_INPUT, maskable_head, trunk_model
@@ -38,8 +38,8 @@ def test_a_mask_behind_the_poolings_gives_the_same_logits_bit_for_bit(name: str)
     keep[1::2] = 0
     logits: list[FloatArray] = []
     for where in (layer, cut):
-        (maps,) = open_runner(trunk_model(model, where, signature), "cpu").run({"x": images()})
-        head = open_runner(maskable_head(model, where, signature), "cpu")
+        (maps,) = open_runner(trunk_model(model, where, signature), Machine()).run({"x": images()})
+        head = open_runner(maskable_head(model, where, signature), Machine())
         logits += head.run({where.name: maps, KEEP_INPUT: keep})
     np.testing.assert_array_equal(logits[0], logits[1])
 

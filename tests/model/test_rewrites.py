@@ -37,7 +37,7 @@ from hardener.model.rewriting import (
     require_planned_logits,
     rewritten,
 )
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 from hardener.model.surgery import rebuilt
 from hardener.model.topology import FeatureLayer, find_feature_layer
@@ -83,7 +83,7 @@ def _quantised(folder: Path) -> tuple[onnx.ModelProto, onnx.ModelProto]:
 
 
 def _run(model: onnx.ModelProto, **feeds: np.ndarray) -> np.ndarray:
-    return open_runner(model, "cpu").run(feeds)[0]
+    return open_runner(model, Machine()).run(feeds)[0]
 
 
 def _with_feature_output(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -116,7 +116,7 @@ def test_static_rewrites_equal_zeroed_channels(name: str, rewrite: str) -> None:
     onnx.checker.check_model(changed, full_check=True)
 
     x = images()
-    feature = open_runner(_with_feature_output(model), "cpu").run({"x": x})[1].copy()
+    feature = open_runner(_with_feature_output(model), Machine()).run({"x": x})[1].copy()
     feature[:, list(PRUNED)] = 0
     head = maskable_head(model, layer, signature)
     ones = np.ones(channels, np.float32)
@@ -140,7 +140,9 @@ def test_a_guard_zeroes_only_channels_that_peak(opset: int) -> None:
     signature = read_signature(model)
     layer = FeatureLayer("feature", 6)
     x = images(8)
-    (feature,) = open_runner(trunk_model(model, layer, read_signature(model)), "cpu").run({"x": x})
+    (feature,) = open_runner(trunk_model(model, layer, read_signature(model)), Machine()).run(
+        {"x": x}
+    )
     peaks = feature.max(axis=(2, 3))
     threshold = float(np.quantile(peaks.max(axis=1), 0.5))
     fires = peaks > threshold
@@ -164,7 +166,7 @@ def test_a_guard_with_limits_zeroes_each_channel_above_its_own(name: str) -> Non
     model = classifier(text, shapes)
     signature, layer = read_signature(model), FeatureLayer("feature", channels)
     x = images(8)
-    feature = open_runner(_with_feature_output(model), "cpu").run({"x": x})[1]
+    feature = open_runner(_with_feature_output(model), Machine()).run({"x": x})[1]
     peaks = np.abs(feature).max(axis=(2, 3))
     limits = np.sort(peaks, axis=0)[-2]
     fires = peaks > limits
@@ -176,7 +178,7 @@ def test_a_guard_with_limits_zeroes_each_channel_above_its_own(name: str) -> Non
     head = maskable_head(model, layer, signature)
     guarded = np.where(fires[:, :, None, None], 0, feature)
     expected = _run(head, feature=guarded, **{KEEP_INPUT: np.ones(channels, np.float32)})
-    found, alarm = open_runner(changed, "cpu").run({"x": x})
+    found, alarm = open_runner(changed, Machine()).run({"x": x})
     np.testing.assert_allclose(found, expected, atol=1e-5)
     quiet = ~fires.any(axis=1)
     assert quiet.any()
@@ -190,7 +192,7 @@ def test_a_clip_is_numpys_minimum(opset: int) -> None:
     model = classifier(PLAIN, dict(PLAIN_SHAPES), opset=opset)
     signature, layer = read_signature(model), FeatureLayer("feature", 6)
     x = images(8)
-    (feature,) = open_runner(trunk_model(model, layer, signature), "cpu").run({"x": x})
+    (feature,) = open_runner(trunk_model(model, layer, signature), Machine()).run({"x": x})
     bounds = np.sort(feature.max(axis=(2, 3)), axis=0)[-2]
     plan = PruningPlan(layer, "clip", limits=tuple(bounds.tolist()))
     changed = rewritten(model, plan, shapes_of(model))
@@ -244,7 +246,7 @@ def test_quiet_images_keep_every_bit_in_onnxruntimes_own_layout(limited: str) ->
     model = classifier(AVERAGED, AVERAGED_SHAPES)
     x = images(8)
     (feature,) = open_runner(
-        trunk_model(model, FeatureLayer("feature", 64), read_signature(model)), "cpu"
+        trunk_model(model, FeatureLayer("feature", 64), read_signature(model)), Machine()
     ).run({"x": x})
     peaks = feature.max(axis=(2, 3))
     top = float(np.sort(peaks.max(axis=1))[-2])
@@ -483,7 +485,7 @@ def test_fold_leaves_other_outputs_of_the_model_alone() -> None:
     plan = PruningPlan(FeatureLayer("feature", 6), "fold", PRUNED)
     signature = read_signature(model)
     changed = rewritten(model, plan, shapes_of(model))
-    before, after = (open_runner(m, "cpu").run({"x": images()})[1] for m in (model, changed))
+    before, after = (open_runner(m, Machine()).run({"x": images()})[1] for m in (model, changed))
     np.testing.assert_array_equal(after, before)
     require_planned_logits(model, changed, signature, plan, images())
 

@@ -5,7 +5,7 @@ import pytest
 from support.graphs import ALL, classifier, images
 
 from hardener.model.pooling import behind_pooling
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 from hardener.model.summing_head import ADDED_INPUT, SUM_INPUT, summing_head
 from hardener.model.topology import FeatureLayer
@@ -33,11 +33,11 @@ def test_channels_added_step_by_step_give_the_masked_logits(name: str) -> None:
     model = classifier(text, shapes)
     signature = read_signature(model)
     cut = behind_pooling(model, FeatureLayer("feature", channels))
-    (maps,) = open_runner(trunk_model(model, cut, signature), "cpu").run({"x": images()})
-    masked = open_runner(maskable_head(model, cut, signature), "cpu")
+    (maps,) = open_runner(trunk_model(model, cut, signature), Machine()).run({"x": images()})
+    masked = open_runner(maskable_head(model, cut, signature), Machine())
     head = summing_head(model, cut, signature)
     assert head is not None
-    stepped = open_runner(head.proto, "cpu")
+    stepped = open_runner(head.proto, Machine())
     total = np.zeros((len(maps), head.width), np.float32)
     keep = np.zeros(channels, np.float32)
     for added in ([4, 1], [0], [2, 3, 5]):

@@ -7,7 +7,7 @@ import torch
 from support.graphs import ALL, PLAIN, PLAIN_SHAPES, SHARED, SHARED_SHAPES, classifier, images
 
 from hardener.errors import InconclusiveError, ModelError
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 from hardener.model.training import trainable, trained_weights, with_weights
 
@@ -31,9 +31,9 @@ def test_the_model_says_what_the_trained_network_says(name: str) -> None:
     model = classifier(text, shapes)
     before = model.SerializeToString()
     logits, changed = _moved(model)
-    (found,) = open_runner(changed, "cpu").run({"x": images()})
+    (found,) = open_runner(changed, Machine()).run({"x": images()})
     np.testing.assert_allclose(found, logits.numpy(), rtol=1e-4, atol=1e-4)
-    (old,) = open_runner(model, "cpu").run({"x": images()})
+    (old,) = open_runner(model, Machine()).run({"x": images()})
     assert np.abs(found - old).max() > 1e-3
     assert model.SerializeToString() == before
     assert list(changed.graph.node) == list(model.graph.node)
@@ -47,7 +47,7 @@ def test_what_normalises_keeps_its_statistics() -> None:
 
 def test_a_weight_that_is_shared_stays_shared() -> None:
     logits, changed = _moved(classifier(SHARED, dict(SHARED_SHAPES)))
-    (found,) = open_runner(changed, "cpu").run({"x": images()})
+    (found,) = open_runner(changed, Machine()).run({"x": images()})
     np.testing.assert_allclose(found, logits.numpy(), rtol=1e-4, atol=1e-4)
 
 

@@ -6,7 +6,7 @@ from hardener.data.settings import CLEAN
 from hardener.measuring.quality import Counts, Probe
 from hardener.model.channel_masks import mask_feeds, maskable_model
 from hardener.model.convolutions import find_convolutions
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 from hardener.pruning.convolution_sweep import InputBatch, sweep_convolutions
 from hardener.pruning.sweep import Trial
@@ -18,7 +18,7 @@ def _swept(kept: list[BoolArray], max_accuracy_drop: float) -> tuple[list[Trial]
     """Images that the model itself labels, so that it is never wrong, and an attack of noise."""
     model = classifier(PLAIN, dict(PLAIN_SHAPES))
     found = find_convolutions(model, read_signature(model), shapes_of(model)).usable
-    plain = open_runner(model, "cpu")
+    plain = open_runner(model, Machine())
     batches = []
     for seed in (1, 2):
         clean, noise = images(30, seed), images(30, seed + 7)
@@ -26,7 +26,7 @@ def _swept(kept: list[BoolArray], max_accuracy_drop: float) -> tuple[list[Trial]
         batches.append(InputBatch(labels, {"attack": {"x": noise}, CLEAN: {"x": clean}}))
     told: list[int] = []
     trials = sweep_convolutions(
-        open_runner(maskable_model(model, found, "logits"), "cpu"),
+        open_runner(maskable_model(model, found, "logits"), Machine()),
         [mask_feeds(found, [own]) for own in kept],
         batches,
         {"attack": Probe((), 2), CLEAN: Probe()},

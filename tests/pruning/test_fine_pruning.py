@@ -21,7 +21,7 @@ from hardener.data.images import ImageSource
 from hardener.model.chosen_outputs import with_outputs
 from hardener.model.classifier import Classifier, open_classifier
 from hardener.model.convolutions import find_convolutions
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 from hardener.pruning.fine_pruning import activation_behind, inactivity
 
@@ -43,11 +43,11 @@ def test_a_dead_channel_goes_first_and_the_others_by_their_mean_activation(tmp_p
     bias.CopyFrom(onnx.numpy_helper.from_array(values, "b1"))
     opened, source = _opened(model, tmp_path)
     found = find_convolutions(opened.proto, opened.signature, opened.model.shapes)
-    scores = inactivity(opened, found.usable[-1], source, USED, "cpu")
+    scores = inactivity(opened, found.usable[-1], source, USED, Machine())
     assert scores.argmax() == 4
     assert scores[4] == 0
     (batch,) = opened.batches(source, USED)
-    (maps,) = open_runner(with_outputs(opened.proto, "feature"), "cpu").run(
+    (maps,) = open_runner(with_outputs(opened.proto, "feature"), Machine()).run(
         opened.feeds(batch.images)
     )
     np.testing.assert_allclose(scores, -maps.mean(axis=(0, 2, 3)), rtol=1e-4)

@@ -13,6 +13,7 @@ from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.pooling import behind_pooling
 from hardener.model.rewriting import REWRITES, PruningPlan, rewritten
+from hardener.model.runtime import Machine
 from hardener.model.summing_head import summing_head
 from hardener.model.topology import FeatureLayer
 from hardener.model.trial_heads import maskable_head
@@ -49,11 +50,11 @@ def test_a_sweep_counts_what_full_inference_counts(
         feeds = [limit_feed(3e38), limit_feed(plan.limit)]
 
     head = REWRITES[rewrite].head(model.proto, layer, model.signature)
-    batches = feature_batches(model, layer, source, probes, provider="cpu")
-    trials = sweep(head, feeds, batches, probes, provider="cpu")
+    batches = feature_batches(model, layer, source, probes, machine=Machine())
+    trials = sweep(head, feeds, batches, probes, machine=Machine())
     pruned = rewritten(model.proto, plan, model.model.shapes)
     for trial, proto in zip(trials, [model.proto, pruned], strict=True):
-        runner = open_full(proto, model.signature, "cpu")
+        runner = open_full(proto, model.signature, Machine())
         assert trial.counts == measure(model, runner, source, probes)
     assert trials[0].counts != trials[1].counts
     assert trials[0].lost == trials[0].gained == 0
@@ -85,11 +86,11 @@ def test_a_stepped_sweep_counts_what_a_masked_one_counts(
     layer = FeatureLayer("feature", channels)
     cut = behind_pooling(model.proto, layer)
     probes = {k: Probe(s, 2) for k, s in input_settings(None, TRIGGER).items()}
-    batches = list(feature_batches(model, layer, source, probes, provider="cpu", cut=cut))
+    batches = list(feature_batches(model, layer, source, probes, machine=Machine(), cut=cut))
     head = maskable_head(model.proto, cut, model.signature)
     stepping = summing_head(model.proto, cut, model.signature)
     assert stepping is not None
     assert (_growing(feeds) is not None) == stepped
-    masked = sweep(head, feeds, batches, probes, provider="cpu")
-    assert sweep(head, feeds, batches, probes, provider="cpu", stepping=stepping) == masked
+    masked = sweep(head, feeds, batches, probes, machine=Machine())
+    assert sweep(head, feeds, batches, probes, machine=Machine(), stepping=stepping) == masked
     assert len({trial.counts["clean"] for trial in masked}) > 1

@@ -20,6 +20,7 @@ from hardener.files import sha256_of
 from hardener.measuring.quality import Probe
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.grad_cam import GradCam
+from hardener.model.runtime import Machine
 from hardener.model.topology import FeatureLayer
 from hardener.reporting.model_views import ModelView, exhibit
 from hardener.scanning.activations import profile
@@ -74,7 +75,7 @@ def test_answers_and_heat_maps_are_each_models_own(shown: ModelView, work: Path)
     ]
     for place, path in enumerate(paths):
         opened = open_classifier(path)
-        runner = open_full(opened.proto, opened.signature, "cpu")
+        runner = open_full(opened.proto, opened.signature, Machine())
         for example in shown.examples:
             for setting, image in example.images.items():
                 batch = image[np.newaxis]
@@ -94,7 +95,7 @@ def test_norms_are_those_that_a_scan_measures(shown: ModelView, work: Path) -> N
     opened = open_classifier(work / "m.onnx")
     source = opened.open_data(work / "d.npz")
     assert shown.counted == len(source) == 300
-    measured = profile(opened, LAYER, source, {"clean": Probe()}, provider="cpu")["clean"].norms
+    measured = profile(opened, LAYER, source, {"clean": Probe()}, machine=Machine())["clean"].norms
     for norm, histogram in shown.norms["clean"].items():
         assert histogram.counts.sum() == 300 * LAYER.channels
         assert histogram.largest == pytest.approx(float(getattr(measured, norm).max.max()))

@@ -9,7 +9,7 @@ from hardener.data.images import open_images
 from hardener.data.settings import input_settings
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 from hardener.model.topology import FeatureLayer
 from hardener.model.trial_heads import trunk_model
@@ -29,8 +29,10 @@ def test_norms_equal_numpys_on_the_feature_map(opset: int, activation: str) -> N
     model = classifier(text, shapes, opset=opset)
     layer = FeatureLayer("feature", channels)
     x = images()
-    (feature,) = open_runner(trunk_model(model, layer, read_signature(model)), "cpu").run({"x": x})
-    l1, l2, linf = open_runner(norms_graph(model, layer), "cpu").run({"x": x})
+    (feature,) = open_runner(trunk_model(model, layer, read_signature(model)), Machine()).run(
+        {"x": x}
+    )
+    l1, l2, linf = open_runner(norms_graph(model, layer), Machine()).run({"x": x})
     assert (feature.min() < 0) == (activation != POSITIVE)
     np.testing.assert_allclose(l1, np.abs(feature).sum((2, 3)), rtol=1e-5)
     np.testing.assert_allclose(l2, np.sqrt((feature**2).sum((2, 3))), rtol=1e-5)
@@ -49,11 +51,11 @@ def test_norms_and_counts_come_for_every_probe(tmp_path: Path) -> None:
     blank = Trigger(np.ones((1, 8, 8), np.float32), np.zeros((3, 8, 8), np.float32), 0)
     probes = {k: Probe(s, 0) for k, s in input_settings(None, blank).items()}
     seen: list[int] = []
-    found = profile(opened, layer, source, probes, provider="cpu", on_batch=seen.append)
+    found = profile(opened, layer, source, probes, machine=Machine(), on_batch=seen.append)
     assert seen == [256, 256, 88]
     pixels_in = np.moveaxis(pixels, -1, 1).astype(np.float32) / np.float32(255)
     inputs = {"clean": pixels_in, "clean+syn": np.zeros_like(pixels_in)}
-    trunk = open_runner(trunk_model(opened.proto, layer, opened.signature), "cpu")
+    trunk = open_runner(trunk_model(opened.proto, layer, opened.signature), Machine())
     for name, values in inputs.items():
         (maps,) = trunk.run({"x": opened.preprocessing.apply(values)})
         maps = np.abs(maps.astype(np.float64))
@@ -67,7 +69,7 @@ def test_norms_and_counts_come_for_every_probe(tmp_path: Path) -> None:
             np.testing.assert_allclose(over.max, rows.max(axis=0), rtol=1e-5)
             np.testing.assert_allclose(over.mean, rows.mean(axis=0), rtol=1e-5)
             assert over.count == 600
-    runner = open_full(opened.proto, opened.signature, "cpu")
+    runner = open_full(opened.proto, opened.signature, Machine())
     expected = measure(opened, runner, source, probes)
     assert {name: found[name].counts for name in found} == expected
     assert expected["clean"] != expected["clean+syn"]
@@ -96,7 +98,9 @@ classifier (float16[N,3,8,8] x) => (float16[N,5] logits) {
     for name, values in (("w1", np.full((6, 3, 1, 1), 1000)), ("w2", np.full((6, 5), 1e-3))):
         model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), name))
     x = np.ones((2, 3, 8, 8), np.float16)
-    l1, l2, linf = open_runner(norms_graph(model, FeatureLayer("feature", 6)), "cpu").run({"x": x})
+    l1, l2, linf = open_runner(norms_graph(model, FeatureLayer("feature", 6)), Machine()).run(
+        {"x": x}
+    )
     assert l1.dtype == l2.dtype == linf.dtype == np.float32
     # 64 values of 3000: their sum is beyond half precision's 65504.
     np.testing.assert_allclose([l1[0, 0], l2[0, 0], linf[0, 0]], [192000, 24000, 3000], rtol=1e-3)

@@ -1,17 +1,28 @@
 """Which of many labels are searched in full, on a network that has one easier than all others."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from support.many_labels import IMAGES, LABELS, PLAIN, TARGET, Planted
+from torch import nn
 
 from hardener.arrays import FloatArray
-from hardener.progress import silent
-from hardener.scanning.label_search import Chosen, Searches, choose, find_triggers, stage_costs
+from hardener.data.preprocessing import Preprocessing
+from hardener.progress import Progress, counting, silent
+from hardener.scanning.label_search import (
+    Chosen,
+    Found,
+    Searches,
+    choose,
+    density_for,
+    find_triggers,
+    stage_costs,
+)
 from hardener.scanning.optimiser import PROMISING
-from hardener.scanning.planning import MOST_LABELS_IN_FULL, LabelPlan, Round
-from hardener.scanning.screening import LEAST_SHARE, Squares
+from hardener.scanning.planning import MOST_LABELS_IN_FULL, LabelPlan, Round, plan_for
+from hardener.scanning.screening import LEAST_SHARE, Squares, places, try_squares
 from hardener.scanning.searches.table import SEARCHES as TABLE
 from hardener.triggers.patch import Trigger
 
@@ -63,9 +74,23 @@ def test_labels_that_squares_reach_take_turns_with_the_others() -> None:
     assert first == [130, 103, 131, 104, 132]
 
 
+def _found(
+    network: nn.Module,
+    images: FloatArray,
+    preprocessing: Preprocessing,
+    labels: Sequence[int],
+    progress: Progress = silent,
+) -> Found:
+    looked = network, images, preprocessing, labels
+    density = density_for(plan_for(len(labels), images[0].size), preprocessing)
+    on_place = counting(progress, "trying squares", places(8, 8, density.steps_per_side))
+    squares = try_squares(*looked, on_place, CPU, density)
+    return find_triggers(*looked, SEARCHES, squares, CPU, progress)
+
+
 def test_few_labels_are_all_searched() -> None:
     labels = range(MOST_LABELS_IN_FULL)
-    found = find_triggers(Planted(64), IMAGES, PLAIN, labels, SEARCHES, CPU, silent)
+    found = _found(Planted(64), IMAGES, PLAIN, labels, silent)
     chosen = found.chosen
     assert chosen.labels == tuple(labels)
     assert not chosen.screened_only
@@ -85,14 +110,14 @@ def test_few_labels_are_all_searched() -> None:
 def test_what_is_drawn_depends_on_the_images() -> None:
     other = IMAGES[::-1].copy()
     drawn = [
-        _drawn(find_triggers(Planted(), images, PLAIN, range(20), SEARCHES, CPU, silent).chosen)
+        _drawn(_found(Planted(), images, PLAIN, range(20), silent).chosen)
         for images in (IMAGES, other, IMAGES)
     ]
     assert drawn[0] == drawn[2] != drawn[1]
 
 
 def test_a_few_labels_are_all_searched_to_the_end() -> None:
-    found = find_triggers(Planted(), IMAGES, PLAIN, range(14), SEARCHES, CPU, silent)
+    found = _found(Planted(), IMAGES, PLAIN, range(14), silent)
     assert found.chosen == Chosen(tuple(range(14)), None, {})
     assert not found.chosen.reasons
     for kind in found.inverted.values():
@@ -105,7 +130,7 @@ def test_of_many_labels_the_planted_one_is_searched() -> None:
     def progress(stage: str, done: int, total: int) -> None:
         told[stage] = done, total
 
-    found = find_triggers(Planted(), IMAGES, PLAIN, range(LABELS), SEARCHES, CPU, progress)
+    found = _found(Planted(), IMAGES, PLAIN, range(LABELS), progress)
     chosen = found.chosen
     assert chosen.ranks[TARGET] <= 2
     assert TARGET in chosen.labels
@@ -114,11 +139,11 @@ def test_of_many_labels_the_planted_one_is_searched() -> None:
         assert tuple(trigger.label for trigger in kind.triggers) == chosen.labels
         assert not kind.stopped
     assert all(done == total for done, total in told.values())
-    assert set(told) <= set(stage_costs(LABELS, PLAIN, SEARCHES, 100, 50))
+    assert set(told) <= set(stage_costs(LABELS, PLAIN, SEARCHES, 50))
 
 
 def test_costs_count_what_is_done() -> None:
-    few, many = (stage_costs(count, PLAIN, SEARCHES, 100, 50) for count in (40, 80))
+    few, many = (stage_costs(count, PLAIN, SEARCHES, 50) for count in (40, 80))
     assert few["screening labels"] == 0 < many["screening labels"]
     assert few["inverting warps"] == 2.5 * (40 * 1 + 14 * 2) * 8
     assert many["inverting warps"] == 2.5 * 64 * 3 * 8

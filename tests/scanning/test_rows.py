@@ -12,6 +12,7 @@ from hardener.progress import silent
 from hardener.scanning.calibration import Curve
 from hardener.scanning.label_search import Found, Searches, find_triggers
 from hardener.scanning.rows import evidence_of, label_rows
+from hardener.scanning.screening import try_squares
 from hardener.scanning.searches.table import SEARCHES as TABLE
 from hardener.triggers.families import FAMILIES
 
@@ -23,7 +24,9 @@ SEARCHES = Searches({kind: replace(search.settings, steps=6) for kind, search in
 def found() -> Found:
     """What short searches find for twenty of the network's labels."""
     cpu = torch.device("cpu")
-    return find_triggers(Planted(), IMAGES, PLAIN, range(LABELS), SEARCHES, cpu, silent)
+    looked = Planted(), IMAGES, PLAIN, range(LABELS)
+    squares = try_squares(*looked, lambda _: None, cpu)
+    return find_triggers(*looked, SEARCHES, squares, cpu, silent)
 
 
 def test_patches_are_beside_all_labels_and_the_others_beside_those_drawn(found: Found) -> None:
@@ -68,5 +71,5 @@ def test_what_nothing_was_found_for_counts_for_nothing(found: Found) -> None:
     tiny[list(additive.unsolved)] = 0.01
 
     curve = Curve(even=0.3, slope=5)
-    assert not replace(additive, sizes=tiny).scores(curve)[list(additive.unsolved)].any()
-    assert replace(additive, sizes=tiny, unsolved=()).scores(curve).any()
+    assert not replace(additive, sizes=tiny).scores_by(curve)[list(additive.unsolved)].any()
+    assert replace(additive, sizes=tiny, unsolved=()).scores_by(curve).any()

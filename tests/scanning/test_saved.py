@@ -11,6 +11,7 @@ from hardener.documents.scan import ChannelEvidence, ScreenedLabel, SquareEviden
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.scanning.saved import (
     SCAN_FILE,
+    SavedScan,
     load_scan,
     load_synthetic_triggers,
     load_working_triggers,
@@ -46,9 +47,9 @@ def _level(trigger: SyntheticTrigger) -> float:
 def _value(folder: Path) -> float:
     """The one value of a whole scan: its seed and every one of its triggers say it."""
     scanned = load_scan(folder)
-    most = load_synthetic_triggers(folder, scanned, (0, 1, 2))
+    most = load_synthetic_triggers(SavedScan(folder, scanned), (0, 1, 2))
     assert [family_of(trigger).name for trigger in most] == ["patch", "additive", "warp"]
-    working = load_working_triggers(folder, scanned, 0.5)
+    working = load_working_triggers(SavedScan(folder, scanned), 0.5)
     assert [family_of(trigger).name for trigger in working] == ["patch", "additive"]
     (value,) = {_level(trigger) for trigger in (*most, *working)}
     assert scanned.seed == round(4 * value)
@@ -133,9 +134,9 @@ def test_a_trigger_that_is_neither_is_refused(tmp_path: Path) -> None:
     scanned = load_scan(tmp_path)
     _save(tmp_path, 0.75)
     with pytest.raises(DataError, match="not the trigger that the scan saved"):
-        load_synthetic_triggers(tmp_path, scanned)
+        load_synthetic_triggers(SavedScan(tmp_path, scanned))
     with pytest.raises(DataError, match="has no trigger of label 7"):
-        load_synthetic_triggers(tmp_path, scanned, (7,))
+        load_synthetic_triggers(SavedScan(tmp_path, scanned), (7,))
 
 
 def test_a_folder_that_cannot_be_written_keeps_the_old_scan(tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ def test_a_label_that_was_screened_only_has_a_row_and_no_triggers(tmp_path: Path
     assert [row.label for row in read.searched] == [0, 1, 2]
     assert "verdict: " in str(summary(read)[-1])
     with pytest.raises(DataError, match="no trigger of label 7: scan that label too"):
-        load_synthetic_triggers(tmp_path, read, (7,))
+        load_synthetic_triggers(SavedScan(tmp_path, read), (7,))
     for change in ({"suspect": 7, "targets": (7,)}, {"labels": (*rows, rows[-1])}):
         read.model_copy(update=change).write(tmp_path / SCAN_FILE)
         with pytest.raises(DataError, match="scan again"):
@@ -225,4 +226,4 @@ def test_a_backdoor_without_a_target_is_read_and_not_mended(tmp_path: Path) -> N
     save_scan(tmp_path, result, triggers)
     scanned = load_scan(tmp_path)
     with pytest.raises(InconclusiveError, match="from all labels to all"):
-        require_target(tmp_path, scanned)
+        require_target(SavedScan(tmp_path, scanned))

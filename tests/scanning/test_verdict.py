@@ -1,16 +1,17 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from hardener.arrays import FloatArray
 from hardener.documents.scan import SquareEvidence
 from hardener.scanning.calibration import Calibration, Curve
-from hardener.scanning.verdict import (
-    Evidence,
-    Judgement,
-    anomaly_indices,
-    judge,
-    relative_sizes,
-)
+from hardener.scanning.detectors.all_to_all import all_to_all_finding
+from hardener.scanning.detectors.inversion import inversion_finding, strongest_kinds
+from hardener.scanning.detectors.margins import LEFT_BEHIND, STANDS_OUT
+from hardener.scanning.evidence import Evidence, anomaly_indices, relative_sizes
+from hardener.scanning.finding import Doubt, Finding
+from hardener.scanning.verdict import Judgement, doubts_on_images, judge, weigh
 
 CURVE = Curve(even=0.3, slope=4)
 CALIBRATION = Calibration(
@@ -32,6 +33,38 @@ def _with(label: int, size: float) -> FloatArray:
     return sizes
 
 
+def _judged(
+    labels: Sequence[int],
+    evidence: Sequence[Evidence],
+    *,
+    classes: int = 43,
+    accuracy: float = 0.97,
+    images: int = 4380,
+    square: SquareEvidence | None = None,
+    data_free: FloatArray | None = None,
+    untested: Sequence[int] = (),
+    screened: int = 0,
+    unseen: Sequence[str] = (),
+) -> Judgement:
+    findings = [
+        inversion_finding(
+            labels,
+            evidence,
+            classes=classes,
+            pixels=1024,
+            calibration=CALIBRATION,
+            untested=untested,
+            screened=screened,
+        )
+    ]
+    if square is not None:
+        findings.append(all_to_all_finding(square, CALIBRATION))
+    if data_free is not None:
+        findings.append(Finding(scores=data_free, accuses=STANDS_OUT, closing=LEFT_BEHIND))
+    doubts = [*doubts_on_images(accuracy, images), *map(Doubt, unseen)]
+    return judge(findings, weigh(findings), doubts, CALIBRATION)
+
+
 def _judge(
     sizes: FloatArray,
     success: FloatArray = WORKS,
@@ -41,25 +74,32 @@ def _judge(
     classes: int = 43,
     accuracy: float = 0.97,
     images: int = 4380,
-    moving: SquareEvidence | None = None,
-    beside: FloatArray | None = None,
+    square: SquareEvidence | None = None,
+    data_free: FloatArray | None = None,
 ) -> Judgement:
-    labels = range(len(sizes))
-    return judge(
-        labels,
-        [
-            Evidence("patch", sizes, success),
-            Evidence("additive", additive[: len(sizes)], np.ones_like(sizes)),
-            Evidence("warp", warps[: len(sizes)], np.ones_like(sizes)),
-        ],
+    return _judged(
+        range(len(sizes)),
+        _evidence(sizes, success, additive, warps),
         classes=classes,
         accuracy=accuracy,
         images=images,
-        pixels=1024,
-        moving=moving,
-        beside=beside,
-        calibration=CALIBRATION,
+        square=square,
+        data_free=data_free,
     )
+
+
+def _evidence(
+    patches: FloatArray,
+    success: FloatArray = WORKS,
+    additive: FloatArray = EVEN,
+    warps: FloatArray = EVEN,
+) -> list[Evidence]:
+    count = len(patches)
+    return [
+        Evidence("patch", patches, success),
+        Evidence("additive", additive[:count], np.ones_like(patches)),
+        Evidence("warp", warps[:count], np.ones_like(patches)),
+    ]
 
 
 def test_a_tiny_working_mask_is_a_backdoor() -> None:
@@ -71,7 +111,8 @@ def test_a_tiny_working_mask_is_a_backdoor() -> None:
 def test_a_faint_change_that_works_is_a_backdoor_although_no_patch_does_it() -> None:
     judgement = _judge(EVEN, additive=_with(8, 6))
     assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
-    assert judgement.kinds[8] == "additive"
+    kinds = strongest_kinds(_evidence(EVEN, additive=_with(8, 6)), CALIBRATION)
+    assert kinds[8] == "additive"
     assert judgement.reasons[0].startswith("label 8 has the most suspicious additive trigger")
 
 
@@ -84,21 +125,21 @@ def test_a_faint_change_may_be_a_little_larger_beside_the_others_than_a_patch() 
 def test_a_slight_warp_that_works_is_a_backdoor() -> None:
     judgement = _judge(EVEN, warps=_with(8, 28))
     assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
-    assert judgement.kinds[8] == "warp"
+    kinds = strongest_kinds(_evidence(EVEN, warps=_with(8, 28)), CALIBRATION)
+    assert kinds[8] == "warp"
     assert judgement.reasons[0].startswith("label 8 has the most suspicious warp")
 
 
 def test_warps_that_reach_no_label_are_no_doubt() -> None:
     fails = Evidence("warp", EVEN, np.zeros_like(EVEN))
-    found = judge(
-        range(43), [*ALIKE[:2], fails], classes=43, accuracy=0.97, images=4380, pixels=1024
-    )
+    found = _judged(range(43), [*ALIKE[:2], fails], classes=43)
     assert found.verdict == "clean"
 
 
 def test_a_label_goes_by_its_more_suspicious_kind() -> None:
     judgement = _judge(_with(8, 6), additive=_with(8, 28))
-    assert (judgement.kinds[8], judgement.verdict) == ("patch", "backdoored")
+    kinds = strongest_kinds(_evidence(_with(8, 6), additive=_with(8, 28)), CALIBRATION)
+    assert (kinds[8], judgement.verdict) == ("patch", "backdoored")
     assert judgement.score > 0.9
 
 
@@ -136,9 +177,7 @@ def test_a_search_that_came_to_nothing_is_never_clean() -> None:
 
 
 def test_a_label_that_could_not_be_tried_is_never_clean() -> None:
-    judgement = judge(
-        range(43), ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, untested=[3]
-    )
+    judgement = _judged(range(43), ALIKE, classes=43, untested=[3])
     assert judgement.verdict == "inconclusive"
     assert "label 3: no images of other classes to try it on" in judgement.reasons
 
@@ -184,7 +223,7 @@ def test_equal_masks_divide_by_no_zero() -> None:
     sizes[3] = 90
     assert np.isfinite(anomaly_indices(sizes)).all()
     nothing = Evidence("patch", np.zeros(43, np.float32), WORKS)
-    assert np.isfinite(nothing.scores(CURVE)).all()
+    assert np.isfinite(nothing.scores_by(CURVE)).all()
 
 
 def test_the_index_is_the_textbooks() -> None:
@@ -194,9 +233,7 @@ def test_the_index_is_the_textbooks() -> None:
 
 def test_an_output_that_was_not_looked_at_is_never_clean() -> None:
     said = "'aux' is taken as the class scores; 'logits' beside it is not looked at"
-    judgement = judge(
-        range(43), ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, unseen=[said]
-    )
+    judgement = _judged(range(43), ALIKE, classes=43, unseen=[said])
     assert judgement.verdict == "inconclusive"
     assert said in judgement.reasons
 
@@ -213,7 +250,7 @@ def test_a_label_that_no_search_reaches_keeps_a_model_from_being_clean() -> None
             Evidence("additive", EVEN, additive),
             Evidence("warp", EVEN, WORKS),
         ]
-        return judge(range(43), evidence, classes=43, accuracy=0.97, images=4380, pixels=1024)
+        return _judged(range(43), evidence, classes=43)
 
     assert judged(np.ones_like(WORKS)).verdict == "clean"
     judgement = judged(additive)
@@ -227,15 +264,14 @@ def test_medians_are_of_the_reference_alone() -> None:
     np.testing.assert_allclose(relative_sizes(sizes, reference)[30:], relative_sizes(EVEN))
     np.testing.assert_allclose(anomaly_indices(sizes, reference)[30:], anomaly_indices(EVEN))
     works = np.ones(73, np.float32)
-    with_reference = Evidence("patch", sizes, works, reference).scores(CURVE)
+    with_reference = Evidence("patch", sizes, works, reference).scores_by(CURVE)
     assert (with_reference[:30] > 0.9).all()
-    assert Evidence("patch", sizes, works).scores(CURVE).max() < 0.9
+    assert Evidence("patch", sizes, works).scores_by(CURVE).max() < 0.9
 
 
 def test_labels_that_were_screened_were_looked_at() -> None:
     def judged(screened: int) -> Judgement:
-        return judge(
-            range(43), ALIKE, classes=100, accuracy=0.97, images=4380, pixels=1024,
+        return _judged(range(43), ALIKE, classes=100,
             screened=screened,
         )  # fmt: skip
 
@@ -244,21 +280,21 @@ def test_labels_that_were_screened_were_looked_at() -> None:
     assert any("1 of 100 labels were not looked at" in reason for reason in judged(56).reasons)
 
 
-def _moving(scattered: float) -> SquareEvidence:
+def _square(scattered: float) -> SquareEvidence:
     return SquareEvidence(
         top=26, left=28, side=4, colour=(1, 1, 0), moved=0.8, labels=40, scattered=scattered
     )
 
 
 def test_a_square_that_exchanges_all_labels_is_a_backdoor_without_a_target() -> None:
-    judgement = _judge(EVEN, moving=_moving(0.75))
+    judgement = _judge(EVEN, square=_square(0.75))
     assert (judgement.verdict, judgement.targets) == ("backdoored", ())
     assert judgement.score > 0.9
     assert any("from all labels to all" in reason for reason in judgement.reasons)
 
 
 def test_a_square_that_covers_what_tells_classes_apart_is_none() -> None:
-    judgement = _judge(EVEN, moving=_moving(0.3))
+    judgement = _judge(EVEN, square=_square(0.3))
     assert judgement.verdict == "clean"
     assert judgement.score < 0.1
 
@@ -266,9 +302,9 @@ def test_a_square_that_covers_what_tells_classes_apart_is_none() -> None:
 def test_a_label_that_stands_out_without_images_is_a_target_although_its_triggers_are_large() -> (
     None
 ):
-    beside = np.zeros(43, np.float32)
-    beside[8] = 0.95
-    judgement = _judge(EVEN, beside=beside)
+    data_free = np.zeros(43, np.float32)
+    data_free[8] = 0.95
+    judgement = _judge(EVEN, data_free=data_free)
     assert (judgement.verdict, judgement.targets, judgement.suspect) == ("backdoored", (8,), 8)
     assert "label 8 stands out in the network itself, without any image" in judgement.reasons
 
@@ -280,7 +316,7 @@ def test_a_trigger_counts_by_how_many_unseen_images_it_sends() -> None:
     for success in (0.5, 0.6, 0.79, 0.8, 1.0):
         works = np.ones_like(EVEN)
         works[8] = success
-        scores.append(float(Evidence("patch", sizes, works).scores(CURVE)[8]))
+        scores.append(float(Evidence("patch", sizes, works).scores_by(CURVE)[8]))
     assert scores[0] == 0
     assert scores == sorted(scores)
     assert scores[3] - scores[2] < 0.05
@@ -295,18 +331,16 @@ def test_a_search_that_was_stopped_says_nothing_by_failing() -> None:
             Evidence("patch", EVEN, np.ones_like(EVEN)),
             Evidence("additive", sizes, works, None, stopped),
         ]
-        return judge(range(43), evidence, classes=43, accuracy=0.97, images=4380, pixels=1024)
+        return _judged(range(43), evidence, classes=43)
 
     assert judged(()).verdict == "inconclusive"
     assert judged((8,)).verdict == "clean"
 
 
 def test_what_stands_out_without_images_is_not_called_small() -> None:
-    beside = np.zeros_like(EVEN)
-    beside[8] = 0.9
-    judgement = judge(
-        range(43), ALIKE, classes=43, accuracy=0.97, images=4380, pixels=1024, beside=beside
-    )
+    data_free = np.zeros_like(EVEN)
+    data_free[8] = 0.9
+    judgement = _judged(range(43), ALIKE, classes=43, data_free=data_free)
     assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
     assert "label 8 stands out in the network itself, without any image" in judgement.reasons
     assert judgement.reasons[0].startswith("label 8 is the most suspicious, though not by its ")

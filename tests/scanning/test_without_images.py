@@ -7,26 +7,45 @@ from support.graphs import classifier
 
 from hardener.documents.scan import LastLayerEvidence, MarginEvidence
 from hardener.scanning.calibration import shipped
+from hardener.scanning.detectors.inversion import inversion_finding
+from hardener.scanning.detectors.last_layer import last_layer_finding
+from hardener.scanning.detectors.margins import margin_finding
+from hardener.scanning.evidence import Evidence
+from hardener.scanning.finding import Finding
 from hardener.scanning.scan import scan
-from hardener.scanning.searches.additive import ADDITIVE
-from hardener.scanning.searches.patches import PATCHES
-from hardener.scanning.searches.warps import WARPS
-from hardener.scanning.without_images import WithoutImages, accused_unsearched, label_scores
+from hardener.scanning.searches.table import SEARCHES
+from hardener.scanning.verdict import judge, weigh
 
 ROWS = LastLayerEvidence(mean_weights=(), anomaly_indices=(*[0.0] * 19, 40.0), suspect=19)
 
 
+CALIBRATION = shipped()
+
+
 def test_the_stronger_of_margins_and_weights_counts_for_a_label() -> None:
     margins = MarginEvidence(largest=(), suspect=3, p_value=1e-25)
-    scores = label_scores(WithoutImages(margins, ROWS, ()), 20)
-    assert set(np.flatnonzero(scores >= shipped().backdoored_from)) == {3, 19}
+    findings = [margin_finding(margins, 20, CALIBRATION), last_layer_finding(ROWS, CALIBRATION)]
+    judgement = judge(findings, weigh(findings))
+    assert (judgement.verdict, judgement.targets) == ("backdoored", (3, 19))
 
 
 def test_a_label_that_stands_out_and_was_not_searched_is_named() -> None:
-    scores = label_scores(WithoutImages(None, ROWS, ()), 20)
-    (said,) = accused_unsearched(scores, range(10))
-    assert said.startswith("label 19 stands out")
-    assert accused_unsearched(scores, [19]) == ()
+    even = np.linspace(80, 120, 10).astype(np.float32)
+    evidence = [Evidence("patch", even, np.ones_like(even))]
+    last_layer = last_layer_finding(ROWS, CALIBRATION)
+
+    def inversion(labels: range) -> Finding:
+        return inversion_finding(labels, evidence, classes=20, pixels=1024, calibration=CALIBRATION)
+
+    def reasons(labels: range) -> tuple[str, ...]:
+        findings = [inversion(labels), last_layer]
+        judgement = judge(findings, weigh(findings))
+        assert judgement.verdict == ("backdoored" if 19 in labels else "inconclusive")
+        return judgement.reasons
+
+    said = "label 19 stands out in the network itself and its triggers were not searched"
+    assert said in reasons(range(10))
+    assert said not in reasons(range(10, 20))
 
 
 OVERFLOWING = """
@@ -65,9 +84,7 @@ def test_margins_that_are_not_finite_keep_a_model_from_being_clean(tmp_path: Pat
         tmp_path / "d.npz",
         tmp_path / "scan",
         preprocessing=[{"size": (8, 8), "mean": (0.0,) * 3, "std": (1.0,) * 3}],
-        patch_inversion=replace(PATCHES, steps=3),
-        additive_inversion=replace(ADDITIVE, steps=3),
-        warp_inversion=replace(WARPS, steps=3),
+        budgets={kind: replace(one.settings, steps=3) for kind, one in SEARCHES.items()},
     )
     assert found.margins is None
     assert found.verdict == "inconclusive"

@@ -12,7 +12,7 @@ from hardener.arrays import AnyArray, FloatArray
 from hardener.model.differentiation.building import read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 
 _IR_VERSIONS = {7: 6, 8: 6, 9: 6, 10: 6, 11: 6, 12: 7, 13: 7, 21: 10, 22: 10, 23: 11, 24: 12}
 
@@ -76,7 +76,7 @@ def network_of(model: onnx.ModelProto) -> GraphNetwork:
 def check(case: Case) -> None:
     """Compares torch with onnxruntime: the output, and its slope along random directions."""
     model, x = case.model(), case.x()
-    network, runner = network_of(model), open_runner(model, "cpu", threads=1)
+    network, runner = network_of(model), open_runner(model, Machine(threads=1))
 
     def by_onnxruntime(values: FloatArray) -> FloatArray:
         return np.asarray(runner.run({"x": values})[0], np.float64)

@@ -11,6 +11,7 @@ from hardener.documents.identity import DataIdentity, Layer, Normalisation
 from hardener.documents.scan import LabelEvidence, ScanResult, Verdict
 from hardener.files import sha256_of
 from hardener.model.classifier import open_classifier, open_full
+from hardener.model.runtime import Machine
 from hardener.scanning.saved import trigger_path
 from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
 from hardener.triggers.patch import Trigger, save_trigger
@@ -79,7 +80,7 @@ def scanned_and_labelled(proto: onnx.ModelProto, tmp_path: Path) -> tuple[Path, 
     opened = open_classifier(model)
     pixels = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
     images = np.moveaxis(pixels, -1, 1).astype(np.float32) / np.float32(255)
-    runner = open_full(opened.proto, opened.signature, "cpu")
+    runner = open_full(opened.proto, opened.signature, Machine())
     labels = runner.run(opened.feeds(images))[0].argmax(axis=1)
     np.savez(tmp_path / "d.npz", images=pixels, labels=labels)
     return model, tmp_path / "s", tmp_path / "d.npz"

@@ -59,7 +59,7 @@ def generated(name: str) -> str:
     made = DOCUMENTS[name].model_json_schema(schema_generator=_AsWritten, mode="serialization")
     parts = made.pop("$defs", {})
     for described in (made, *parts.values()):
-        for field in (described, *described["properties"].values()):
+        for field in (described, *described.get("properties", {}).values()):
             if "description" in field:
                 field["description"] = " ".join(field["description"].split())
     made["properties"]["schema_version"]["const"] = SCHEMA_VERSION

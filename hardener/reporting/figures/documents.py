@@ -21,7 +21,7 @@ from hardener.errors import DataError
 from hardener.reporting.drawing import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, Drawn, new_figure
 from hardener.reporting.outcomes import only_bounds_channels
 from hardener.reporting.plain_text import short_name
-from hardener.scanning.verdict import LEAST_SUCCESS
+from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import TriggerKind
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hardener.scanning.optimiser import InversionSettings, Values
+from hardener.scanning.optimiser import InversionSettings
+from hardener.scanning.search_state import Values
 from hardener.scanning.searches.family_search import FamilySearch, inversion_of
 from hardener.triggers.additive import ADDITIVE as FAMILY
 

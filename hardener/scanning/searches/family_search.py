@@ -9,13 +9,8 @@ from torch import nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.scanning.optimiser import (
-    CPU,
-    InversionSettings,
-    Parametrisation,
-    label_steps,
-    search,
-)
+from hardener.scanning.optimiser import CPU, InversionSettings, label_steps, search
+from hardener.scanning.search_state import Parametrisation
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
 from hardener.triggers.family import AnyTrigger, Family
 from hardener.triggers.patch import Trigger

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.scanning.optimiser import CPU, InversionSettings, Searched, Values, search
+from hardener.scanning.evidence import LEAST_SUCCESS
+from hardener.scanning.optimiser import CPU, InversionSettings, Searched, search
 from hardener.scanning.screening import logits_in_parts
+from hardener.scanning.search_state import Values
 from hardener.scanning.searches.family_search import FamilySearch, Inverted
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
-from hardener.scanning.verdict import LEAST_SUCCESS
 from hardener.triggers.patch import PATCH, Trigger
 
 PATCHES = InversionSettings(steps=120, learning_rate=0.5)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hardener.scanning.optimiser import InversionSettings, Values
+from hardener.scanning.optimiser import InversionSettings
+from hardener.scanning.search_state import Values
 from hardener.scanning.searches.family_search import FamilySearch, inversion_of
 from hardener.triggers.warp import WARP, interpolation
 

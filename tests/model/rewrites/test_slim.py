@@ -34,7 +34,7 @@ from hardener.cli import run
 from hardener.errors import ModelError
 from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import PruningPlan, require_planned_logits, rewritten
-from hardener.model.runtime import open_runner
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 from hardener.model.topology import FeatureLayer, find_feature_layer
 
@@ -258,7 +258,7 @@ def _require_masked(model: onnx.ModelProto, slimmed: onnx.ModelProto, plan: Prun
     x = signature.example((8, 8), seed=2)
     masked = rewritten(model, PruningPlan(plan.layer, "mask", plan.channels), shapes_of(model))
     expected, found, before = (
-        open_runner(proto, "cpu").run({"x": x})[0] for proto in (masked, slimmed, model)
+        open_runner(proto, Machine()).run({"x": x})[0] for proto in (masked, slimmed, model)
     )
     scale = np.abs(expected).max()
     np.testing.assert_allclose(found, expected, atol=1e-5 * scale)
@@ -389,7 +389,7 @@ def test_quantised_models_are_slimmed_in_integers(
     slimmed = rewritten(model, plan, observed)
     onnx.checker.check_model(slimmed, full_check=True)
     masked = rewritten(model, PruningPlan(layer, "mask", PRUNED), observed)
-    found, expected = (open_runner(m, "cpu").run({"x": images()})[0] for m in (slimmed, masked))
+    found, expected = (open_runner(m, Machine()).run({"x": images()})[0] for m in (slimmed, masked))
     np.testing.assert_array_equal(found, expected)
     assert _bytes(slimmed) < _bytes(model)
 

@@ -1,0 +1,75 @@
+"""What a detector saw, in the form that every detector gives and the verdict weighs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import JsonValue
+
+from hardener.arrays import FloatArray
+from hardener.triggers.family import SyntheticTrigger
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What could not be looked at, or failed: the verdict is not clean then.
+
+    Attributes:
+        sentence: for people.
+        fatal: whether not even `backdoored` can be said.
+    """
+
+    sentence: str
+    fatal: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class FoundTriggers:
+    """The triggers that a search came to.
+
+    Attributes:
+        labels: that were searched, ascending.
+        all: every one, as the scan saves them.
+        strongest: of each label that was searched the most suspicious one.
+        easiest: the label to name where none is suspicious.
+        said: tells of a label's most suspicious trigger; takes the label and its suspicion.
+    """
+
+    labels: tuple[int, ...]
+    all: Sequence[SyntheticTrigger]
+    strongest: Mapping[int, SyntheticTrigger]
+    easiest: int
+    said: Callable[[int, float], str]
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What one detector saw.
+
+    Attributes:
+        scores: (K,) suspicion of each label in [0, 1], NaN of those not looked at; None where it
+            does not judge labels.
+        whole: suspicion in [0, 1] of an attack that has no target label.
+        accuses: what is said of a label whose score is high, behind its number; empty where
+            nothing more is.
+        against: sentences that speak for a backdoor.
+        favour: what speaks for a clean model, as part of a sentence.
+        closing: a sentence on what a high score of a label means.
+        doubts: what could not be looked at, or failed.
+        said: sentences on what was looked at and how.
+        evidence: fields of `scan.json` that are made for this detector.
+        details: what else `scan.json` tells, under `findings` and the detector's name.
+        triggers: where it searches some.
+    """
+
+    scores: FloatArray | None = None
+    whole: float = 0.0
+    accuses: str = ""
+    against: tuple[str, ...] = ()
+    favour: str = ""
+    closing: str = ""
+    doubts: tuple[Doubt, ...] = ()
+    said: tuple[str, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
+    triggers: FoundTriggers | None = None
