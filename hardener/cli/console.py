@@ -50,10 +50,8 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def note(message: str, *, quiet: bool) -> None:
-    """Says something on standard error, unless it shall be quiet."""
-    if quiet:
-        return
+def print_note(message: str) -> None:
+    """Says something on standard error."""
     if sys.stderr.isatty():
         console = Console(stderr=True)
         console.print(printable(message), markup=False, highlight=False, emoji=False)

@@ -37,16 +37,7 @@ def after_hardening(
     output: Path,
     given: Sequence[str],
 ) -> list[str]:
-    """The measurement and the report, or the report alone where nothing was written.
-
-    Args:
-        result: of `repair` or `prune`.
-        model: that was to be hardened.
-        scan: folder of the scan; None where channels were named.
-        data: the clean images, likewise.
-        output: the hardened model.
-        given: options that the next command needs too.
-    """
+    """The measurement and the report, or the report alone where nothing was written."""
     run = None if scan is None or data is None else (model, data)
     if result.outcome != "written":
         return [] if scan is None else [report_line("next", scan, scan, run=run)]

@@ -4,15 +4,29 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from hardener.cli.lines import Line
-from hardener.cli.options import TEXT, Common
+from hardener.cli.options import TEXT, Common, Running
 from hardener.errors import UsageError
+from hardener.progress import Progress
 from hardener.reporting.formats.table import FORMATS
 
 if TYPE_CHECKING:
-    from hardener.documents.document import Document, Run
+    from hardener.documents.bench import BenchResult
+    from hardener.documents.document import Document
+    from hardener.documents.prune import PruneResult
+    from hardener.documents.repair import RepairResult
+    from hardener.documents.scan import ScanResult
+
+
+class How(TypedDict):
+    """How the library shall run a model: keywords of its calls."""
+
+    preprocessing: list[dict[str, tuple[float, ...]]]
+    provider: str
+    seed: int
+    progress: Progress
 
 
 def show(result: "Document", lines: Sequence[Line], common: Common) -> None:
@@ -21,6 +35,21 @@ def show(result: "Document", lines: Sequence[Line], common: Common) -> None:
         print_for_people(lines)
     else:
         print_whole(FORMATS[common.output_format].text(result))
+
+
+def show_run(
+    result: "ScanResult | PruneResult | RepairResult | BenchResult",
+    lines: Sequence[Line],
+    common: Common,
+    *notes: str,
+) -> None:
+    """Prints a result after notes on how it ran and which pictures were left out."""
+    batches = "" if result.batch_size is None else f", batches of {result.batch_size} images"
+    unreadable = result.data.unreadable if result.data else ()
+    left_out = f"{len(unreadable)} unreadable pictures left out: {', '.join(unreadable)}"
+    ran = f"provider: {result.provider}, {result.threads} threads{batches}"
+    note(common, ran, *notes, *([left_out] if unreadable else []))
+    show(result, lines, common)
 
 
 def print_for_people(lines: Sequence[Line]) -> None:
@@ -44,15 +73,27 @@ def complain(text: str) -> None:
         print(f"harden: {''.join(filter(str.isprintable, line))}", file=sys.stderr, flush=True)
 
 
-def note_how_it_ran(result: "Run", unreadable: Sequence[str], common: Common) -> None:
-    """Says what ran, and which pictures were left out."""
-    from hardener.cli.console import note
+def note(common: Common, *sentences: str) -> None:
+    """Says something on standard error, unless it shall be quiet."""
+    from hardener.cli.console import print_note
 
-    batches = "" if result.batch_size is None else f", batches of {result.batch_size} images"
-    note(f"provider: {result.provider}, {result.threads} threads{batches}", quiet=common.quiet)
-    if unreadable:
-        left_out = f"{len(unreadable)} unreadable pictures left out: {', '.join(unreadable)}"
-        note(left_out, quiet=common.quiet)
+    for sentence in () if common.quiet else sentences:
+        print_note(sentence)
+
+
+@contextmanager
+def under_way(running: Running, common: Common) -> Iterator[How]:
+    """Shows progress meanwhile; what comes out is how the library shall run a model."""
+    from hardener.cli.console import progress_bars
+
+    preprocessing = running.preprocessing()
+    with progress_bars(quiet=common.quiet) as progress:
+        yield How(
+            preprocessing=preprocessing,
+            provider=running.provider,
+            seed=common.seed,
+            progress=progress,
+        )
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hardener
 from hardener.cli.command import Command
 from hardener.cli.lines import Line, Rows, apart
 from hardener.cli.next_commands import report_line
 from hardener.cli.options import Common, DataOption, ReportOption, Running
 from hardener.cli.page import check_report, write_page
-from hardener.cli.printing import note_how_it_ran, show
+from hardener.cli.printing import show_run, under_way
 from hardener.errors import DataError, UsageError
 from hardener.exit_codes import DONE
 
@@ -41,29 +42,21 @@ def _bench(
     common: Common,
 ) -> int:
     """Measure accuracy, attack success rate, robust accuracy and latency side by side."""
-    from hardener.benching.bench import bench
-    from hardener.cli.console import note, progress_bars
-
     if report is not None:
         _require_scan_of(models[0], scan)
     check_report(report, output, *models, data, trigger, running.policy)
-    with progress_bars(quiet=common.quiet) as progress:
-        result = bench(
+    with under_way(running, common) as how:
+        result = hardener.bench(
             models,
             data,
             output,
             trigger=trigger,
             target=target,
             scan=scan,
-            preprocessing=running.preprocessing(),
-            provider=running.provider,
-            seed=common.seed,
-            progress=progress,
+            **how,
         )
-    note_how_it_ran(result, result.data.unreadable, common)
-    for sentence in _not_tried(result, trigger, scan):
-        note(sentence, quiet=common.quiet)
-    show(result, [*summary(result), *what_next(result, models, scan, output)], common)
+    lines = [*summary(result), *what_next(result, models, scan, output)]
+    show_run(result, lines, common, *_not_tried(result, trigger, scan))
     write_page(
         report,
         scan,
@@ -80,11 +73,10 @@ def _bench(
 
 def _require_scan_of(model: Path, scan: Path | None) -> None:
     from hardener.model.quarantine import load_untrusted
-    from hardener.scanning.saved import load_scan
 
     if scan is None:
         raise UsageError("--report shows a scan too: give --scan DIR")
-    scanned = load_scan(scan)
+    scanned = hardener.load_scan(scan)
     if scanned.model.sha256 != load_untrusted(model, scanned.preprocessing.size).sha256:
         raise UsageError(
             f"--report shows the scanned model beside others: name the model of {scan} first"
@@ -93,12 +85,10 @@ def _require_scan_of(model: Path, scan: Path | None) -> None:
 
 def _not_tried(result: "BenchResult", trigger: Path | None, scan: Path | None) -> list[str]:
     """What could have been measured, and how."""
-    from hardener.scanning.saved import load_scan
-
     if scan is None:
         missing = "no --trigger and no --scan: attack success is not measured"
         return [missing] if trigger is None else []
-    others = [str(label) for label in load_scan(scan).targets if label != result.target]
+    others = [str(label) for label in hardener.load_scan(scan).targets if label != result.target]
     if not others:
         return []
     return [
@@ -110,18 +100,9 @@ def _not_tried(result: "BenchResult", trigger: Path | None, scan: Path | None) -
 def what_next(
     result: "BenchResult", models: Sequence[Path], scan: Path | None, output: Path
 ) -> list[str]:
-    """The report, where it can show what was measured.
-
-    Args:
-        result: of the measurement.
-        models: that were measured.
-        scan: folder of the scan; None where none was named.
-        output: the measurements.
-    """
-    from hardener.scanning.saved import load_scan
-
+    """The report, where it can show what was measured."""
     wrote = f"wrote {output}"
-    if scan is not None and load_scan(scan).model.sha256 != result.model.sha256:
+    if scan is not None and hardener.load_scan(scan).model.sha256 != result.model.sha256:
         return [wrote]
     documents = [path.with_suffix(".json") for path in models[1:]]
     hardened = [path for path in documents if _is_of(path, result.model.sha256)]

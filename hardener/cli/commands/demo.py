@@ -1,21 +1,30 @@
 """`harden demo`: the whole way, on a bundled model."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import hardener
 from hardener.cli.command import Command
 from hardener.cli.commands import bench, export, repair, scan
 from hardener.cli.lines import Line, Sentence
 from hardener.cli.next_commands import BENCH, HARDENED, SCAN, report_line
 from hardener.cli.options import TEXT, Common, ProviderOption
-from hardener.cli.printing import note_how_it_ran, print_for_people, show
+from hardener.cli.printing import print_for_people, show_run
 from hardener.exit_codes import DONE
 
 if TYPE_CHECKING:
     from hardener.documents.bench import BenchResult
     from hardener.documents.document import Document
+
+_SUMMARIES: Mapping[str, Callable[[Any], list[Line]]] = {
+    "ExportResult": export.summary,
+    "ScanResult": scan.summary,
+    "RepairResult": repair.summary,
+    "BenchResult": bench.summary,
+}
 
 
 def _demo(
@@ -28,39 +37,21 @@ def _demo(
 ) -> int:
     """Harden a bundled backdoored model from end to end, on rendered traffic signs."""
     from hardener.cli.console import progress_bars
-    from hardener.demonstration import demo
 
     with progress_bars(quiet=common.quiet) as progress:
 
         def show_stage(command: str, result: "Document") -> None:
             if common.output_format == TEXT:
                 with progress.set_aside():
-                    print_for_people(["", f"$ {command}", *_summary_of(result)])
+                    print_for_people(
+                        ["", f"$ {command}", *_SUMMARIES[type(result).__name__](result)]
+                    )
 
-        result = demo(
+        result = hardener.demo(
             output, provider=provider, seed=common.seed, progress=progress, show=show_stage
         )
-    note_how_it_ran(result, (), common)
-    show(result, ["", *summary(result), *what_next(output)], common)
+    show_run(result, ["", *summary(result), *what_next(output)], common)
     return DONE
-
-
-def _summary_of(result: "Document") -> list[Line]:
-    from hardener.documents.bench import BenchResult
-    from hardener.documents.export import ExportResult
-    from hardener.documents.repair import RepairResult
-    from hardener.documents.scan import ScanResult
-
-    match result:
-        case ExportResult():
-            return export.summary(result)
-        case ScanResult():
-            return scan.summary(result)
-        case RepairResult():
-            return repair.summary(result)
-        case BenchResult():
-            return bench.summary(result)
-    raise TypeError(f"the demo has no {type(result).__name__}")
 
 
 def summary(result: "BenchResult") -> list[Line]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hardener
 from hardener.cli.command import Command
 from hardener.cli.lines import Line
 from hardener.cli.next_commands import SCAN, free, next_scan
@@ -69,9 +70,7 @@ def _export(
     common: Common,
 ) -> int:
     """Write a PyTorch checkpoint as ONNX, with logits equal to PyTorch's within 1e-4."""
-    from hardener.model.exporting import export
-
-    result = export(
+    result = hardener.export(
         checkpoint,
         arch,
         output,

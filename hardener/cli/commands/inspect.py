@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hardener
 from hardener.cli.command import Command
 from hardener.cli.lines import Fact, Line, Sentence, notes
 from hardener.cli.next_commands import SCAN, free, next_scan
@@ -19,9 +20,7 @@ _OPERATORS_SHOWN = 8
 
 def _inspect(model: ModelArgument, *, common: Common) -> int:
     """Print what is understood of a model, and what cannot be done with it and why."""
-    from hardener.model.inspecting import inspect
-
-    result = inspect(model)
+    result = hardener.inspect(model)
     show(result, [*summary(result), *what_next(result, model)], common)
     return DONE
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hardener
 from hardener.cli.command import Command
 from hardener.cli.hardening import after_hardening, costs, ending
 from hardener.cli.lines import Bar, Line, Rows, apart, notes
@@ -13,7 +14,7 @@ from hardener.cli.next_commands import next_repair
 from hardener.cli.options import Common, ModelArgument, ReportOption, Running
 from hardener.cli.page import check_report, write_page
 from hardener.cli.parsers import whole_numbers
-from hardener.cli.printing import note_how_it_ran, show
+from hardener.cli.printing import show, show_run, under_way
 from hardener.errors import UsageError
 from hardener.exit_codes import OF_AN_OUTCOME
 from hardener.reporting.plain_text import percent
@@ -109,8 +110,6 @@ def _prune(
 ) -> int:
     """Remove the channels that answer to the scan's triggers, or those that are named."""
     if channels is not None:
-        from hardener.pruning.named import prune_channels
-
         if any(value is not None for value in (scan, data, criterion, threshold)):
             raise UsageError("--channels goes without --scan, --data, --criterion and --threshold")
         unused = (running.mean, running.std, running.size, running.policy, report)
@@ -119,7 +118,7 @@ def _prune(
                 "--channels goes without --force, --mean, --std, --size, --policy, --alarm and "
                 "--report"
             )
-        result = prune_channels(
+        result = hardener.prune_channels(
             model,
             channels,
             output,
@@ -130,16 +129,13 @@ def _prune(
             seed=common.seed,
         )
     else:
-        from hardener.cli.console import progress_bars
-        from hardener.pruning.prune import prune
-
         if scan is None or data is None:
             raise UsageError("prune needs --scan DIR and --data CLEAN, or --channels")
         if dry_run and report is not None:
             raise UsageError("--dry-run writes nothing: leave out --report")
         check_report(report, output, model, data, running.policy)
-        with progress_bars(quiet=common.quiet) as progress:
-            result = prune(
+        with under_way(running, common) as how:
+            result = hardener.prune(
                 model,
                 scan,
                 data,
@@ -153,14 +149,12 @@ def _prune(
                 layer=layer,
                 dry_run=dry_run,
                 force=force,
-                preprocessing=running.preprocessing(),
-                provider=running.provider,
-                seed=common.seed,
-                progress=progress,
+                **how,
             )
-        note_how_it_ran(result, result.data.unreadable if result.data else (), common)
     after = what_next(result, model, scan, data, output, running.given())
-    show(result, [*summary(result), *after], common)
+    # Named channels run no model on images.
+    print_it = show_run if channels is None else show
+    print_it(result, [*summary(result), *after], common)
     write_page(report, scan, running, common, model=model, data=data, hardened=result)
     return OF_AN_OUTCOME[result.outcome]
 
@@ -173,16 +167,7 @@ def what_next(
     output: Path,
     given: Sequence[str],
 ) -> list[str]:
-    """A repair where that may do better, else what comes after every hardening.
-
-    Args:
-        result: of the prune.
-        model: that was to be pruned.
-        scan: folder of the scan; None where channels were named.
-        data: the clean images, likewise.
-        output: the pruned model.
-        given: options that the next command needs too.
-    """
+    """A repair where that may do better, else what comes after every hardening."""
     if result.outcome == "planned":
         return ["next: the same command without --dry-run, which writes it"]
     if scan is not None and data is not None and result.outcome in _REPAIR_INSTEAD:

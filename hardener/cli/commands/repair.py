@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hardener
 from hardener.cli.command import Command
 from hardener.cli.hardening import after_hardening, costs, ending
 from hardener.cli.lines import Bar, Line, Rows, Sentence, apart, notes
 from hardener.cli.options import Common, DataOption, ModelArgument, ReportOption, Running
 from hardener.cli.page import check_report, write_page
-from hardener.cli.printing import note_how_it_ran, show
+from hardener.cli.printing import show_run, under_way
 from hardener.exit_codes import OF_AN_OUTCOME
 from hardener.reporting.plain_text import percent
 
@@ -50,12 +51,9 @@ def _repair(
     common: Common,
 ) -> int:
     """Train the model, without labels, not to answer to the scan's triggers; the graph stays."""
-    from hardener.cli.console import progress_bars
-    from hardener.repairing.repair import repair
-
     check_report(report, output, model, data, running.policy)
-    with progress_bars(quiet=common.quiet) as progress:
-        result = repair(
+    with under_way(running, common) as how:
+        result = hardener.repair(
             model,
             scan,
             data,
@@ -64,14 +62,10 @@ def _repair(
             max_attack_success=max_attack_success,
             rounds=rounds,
             force=force,
-            preprocessing=running.preprocessing(),
-            provider=running.provider,
-            seed=common.seed,
-            progress=progress,
+            **how,
         )
-    note_how_it_ran(result, result.data.unreadable, common)
     after = after_hardening(result, model, scan, data, output, running.given())
-    show(result, [*summary(result), *after], common)
+    show_run(result, [*summary(result), *after], common)
     write_page(report, scan, running, common, model=model, data=data, hardened=result)
     return OF_AN_OUTCOME[result.outcome]
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hardener
 from hardener.cli.command import Command
 from hardener.cli.lines import Line
 from hardener.cli.next_commands import BENCH, free, next_bench, next_repair, still_there
 from hardener.cli.options import Common, Running
-from hardener.cli.page import check_report, note_missing
+from hardener.cli.page import check_report, said_missing
 from hardener.cli.parsers import whole_numbers
-from hardener.cli.printing import show
+from hardener.cli.printing import note, show, under_way
 from hardener.exit_codes import DONE
 
 if TYPE_CHECKING:
@@ -53,12 +54,9 @@ def _report(
     common: Common,
 ) -> int:
     """Write one HTML page that shows a scan, what was done about it and what that changed."""
-    from hardener.cli.console import progress_bars
-    from hardener.reporting.page import report
-
     check_report(output, scan, running.policy)
-    with progress_bars(quiet=common.quiet) as progress:
-        result = report(
+    with under_way(running, common) as how:
+        result = hardener.report(
             scan,
             output,
             hardened=hardened,
@@ -68,12 +66,9 @@ def _report(
             known_trigger=known_trigger,
             beside=beside,
             images=images,
-            preprocessing=running.preprocessing(),
-            provider=running.provider,
-            seed=common.seed,
-            progress=progress,
+            **how,
         )
-    note_missing(result.missing, common)
+    note(common, *said_missing(result.missing))
     run = None if model is None or data is None else (model, data)
     show(result, [*summary(result), *what_next(scan, hardened, bench, run)], common)
     return DONE
@@ -90,17 +85,8 @@ def what_next(
     bench: Path | None,
     run: tuple[Path, Path] | None = None,
 ) -> list[str]:
-    """What the page does not show yet: a repair, or a measurement.
-
-    Args:
-        scan: folder of the scan.
-        hardened: what `repair` or `prune` wrote, if it was named.
-        bench: what `bench` wrote, if it was named.
-        run: the scanned model and the images that were named, if they were.
-    """
-    from hardener.scanning.saved import load_scan
-
-    scanned = load_scan(scan)
+    """What the page does not show yet: a repair, or a measurement."""
+    scanned = hardener.load_scan(scan)
     model = run[0] if run else still_there(scanned.model.path, "MODEL.onnx")
     if hardened is None:
         if scanned.verdict != "backdoored" or not scanned.targets or scanned.data is None:

@@ -1,25 +1,24 @@
 """`harden scan`: looks for a backdoor."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import hardener
 from hardener.cli.command import Command
-from hardener.cli.lines import Bar, Line, Rows, Sentence, apart
+from hardener.cli.lines import Bar, Cell, Line, Rows, Sentence, apart
 from hardener.cli.next_commands import next_repair, next_scan, report_line
 from hardener.cli.options import Common, ModelArgument, ReportOption, Running
 from hardener.cli.page import check_report, write_page
 from hardener.cli.parsers import whole_numbers
-from hardener.cli.printing import note_how_it_ran, show
+from hardener.cli.printing import show_run, under_way
 from hardener.exit_codes import OF_A_VERDICT
 from hardener.reporting.plain_text import percent
 
 if TYPE_CHECKING:
     from hardener.documents.scan import ChannelEvidence, LabelEvidence, ScanResult
-    from hardener.documents.trigger_evidence import TriggerEvidence
 
 _LABELS_SHOWN = 3
 """Of each kind of trigger: a result shall fit on a screen."""
@@ -68,26 +67,19 @@ def _scan(
     An interrupted scan goes on where it was when the same command runs again: what it had found is
     kept until then in $XDG_CACHE_HOME/hardener/scans, by default ~/.cache/hardener/scans.
     """
-    from hardener.cli.console import progress_bars
-    from hardener.scanning.scan import scan
-
     check_report(report, output, model, data, known_trigger, running.policy)
-    with progress_bars(quiet=common.quiet) as progress:
-        result = scan(
+    with under_way(running, common) as how:
+        result = hardener.scan(
             model,
             data,
             output,
             labels=labels,
             layer=layer,
             known_trigger=known_trigger,
-            preprocessing=running.preprocessing(),
-            provider=running.provider,
-            seed=common.seed,
-            progress=progress,
+            **how,
         )
-    note_how_it_ran(result, result.data.unreadable if result.data else (), common)
     after = what_next(result, model, data, output, running.given())
-    show(result, [*summary(result), *after], common)
+    show_run(result, [*summary(result), *after], common)
     scanned = None if data is None else model
     write_page(
         report, output, running, common, model=scanned, data=data, known_trigger=known_trigger
@@ -98,15 +90,7 @@ def _scan(
 def what_next(
     result: "ScanResult", model: Path, data: Path | None, folder: Path, given: Sequence[str]
 ) -> list[str]:
-    """A repair where there is something to repair, else the report.
-
-    Args:
-        result: of the scan.
-        model: that was scanned.
-        data: the clean images; None where there were none.
-        folder: the scan's.
-        given: options that the next command needs too.
-    """
+    """A repair where there is something to repair, else the report."""
     from hardener.scanning.saved import SCAN_FILE
 
     if data is None:
@@ -143,18 +127,7 @@ def _reasons(reasons: Sequence[str]) -> list[Line]:
 def _tables_of_images(result: "ScanResult") -> list[Line]:
     """The easiest labels of each kind of trigger, and the channels that answer most."""
     head = ("trigger", "label", "size", "of median", "", "anomaly", "success")
-    rows = tuple(
-        (
-            size.kind,
-            str(size.label),
-            size.said,
-            f"{size.evidence.relative_size:.2f}",
-            Bar(size.evidence.relative_size),
-            f"{size.evidence.anomaly_index:.1f}",
-            percent(size.evidence.trigger_success_rate),
-        )
-        for size in _smallest(result.searched)
-    )
+    rows = tuple(_smallest(result.searched))
     lines: list[Line] = [Rows("Smallest triggers, drawn beside the median", head, rows)]
     if result.channels:
         channels = "; ".join(map(_said_of_channel, result.channels[:_CHANNELS_SHOWN]))
@@ -167,29 +140,23 @@ def _tables_of_images(result: "ScanResult") -> list[Line]:
     return lines
 
 
-@dataclass(frozen=True)
-class _Size:
-    """How large the trigger of a label is, in words and beside the median."""
-
-    kind: str
-    label: int
-    said: str
-    evidence: "TriggerEvidence"
-
-
-def _smallest(rows: Sequence["LabelEvidence"]) -> list[_Size]:
+def _smallest(rows: Sequence["LabelEvidence"]) -> Iterator[Sequence[Cell]]:
     """The labels with the smallest triggers of each kind that were found."""
     from hardener.triggers.families import FAMILIES
 
-    found: list[_Size] = []
     for kind, family in FAMILIES.items():
-        sizes = [
-            _Size(kind, row.label, family.size_shown.format(row.size_of(kind)), row.of_kind(kind))
-            for row in rows
-        ]
-        worked = (size for size in sizes if not size.evidence.nothing_found)
-        found += sorted(worked, key=lambda size: size.evidence.relative_size)[:_LABELS_SHOWN]
-    return found
+        found = [(row.of_kind(kind), row) for row in rows if not row.of_kind(kind).nothing_found]
+        found.sort(key=lambda pair: pair[0].relative_size)
+        for trigger, row in found[:_LABELS_SHOWN]:
+            yield (
+                kind,
+                str(row.label),
+                family.size_shown.format(row.size_of(kind)),
+                f"{trigger.relative_size:.2f}",
+                Bar(trigger.relative_size),
+                f"{trigger.anomaly_index:.1f}",
+                percent(trigger.trigger_success_rate),
+            )
 
 
 def _said_of_channel(channel: "ChannelEvidence") -> str:

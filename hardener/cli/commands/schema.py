@@ -6,7 +6,7 @@ import typer
 
 from hardener.cli.command import Command
 from hardener.cli.options import Common
-from hardener.cli.printing import print_whole
+from hardener.cli.printing import note, print_whole
 from hardener.exit_codes import DONE
 
 
@@ -18,7 +18,6 @@ def _schema(
     common: Common,
 ) -> int:
     """Print the JSON Schema of the documents that a command writes; without NAME list them."""
-    from hardener.cli.console import note
     from hardener.documents.schemas.shipped import schema_names, schema_text
 
     if name is not None:
@@ -26,7 +25,7 @@ def _schema(
         return DONE
     print_whole("".join(f"{one}\n" for one in schema_names()))
     # Not on standard output, where programs read the names.
-    note("next: harden schema NAME prints one of them", quiet=common.quiet)
+    note(common, "next: harden schema NAME prints one of them")
     return DONE
 
 

@@ -1,14 +1,11 @@
 """Markdown, for a pull request."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hardener.reporting.formats.format import Format
 
-if TYPE_CHECKING:
-    from hardener.documents.document import Document
 
-
-def _text(result: "Document") -> str:
+def _text(result: Any) -> str:  # noqa: ANN401  what the command returned
     from hardener.reporting.markdown import markdown
 
     return markdown(result)

@@ -1,15 +1,12 @@
 """SARIF, for code scanning."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hardener.reporting.formats.format import Format
 
-if TYPE_CHECKING:
-    from hardener.documents.scan import ScanResult
 
-
-def _text(result: "ScanResult") -> str:
+def _text(result: Any) -> str:  # noqa: ANN401  what the command returned
     from hardener.reporting.sarif import sarif
 
     return sarif(result, Path.cwd())
