@@ -1,8 +1,9 @@
 """A command is a file and a line; so is a format. A toy of each runs for real."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import pytest
 import typer
@@ -22,7 +23,8 @@ from hardener.reporting.formats.table import FORMATS
 def _toy(
     model: ModelArgument,
     picked: Annotated[
-        Any, typer.Option(metavar="K[,K]", parser=whole_numbers("--picked"), help="Which.")
+        Sequence[int] | None,
+        typer.Option(metavar="K[,K]", parser=whole_numbers("--picked"), help="Which."),
     ] = None,
     *,
     running: Running,
@@ -87,9 +89,9 @@ def test_a_new_format_is_known_to_commands_old_and_new(
 
 def test_a_new_format_is_in_the_help_of_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     for command, choices in (
-        ("inspect", "[text|json|name]"),
-        ("scan", "[text|json|markdown|sarif|name]"),
-        ("bench", "[text|json|markdown|name|other]"),
+        ("inspect", "<text|json|name>"),
+        ("scan", "<text|json|markdown|sarif|name>"),
+        ("bench", "<text|json|markdown|name|other>"),
     ):
         assert run([command, "--help"]) == 0
         shown = "".join(capsys.readouterr().out.split())
