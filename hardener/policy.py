@@ -75,17 +75,15 @@ def read_policy(policy: Path | None) -> Policy:
 def _explained(error: ValidationError) -> str:
     """What is wrong, in one line: unknown names first."""
     first, *_ = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    section, *key = map(str, first["loc"])
-    if section not in Policy.model_fields:
-        known = ", ".join(f"[{name}]" for name in Policy.model_fields)
-        return f"unknown section [{section}]; known is {known}"
-    known = ", ".join(type(getattr(Policy(), section)).model_fields)
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {key[0]!r} in [{section}]; known are {known}"
+    section, key, *_ = (*map(str, first["loc"]), "")
+    known = ", ".join(PreprocessingSection.model_fields)
+    if section != "preprocessing":
+        return f"unknown section [{section}]; known is [preprocessing]"
     if not key:
-        return f"{section} is a table with {known}"
-    if first["type"] == "finite_number":
-        return f"{section}: {key[0]} is not finite"
-    if type(first["input"]) is int:
-        return f"{section}: {key[0]} is too large"
-    return f"{section}: {key[0]} is a number or a list of numbers"
+        return f"preprocessing is a table with {known}"
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r} in [preprocessing]; known are {known}"
+    wrong = (
+        "is not finite" if first["type"] == "finite_number" else "is a number or a list of numbers"
+    )
+    return f"preprocessing: {key} {'is too large' if type(first['input']) is int else wrong}"

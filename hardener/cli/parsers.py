@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from hardener.errors import UsageError
 from hardener.files import read_regular
 
 _LARGEST_TEXT_BYTES = 64 << 20
+
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -41,28 +43,19 @@ class KeywordArgument(NamedTuple):
 
 def numbers(option: str) -> Callable[[str], Numbers]:
     """A reader of numbers with commas between, for an option."""
-
-    def read(text: str) -> Numbers:
-        try:
-            return Numbers(tuple(float(part) for part in text.split(",")), text)
-        except ValueError as error:
-            raise UsageError(f"{option} takes numbers with commas between, not {text!r}") from error
-
-    return read
+    return lambda text: Numbers(tuple(_parts(float, text, f"{option} takes numbers")), text)
 
 
 def whole_numbers(option: str) -> Callable[[str], list[int]]:
     """A reader of whole numbers with commas between, for an option."""
+    return lambda text: _parts(int, text, f"{option} takes whole numbers")
 
-    def read(text: str) -> list[int]:
-        try:
-            return [int(part) for part in text.split(",")]
-        except ValueError as error:
-            raise UsageError(
-                f"{option} takes whole numbers with commas between, not {text!r}"
-            ) from error
 
-    return read
+def _parts(kind: Callable[[str], _Number], text: str, rule: str) -> list[_Number]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"{rule} with commas between, not {text!r}") from error
 
 
 def image_shape(text: str) -> ImageShape:

@@ -152,9 +152,9 @@ def _prune(
                 **how,
             )
     after = what_next(result, model, scan, data, output, running.given())
-    # Named channels run no model on images.
-    print_it = show_run if channels is None else show
-    print_it(result, [*summary(result), *after], common)
+    # Named channels need no images: nothing is said of how the model ran.
+    printed = show_run if channels is None else show
+    printed(result, [*summary(result), *after], common)
     write_page(report, scan, running, common, model=model, data=data, hardened=result)
     return OF_AN_OUTCOME[result.outcome]
 
