@@ -30,9 +30,8 @@ The house, each room importing only from those above it:
     benching/                 models side by side, latency
     reporting/                documents as a page with figures, Markdown, SARIF and sentences
     demonstration             the bundled example
-    summaries, console,       what people see of a result, and what comes next
-    next_commands
-    options, cli, entry       the commands and their options; where the script begins
+    cli/                      the commands, one a file: options, what people see, what comes next
+    entry                     where the script begins
 
 `models/` (reference victims) and `benchmarks/` use this package; nothing here imports them.
 """

@@ -1,6 +1,5 @@
 """The Python calls: what they share with the commands, and how files are named to them."""
 
-import enum
 import importlib.util
 import inspect
 from collections.abc import Callable
@@ -10,6 +9,7 @@ import pytest
 
 import hardener
 from hardener import cli
+from hardener.cli.table import COMMANDS
 from hardener.model.exporting import export
 from hardener.pruning.prune import prune
 
@@ -18,15 +18,13 @@ MISSING = "no such file"
 
 @pytest.mark.parametrize("name", ["export", "scan", "prune", "repair", "bench", "demo"])
 def test_a_command_and_its_call_have_the_same_defaults(name: str) -> None:
-    command = inspect.signature(getattr(cli, name)).parameters
+    command = inspect.signature(COMMANDS[name].callback()).parameters
     call = inspect.signature(getattr(hardener, name)).parameters
     shared = [n for n in command if n in call and command[n].default is not inspect.Parameter.empty]
     assert shared
     for parameter in shared:
-        default = command[parameter].default
-        plain = default.value if isinstance(default, enum.Enum) else default
         if call[parameter].default is not inspect.Parameter.empty:
-            assert plain == call[parameter].default, parameter
+            assert command[parameter].default == call[parameter].default, parameter
 
 
 def test_no_module_takes_the_place_of_a_call() -> None:

@@ -26,8 +26,6 @@ ORDER = [
     ["benching"],
     ["reporting"],
     ["demonstration"],
-    ["console", "options"],
-    ["summaries", "next_commands"],
     ["cli"],
     ["entry"],
 ]

@@ -18,12 +18,12 @@ from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 from torch import nn
 
 from hardener.cli import run
+from hardener.cli.parsers import keyword_argument
 from hardener.data.images import open_images
 from hardener.data.preprocessing import preprocessing_fields
 from hardener.errors import DataError, ModelError, UsageError
 from hardener.model.checkpoints import load_weights
-from hardener.options import keyword_arguments
-from hardener.policy import policy_preprocessing
+from hardener.policy import read_policy
 from hardener.triggers.patch import load_trigger
 
 
@@ -242,12 +242,12 @@ def test_a_checkpoint_that_claims_huge_weights_is_refused(tmp_path: Path) -> Non
 def test_texts_without_end_are_refused(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text("a = " + "[" * 100_000)
     with pytest.raises(UsageError, match="is no TOML"):
-        policy_preprocessing(tmp_path / "p.toml")
+        read_policy(tmp_path / "p.toml")
     with (tmp_path / "q.toml").open("wb") as stream:
         stream.truncate(1 << 40)
     with pytest.raises(UsageError, match="over 1 MiB"):
-        policy_preprocessing(tmp_path / "q.toml")
-    assert keyword_arguments(["a=" + "[" * 100_000]) == {"a": "[" * 100_000}
+        read_policy(tmp_path / "q.toml")
+    assert keyword_argument("a=" + "[" * 100_000) == ("a", "[" * 100_000)
     for value in (10**400, float("nan"), float("inf")):
         with pytest.raises(DataError, match=r"too large|not finite"):
             preprocessing_fields({"mean": [value]})

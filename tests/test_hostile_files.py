@@ -205,9 +205,9 @@ def test_sigterm_is_said_in_one_line(signs_victim: Path, signs: Path, tmp_path: 
 
 def test_a_terminated_writer_leaves_no_temporary_file(tmp_path: Path) -> None:
     program = (
-        "import signal, sys, time; from pathlib import Path; from hardener import cli\n"
+        "import signal, sys, time; from pathlib import Path; from hardener.cli import running\n"
         "from hardener.files import atomic_path\n"
-        "signal.signal(signal.SIGTERM, cli._leave_cleanly)\n"
+        "signal.signal(signal.SIGTERM, running._leave_cleanly)\n"
         "with atomic_path(Path(sys.argv[1])) as partial:\n"
         "    partial.write_text('half'); print('writing', flush=True); time.sleep(60)\n"
     )

@@ -15,12 +15,12 @@ from torch import nn
 
 from benchmarks.fuzzing.byte_mutations import mutate_bytes
 from benchmarks.fuzzing.trials import Stage, require
+from hardener.cli.parsers import lines_of
 from hardener.data.images import open_images
 from hardener.documents.identity import DataIdentity, Layer, ModelIdentity, Normalisation
 from hardener.documents.scan import ChannelEvidence, LabelEvidence, MaxMean, NormSummary, ScanResult
 from hardener.model.checkpoints import load_weights
-from hardener.options import lines_of
-from hardener.policy import policy_preprocessing
+from hardener.policy import read_policy
 from hardener.scanning.saved import (
     load_synthetic_triggers,
     load_working_triggers,
@@ -193,7 +193,7 @@ def _weights(name: str) -> Callable[[Path], None]:
 
 
 def _policy_is(folder: Path) -> None:
-    fields = policy_preprocessing(folder / "harden.toml")
+    fields = read_policy(folder / "harden.toml").preprocessing.given()
     require(set(fields) <= {"size", "mean", "std"}, "unknown fields")
 
 

@@ -15,12 +15,12 @@ from benchmarks.fuzzing.byte_mutations import mutate_bytes
 from benchmarks.fuzzing.model_mutations import mutate_model
 from benchmarks.fuzzing.model_seeds import MODEL, Files
 from benchmarks.fuzzing.trials import Stage, require
-from hardener.console import print_lines
+from hardener.cli.commands.inspect import summary
+from hardener.cli.console import print_lines
 from hardener.documents.prune import PruneResult
 from hardener.errors import ExaminationBugError, HardenError
 from hardener.model import quarantine
 from hardener.model.files import load_model
-from hardener.summaries import summary
 
 _TOLERANCE = 2e-4
 _FREE_SIDE = 16

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import subprocess
 
 _LONGEST_NAME = 24
 
@@ -43,4 +42,8 @@ def path_argument(path: str | os.PathLike[str]) -> str:
 def command_line(*words: str | os.PathLike[str]) -> str:
     """A command as it can be typed: words that a shell would change are quoted."""
     typed = [os.fspath(word) for word in words]
-    return subprocess.list2cmdline(typed) if os.name == "nt" else shlex.join(typed)
+    if os.name != "nt":
+        return shlex.join(typed)
+    import subprocess  # noqa: PLC0415  --help need not wait for it
+
+    return subprocess.list2cmdline(typed)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.scans import scan_of
 
+from hardener.cli.commands.scan import summary
 from hardener.documents.identity import DataIdentity
 from hardener.documents.scan import ChannelEvidence, ScreenedLabel, SquareEvidence
 from hardener.errors import DataError, InconclusiveError, UsageError
@@ -20,7 +21,6 @@ from hardener.scanning.saved import (
     trigger_digest,
     trigger_path,
 )
-from hardener.summaries import summary
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.families import family_of
 from hardener.triggers.family import SyntheticTrigger

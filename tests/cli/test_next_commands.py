@@ -11,9 +11,9 @@ from support.scans import some_scan
 from support.small import scanned_and_labelled
 
 from hardener.cli import run
+from hardener.cli.commands import demo, export, report, scan
 from hardener.documents.bench import BenchResult
 from hardener.documents.scan import ScanResult
-from hardener.next_commands import after_demo, after_export, after_report, after_scan
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="quoted for a POSIX shell")
 
@@ -122,7 +122,7 @@ def test_a_first_look_is_followed_by_a_scan_with_the_same_options(
 
 
 def _after(scanned: ScanResult, folder: str = "s") -> list[str]:
-    return after_scan(scanned, Path("m.onnx"), Path("-d"), Path(folder), ["--size=32"])
+    return scan.what_next(scanned, Path("m.onnx"), Path("-d"), Path(folder), ["--size=32"])
 
 
 def test_a_scan_is_followed_by_a_repair_where_there_is_something_to_repair() -> None:
@@ -139,11 +139,11 @@ def test_a_scan_is_followed_by_a_repair_where_there_is_something_to_repair() -> 
 
 def test_what_follows_an_export_and_the_demo() -> None:
     exported = Path("a b/m.onnx")
-    assert after_export(exported, None) == [
+    assert export.what_next(exported, None) == [
         "next: harden scan 'a b/m.onnx' --data CLEAN -o 'a b/scan'"
     ]
-    assert "--data d.zip" in after_export(exported, Path("d.zip"))[0]
-    assert after_demo(Path("demo"))[1] == (
+    assert "--data d.zip" in export.what_next(exported, Path("d.zip"))[0]
+    assert demo.what_next(Path("demo"))[1] == (
         "next: harden report demo/scan --model demo/model.onnx --data demo/clean.npz "
         "--hardened demo/hardened.json --bench demo/bench.json "
         "-o demo/report.html"
@@ -151,19 +151,18 @@ def test_what_follows_an_export_and_the_demo() -> None:
 
 
 def test_the_report_names_what_it_lacks(folder: Path) -> None:
-    scan = folder / "s"
-    (repair,) = after_report(scan, None, None)
+    (repair,) = report.what_next(folder / "s", None, None)
     # The scan's images are not there any more.
     assert repair == (
         "next: harden repair 'my models/m.onnx' --scan 'my models/s' --data CLEAN "
         "-o 'my models/hardened.onnx'"
     )
-    (bench,) = after_report(scan, folder / "h.json", None)
+    (bench,) = report.what_next(folder / "s", folder / "h.json", None)
     assert bench.startswith("next: harden bench 'my models/m.onnx' HARDENED.onnx --data TEST")
     (folder / "h.onnx").touch()
-    (bench,) = after_report(scan, folder / "h.json", None)
+    (bench,) = report.what_next(folder / "s", folder / "h.json", None)
     assert bench.startswith("next: harden bench 'my models/m.onnx' 'my models/h.onnx' --data TEST")
-    assert after_report(scan, folder / "h.json", folder / "b.json") == []
+    assert report.what_next(folder / "s", folder / "h.json", folder / "b.json") == []
 
 
 def test_schemas_are_listed_alone_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

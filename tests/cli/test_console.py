@@ -24,13 +24,13 @@ REASONS = (
     "an additive trigger has an ℓ2 norm of 3.41 → and a second sentence of more than eighty words",
 )
 PROGRAM = """
-import sys
+import importlib, sys
 from pathlib import Path
 from hardener import documents
-from hardener.console import print_lines
-from hardener.summaries import summary
+from hardener.cli.console import print_lines
 kind, path, *more = sys.argv[1:]
-print_lines([*summary(getattr(documents, kind).read(Path(path))), *more])
+command = importlib.import_module("hardener.cli.commands." + kind.removesuffix("Result").lower())
+print_lines([*command.summary(getattr(documents, kind).read(Path(path))), *more])
 """
 NEXT = "next: harden repair 'my model.onnx' --scan s --data " + "d" * 90
 PROGRESS = [
@@ -38,7 +38,7 @@ PROGRESS = [
     "-c",
     """
 import time
-from hardener import console
+from hardener.cli import console
 console._SECONDS_BETWEEN_LINES = 0
 with console.progress_bars(quiet=False) as progress:
     for done in range(3):
@@ -51,7 +51,7 @@ ASIDE = [
     "-c",
     """
 import time
-from hardener.console import print_lines, progress_bars
+from hardener.cli.console import print_lines, progress_bars
 with progress_bars(quiet=False) as progress:
     for stage in ("searching", "measuring"):
         for part in ("first", "second", "third"):

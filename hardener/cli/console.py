@@ -10,10 +10,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeAlias
 
-from rich.console import Console, ConsoleRenderable
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,6 +26,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from hardener.cli.lines import Fact, Line, Rows, Sentence
+from hardener.cli.tables import DrawnRows
 from hardener.progress import Progress, silent
 from hardener.reporting.plain_text import printable
 
@@ -42,33 +42,6 @@ _WIDEST_SENTENCE = 100
 _IN_ASCII = str.maketrans({"ℓ": "l", "∞": "inf", "→": "->", "×": "x"})
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """Words of ours for people.
-
-    Attributes:
-        words: the sentence.
-        lead: what stands in front; further lines begin behind it.
-        style: of the first word, in rich's terms, where there is colour.
-    """
-
-    words: str
-    lead: str = ""
-    style: str = ""
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A name and what stands behind it, which is shown as it is."""
-
-    name: str
-    value: str
-
-
-Line: TypeAlias = str | Sentence | Fact | ConsoleRenderable
-"""A string is never broken, so that it can be copied."""
-
-
 class _Console(Console):
     """A console that leaves it to the command what to do when nobody reads any more."""
 
@@ -77,10 +50,8 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def note(message: str, *, quiet: bool) -> None:
-    """Says something on standard error, unless it shall be quiet."""
-    if quiet:
-        return
+def print_note(message: str) -> None:
+    """Says something on standard error."""
     if sys.stderr.isatty():
         console = Console(stderr=True)
         console.print(printable(message), markup=False, highlight=False, emoji=False)
@@ -194,8 +165,8 @@ def print_lines(lines: Sequence[Line]) -> None:
                 _print_text(console, line.lead, _words(line, console.options.ascii_only))
             case Fact():
                 _print_text(console, f"{line.name:<16}", Text(printable(line.value)))
-            case _:
-                console.print(line)
+            case Rows():
+                console.print(DrawnRows(line))
 
 
 def _width() -> int | None:

@@ -1,0 +1,22 @@
+"""What a format is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Format:
+    """A form that documents are printed in.
+
+    Attributes:
+        name: as --format has it.
+        text: makes a document's whole text, with a line feed at its end.
+        commands: whose documents it takes; None for those of all.
+        help: what it is, for the help text; nothing where the name says it.
+    """
+
+    name: str
+    text: Callable[[Any], str]
+    commands: frozenset[str] | None = None
+    help: str = ""
