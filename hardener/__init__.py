@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from hardener.benching.bench import bench
     from hardener.demonstration import demo
     from hardener.documents.schemas.shipped import schema
+    from hardener.model.classifier import open_model
     from hardener.model.exporting import export
     from hardener.model.inspecting import inspect
     from hardener.pruning.named import prune_channels
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     from hardener.reporting.model_views import exhibit
     from hardener.reporting.page import report
     from hardener.reporting.sarif import sarif
-    from hardener.scanning.saved import load_scan
+    from hardener.scanning.saved import load_scan, open_scan
     from hardener.scanning.scan import scan
     from hardener.triggers.patch import Trigger, load_trigger, save_trigger
 
@@ -87,6 +88,8 @@ __all__ = [
     "load_scan",
     "load_trigger",
     "markdown",
+    "open_model",
+    "open_scan",
     "prune",
     "prune_channels",
     "repair",
@@ -108,6 +111,8 @@ _HOMES = {
     "load_scan": "hardener.scanning.saved",
     "load_trigger": "hardener.triggers.patch",
     "markdown": "hardener.reporting.markdown",
+    "open_model": "hardener.model.classifier",
+    "open_scan": "hardener.scanning.saved",
     "prune": "hardener.pruning.prune",
     "prune_channels": "hardener.pruning.named",
     "repair": "hardener.repairing.repair",

@@ -9,10 +9,12 @@ from hardener.documents.bench import BenchResult
 from hardener.documents.document import Document
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
+from hardener.model.classifier import open_model
 from hardener.model.exporting import export
 from hardener.progress import Progress, silent
 from hardener.repairing.repair import repair
 from hardener.reporting.plain_text import command_line
+from hardener.scanning.saved import SavedScan
 from hardener.scanning.scan import scan
 
 # The victim was trained with seed 1; these pictures are new to it.
@@ -54,12 +56,14 @@ def demo(
         command_line("harden", "export", weights, "--arch", arch, "-o", model),
         export(weights, arch, model, class_names=CLASS_NAMES, data=clean),
     )
+    opened = open_model(model)
     show(
         command_line("harden", "scan", model, "--data", clean, "-o", scanned),
-        scan(model, clean, scanned, provider=provider, seed=seed, progress=progress),
+        found := scan(opened, clean, scanned, provider=provider, seed=seed, progress=progress),
     )
+    saved = SavedScan(scanned, found)
     repaired = repair(
-        model, scanned, clean, hardened, provider=provider, seed=seed, progress=progress
+        opened, saved, clean, hardened, provider=provider, seed=seed, progress=progress
     )
     show(
         command_line("harden", "repair", model, "--scan", scanned, "--data", clean, "-o", hardened),
@@ -68,11 +72,11 @@ def demo(
     if repaired.hardened is None:
         raise InconclusiveError(f"the demo's model was not hardened: {repaired.outcome}")
     result = bench(
-        [model, hardened],
+        [opened, hardened],
         test,
         report,
         trigger=trigger,
-        scan=scanned,
+        scan=saved,
         provider=provider,
         seed=seed,
         progress=progress,

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hardener
 from hardener.cli.options import Common, Running
 from hardener.cli.printing import complain, note, under_way
 from hardener.errors import HardenError, UsageError
+
+if TYPE_CHECKING:
+    from hardener.scanning.saved import ScanGiven
 
 
 def check_report(report: Path | None, output: Path, *inputs: Path | None) -> None:
@@ -28,7 +31,7 @@ def check_report(report: Path | None, output: Path, *inputs: Path | None) -> Non
 
 def write_page(
     page: Path | None,
-    scan: Path | None,
+    scan: "ScanGiven | None",
     running: Running,
     common: Common,
     **shown: Any,  # noqa: ANN401  passed on as they are

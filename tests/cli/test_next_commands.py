@@ -10,6 +10,7 @@ from support.graphs import PLAIN, PLAIN_SHAPES, classifier
 from support.scans import some_scan
 from support.small import scanned_and_labelled
 
+import hardener
 from hardener.cli import run
 from hardener.cli.commands import demo, export, report, scan
 from hardener.documents.bench import BenchResult
@@ -151,18 +152,19 @@ def test_what_follows_an_export_and_the_demo() -> None:
 
 
 def test_the_report_names_what_it_lacks(folder: Path) -> None:
-    (repair,) = report.what_next(folder / "s", None, None)
+    scan = hardener.open_scan(folder / "s")
+    (repair,) = report.what_next(scan, None, None)
     # The scan's images are not there any more.
     assert repair == (
         "next: harden repair 'my models/m.onnx' --scan 'my models/s' --data CLEAN "
         "-o 'my models/hardened.onnx'"
     )
-    (bench,) = report.what_next(folder / "s", folder / "h.json", None)
+    (bench,) = report.what_next(scan, folder / "h.json", None)
     assert bench.startswith("next: harden bench 'my models/m.onnx' HARDENED.onnx --data TEST")
     (folder / "h.onnx").touch()
-    (bench,) = report.what_next(folder / "s", folder / "h.json", None)
+    (bench,) = report.what_next(scan, folder / "h.json", None)
     assert bench.startswith("next: harden bench 'my models/m.onnx' 'my models/h.onnx' --data TEST")
-    assert report.what_next(folder / "s", folder / "h.json", folder / "b.json") == []
+    assert report.what_next(scan, folder / "h.json", folder / "b.json") == []
 
 
 def test_schemas_are_listed_alone_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from hardener.exit_codes import DONE
 if TYPE_CHECKING:
     from hardener.documents.bench import BenchResult, ModelBench
     from hardener.documents.rates import Rate
+    from hardener.scanning.saved import SavedScan
 
 
 def _bench(
@@ -42,53 +43,42 @@ def _bench(
     common: Common,
 ) -> int:
     """Measure accuracy, attack success rate, robust accuracy and latency side by side."""
-    if report is not None:
-        _require_scan_of(models[0], scan)
     check_report(report, output, *models, data, trigger, running.policy)
+    if report is not None and scan is None:
+        raise UsageError("--report shows a scan too: give --scan DIR")
+    saved = None if scan is None else hardener.open_scan(scan)
+    sizes = [] if saved is None else [saved.result.preprocessing.fields]
     with under_way(running, common) as how:
+        opened = [hardener.open_model(one, [*sizes, *how["preprocessing"]]) for one in models]
+        if report is not None and saved and saved.result.model.sha256 != opened[0].sha256:
+            raise UsageError(
+                f"--report shows the scanned model beside others: name the model of {scan} first"
+            )
         result = hardener.bench(
-            models,
-            data,
-            output,
-            trigger=trigger,
-            target=target,
-            scan=scan,
-            **how,
+            opened, data, output, trigger=trigger, target=target, scan=saved, **how
         )
-    lines = [*summary(result), *what_next(result, models, scan, output)]
-    show_run(result, lines, common, *_not_tried(result, trigger, scan))
+    lines = [*summary(result), *what_next(result, models, saved, output)]
+    show_run(result, lines, common, *_not_tried(result, trigger, saved))
     write_page(
         report,
-        scan,
+        saved,
         running,
         common,
-        model=models[0],
+        model=opened[0],
         data=data,
         bench=result,
-        beside=models[1] if len(models) > 1 else None,
+        beside=opened[1] if len(opened) > 1 else None,
         known_trigger=trigger,
     )
     return DONE
 
 
-def _require_scan_of(model: Path, scan: Path | None) -> None:
-    from hardener.model.quarantine import load_untrusted
-
-    if scan is None:
-        raise UsageError("--report shows a scan too: give --scan DIR")
-    scanned = hardener.load_scan(scan)
-    if scanned.model.sha256 != load_untrusted(model, scanned.preprocessing.size).sha256:
-        raise UsageError(
-            f"--report shows the scanned model beside others: name the model of {scan} first"
-        )
-
-
-def _not_tried(result: "BenchResult", trigger: Path | None, scan: Path | None) -> list[str]:
+def _not_tried(result: "BenchResult", trigger: Path | None, scan: "SavedScan | None") -> list[str]:
     """What could have been measured, and how."""
     if scan is None:
         missing = "no --trigger and no --scan: attack success is not measured"
         return [missing] if trigger is None else []
-    others = [str(label) for label in hardener.load_scan(scan).targets if label != result.target]
+    others = [str(label) for label in scan.result.targets if label != result.target]
     if not others:
         return []
     return [
@@ -98,17 +88,17 @@ def _not_tried(result: "BenchResult", trigger: Path | None, scan: Path | None) -
 
 
 def what_next(
-    result: "BenchResult", models: Sequence[Path], scan: Path | None, output: Path
+    result: "BenchResult", models: Sequence[Path], scan: "SavedScan | None", output: Path
 ) -> list[str]:
     """The report, where it can show what was measured."""
     wrote = f"wrote {output}"
-    if scan is not None and hardener.load_scan(scan).model.sha256 != result.model.sha256:
+    if scan is not None and scan.result.model.sha256 != result.model.sha256:
         return [wrote]
     documents = [path.with_suffix(".json") for path in models[1:]]
     hardened = [path for path in documents if _is_of(path, result.model.sha256)]
     last = hardened[-1] if hardened else None
     run = models[0], Path(result.data.path)
-    folder = scan or Path("SCAN")
+    folder = Path("SCAN") if scan is None else scan.folder
     return [wrote, report_line("next", folder, output, run=run, hardened=last, bench=output)]
 
 

@@ -21,6 +21,8 @@ from hardener.reporting.plain_text import percent
 
 if TYPE_CHECKING:
     from hardener.documents.prune import PruneResult
+    from hardener.model.classifier import ModelGiven
+    from hardener.scanning.saved import ScanGiven
 
 _THRESHOLDS_SHOWN = 12
 _REPAIR_INSTEAD = ("no-gain", "attack-left", "over-budget")
@@ -109,6 +111,8 @@ def _prune(
     common: Common,
 ) -> int:
     """Remove the channels that answer to the scan's triggers, or those that are named."""
+    opened: ModelGiven = model
+    saved: ScanGiven | None = None
     if channels is not None:
         if any(value is not None for value in (scan, data, criterion, threshold)):
             raise UsageError("--channels goes without --scan, --data, --criterion and --threshold")
@@ -135,9 +139,13 @@ def _prune(
             raise UsageError("--dry-run writes nothing: leave out --report")
         check_report(report, output, model, data, running.policy)
         with under_way(running, common) as how:
+            saved = hardener.open_scan(scan)
+            opened = hardener.open_model(
+                model, [saved.result.preprocessing.fields, *how["preprocessing"]]
+            )
             result = hardener.prune(
-                model,
-                scan,
+                opened,
+                saved,
                 data,
                 output,
                 criterion=criterion,
@@ -155,7 +163,7 @@ def _prune(
     # Named channels need no images: nothing is said of how the model ran.
     printed = show_run if channels is None else show
     printed(result, [*summary(result), *after], common)
-    write_page(report, scan, running, common, model=model, data=data, hardened=result)
+    write_page(report, saved, running, common, model=opened, data=data, hardened=result)
     return OF_AN_OUTCOME[result.outcome]
 
 

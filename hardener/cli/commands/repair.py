@@ -53,9 +53,13 @@ def _repair(
     """Train the model, without labels, not to answer to the scan's triggers; the graph stays."""
     check_report(report, output, model, data, running.policy)
     with under_way(running, common) as how:
+        saved = hardener.open_scan(scan)
+        opened = hardener.open_model(
+            model, [saved.result.preprocessing.fields, *how["preprocessing"]]
+        )
         result = hardener.repair(
-            model,
-            scan,
+            opened,
+            saved,
             data,
             output,
             max_accuracy_drop=max_accuracy_drop,
@@ -66,7 +70,7 @@ def _repair(
         )
     after = after_hardening(result, model, scan, data, output, running.given())
     show_run(result, [*summary(result), *after], common)
-    write_page(report, scan, running, common, model=model, data=data, hardened=result)
+    write_page(report, saved, running, common, model=opened, data=data, hardened=result)
     return OF_AN_OUTCOME[result.outcome]
 
 

@@ -18,6 +18,7 @@ from hardener.exit_codes import DONE
 
 if TYPE_CHECKING:
     from hardener.documents.page import ReportResult
+    from hardener.scanning.saved import SavedScan
 
 
 def _report(
@@ -56,8 +57,9 @@ def _report(
     """Write one HTML page that shows a scan, what was done about it and what that changed."""
     check_report(output, scan, running.policy)
     with under_way(running, common) as how:
+        saved = hardener.open_scan(scan)
         result = hardener.report(
-            scan,
+            saved,
             output,
             hardened=hardened,
             bench=bench,
@@ -70,7 +72,7 @@ def _report(
         )
     note(common, *said_missing(result.missing))
     run = None if model is None or data is None else (model, data)
-    show(result, [*summary(result), *what_next(scan, hardened, bench, run)], common)
+    show(result, [*summary(result), *what_next(saved, hardened, bench, run)], common)
     return DONE
 
 
@@ -80,23 +82,23 @@ def summary(result: "ReportResult") -> list[Line]:
 
 
 def what_next(
-    scan: Path,
+    scan: "SavedScan",
     hardened: Path | None,
     bench: Path | None,
     run: tuple[Path, Path] | None = None,
 ) -> list[str]:
     """What the page does not show yet: a repair, or a measurement."""
-    scanned = hardener.load_scan(scan)
+    scanned, folder = scan.result, scan.folder
     model = run[0] if run else still_there(scanned.model.path, "MODEL.onnx")
     if hardened is None:
         if scanned.verdict != "backdoored" or not scanned.targets or scanned.data is None:
             return []
         return [
-            next_repair(model, scan, run[1] if run else still_there(scanned.data.path, "CLEAN"))
+            next_repair(model, folder, run[1] if run else still_there(scanned.data.path, "CLEAN"))
         ]
     if bench is None:
         written = still_there(str(hardened.with_suffix(".onnx")), "HARDENED.onnx")
-        return [next_bench(model, written, scan, free(hardened.parent / BENCH))]
+        return [next_bench(model, written, folder, free(hardened.parent / BENCH))]
     return []
 
 

@@ -69,8 +69,9 @@ def _scan(
     """
     check_report(report, output, model, data, known_trigger, running.policy)
     with under_way(running, common) as how:
+        opened = hardener.open_model(model, how["preprocessing"])
         result = hardener.scan(
-            model,
+            opened,
             data,
             output,
             labels=labels,
@@ -80,7 +81,7 @@ def _scan(
         )
     after = what_next(result, model, data, output, running.given())
     show_run(result, [*summary(result), *after], common)
-    scanned = None if data is None else model
+    scanned = None if data is None else opened
     write_page(
         report, output, running, common, model=scanned, data=data, known_trigger=known_trigger
     )
