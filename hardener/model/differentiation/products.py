@@ -1,6 +1,5 @@
 """Matrix products."""
 
-
 import torch
 from torch import Tensor, nn
 
