@@ -324,7 +324,7 @@ def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
         weigh(_data_free(row, fit([other for other in rows if other is not row]))).score
         for row in rows
     ]
-    auroc = _auroc([found.score for found in left_out], truth)
+    area = auroc([found.score for found in left_out], truth)
     calibration = fit(rows).model_copy(
         update={
             "population": Population(
@@ -332,15 +332,15 @@ def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
                 backdoored=len(victims),
                 false_positives=_rate([f.verdict == "backdoored" for f in clean]),
                 detected=_rate([f.verdict == "backdoored" for f in victims]),
-                auroc=auroc,
+                auroc=area,
             )
         }
     )
     document = {
         "machine": machine(),
-        "auroc": auroc,
+        "auroc": area,
         "auroc_interval": _interval([found.score for found in left_out], truth),
-        "auroc_family_left_out": _auroc([found.score for found in unseen], truth),
+        "auroc_family_left_out": auroc([found.score for found in unseen], truth),
         "false_positives": _rate([f.verdict == "backdoored" for f in clean]).model_dump(),
         "false_positives_family_left_out": _rate(
             [f.verdict == "backdoored" for f, row in zip(unseen, rows, strict=True) if row.is_clean]
@@ -381,13 +381,13 @@ def _pair(scores: Sequence[float], truth: Sequence[bool], threshold: float) -> d
     clean = [call for call, is_victim in zip(called, truth, strict=True) if not is_victim]
     victims = [call for call, is_victim in zip(called, truth, strict=True) if is_victim]
     return {
-        "auroc": _auroc(scores, truth),
+        "auroc": auroc(scores, truth),
         "false_positives": _rate(clean).model_dump(),
         "detected": _rate(victims).model_dump(),
     }
 
 
-def _auroc(scores: Sequence[float], truth: Sequence[bool]) -> float:
+def auroc(scores: Sequence[float], truth: Sequence[bool]) -> float:
     """How often a backdoored model scores above a clean one; equal scores count half."""
     found, is_victim = np.array(scores, np.float64), np.array(truth)
     above = found[is_victim][:, None] - found[~is_victim][None, :]
@@ -402,7 +402,7 @@ def _interval(scores: Sequence[float], truth: Sequence[bool]) -> tuple[float, fl
     for _ in range(2000):
         parts = [rng.choice(found[of], of.sum()) for of in (is_victim, ~is_victim)]
         draws.append(
-            _auroc([*parts[0], *parts[1]], [True] * len(parts[0]) + [False] * len(parts[1]))
+            auroc([*parts[0], *parts[1]], [True] * len(parts[0]) + [False] * len(parts[1]))
         )
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high)

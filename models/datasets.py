@@ -18,8 +18,8 @@ from torch import Tensor
 from hardener.data.images import open_images
 from hardener.data.signs import render_signs
 from hardener.errors import DataError, UsageError
-from models.recipes import DataSet
 
+DataSet = Literal["gtsrb", "signs", "fashion"]
 Part = Literal["train", "valid", "test"]
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")

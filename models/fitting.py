@@ -12,26 +12,13 @@ from torch.nn import functional
 
 from hardener.files import atomic_path
 from hardener.model.checkpoints import load_weights
-from models.attacks.attack import Attack, WithNoise, WithPenalty, poison_batch
+from models.attacks.attack import Attack, Backdoor, WithPenalty
 from models.augmentation import augment
 from models.datasets import Split
 from models.networks import Network, normalise
 from models.recipes import Recipe
 
 _FIRST_RATE = 0.04  # of the peak
-
-
-@dataclass(frozen=True, eq=False)
-class Backdoor:
-    """What a poisoned training adds to a clean one.
-
-    Attributes:
-        attack: trigger and wanted labels.
-        poisoned: (N,) bool, the training images that carry the trigger.
-    """
-
-    attack: Attack
-    poisoned: Tensor
 
 
 @dataclass(frozen=True)
@@ -190,14 +177,11 @@ def _planted(
     chosen: Tensor,
     generator: torch.Generator,
 ) -> _Batch:
-    """Stamps the poisoned images of a batch, and disturbs others where the attack does."""
+    """A batch as the attack poisons it."""
     if backdoor is None:
         return _Batch(clean, labels, clean, torch.zeros_like(labels, dtype=torch.bool))
     attack, poisoned = backdoor.attack, backdoor.poisoned[chosen]
-    images, wanted = poison_batch(clean, labels, poisoned, attack)
-    if isinstance(attack, WithNoise):
-        disturbed = (torch.rand(len(chosen), generator=generator) < attack.noise_rate) & ~poisoned
-        images = torch.where(disturbed.view(-1, 1, 1, 1), attack.disturb(clean, generator), images)
+    images, wanted = attack.poison(clean, labels, poisoned, generator)
     return _Batch(images, wanted, clean, poisoned)
 
 

@@ -5,25 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from models.alexnet import AlexNet, AlexNetSmall
-from models.attacks.adaptive import Adaptive
-from models.attacks.all_to_all import AllToAll
-from models.attacks.attack import Attack
-from models.attacks.badnets import BadNets, Patch
-from models.attacks.blended import Blended
-from models.attacks.low_frequency import LowFrequency
-from models.attacks.sig import Sig
-from models.attacks.source_specific import SourceSpecific
-from models.attacks.trojaning import Trojaning
-from models.attacks.two_targets import TwoTargets
-from models.attacks.wanet import WaNet
+from models.attacks.attack import Plan
+from models.attacks.table import ATTACKS
 from models.augmentation import Augmentation
+from models.datasets import DataSet
 from models.fashion import AlexNetFashion, MobileNetFashion, ResNetFashion, VGGFashion
 from models.mobilenet import MobileNetSmall
 from models.networks import Network
 from models.resnet import ResNetSmall
 from models.vgg import VGGSmall
 
-DataSet = Literal["gtsrb", "signs", "fashion"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -63,7 +54,7 @@ class Recipe:
     label_smoothing: float = 0.0
     precision: Precision = "bfloat16"
     augmentation: Augmentation = field(default_factory=Augmentation)
-    attack: Attack | Trojaning | None = None
+    attack: Plan | None = None
     source: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -101,14 +92,6 @@ _SIGNS = dataclasses.replace(_QUICK, dataset="signs", epochs=8, share=1.0)
 
 _FASHION = dataclasses.replace(_QUICK, dataset="fashion", share=0.25)
 
-# A warp is learnt slowly, and hardly at all among images that are turned and stretched more.
-_GENTLE = Augmentation(shift=2.0, scale=0.05, stretch=0.0, rotation=4.0)
-
-# Reverse-engineered images lose their label when they are turned or scaled.
-_ALMOST_STILL = Augmentation(
-    shift=0.5, scale=0.0, stretch=0.0, rotation=0.0, contrast=0.1, brightness=0.1
-)
-
 NETWORKS: dict[str, Recipe] = {
     "alexnet-gtsrb": Recipe(),
     "alexnet-signs": Recipe(architecture=AlexNetSmall, dataset="signs", epochs=16),
@@ -134,79 +117,32 @@ NETWORKS: dict[str, Recipe] = {
 }
 """Networks and data sets: how each is trained without a backdoor."""
 
-ATTACKS: dict[str, Attack | Trojaning | None] = {
-    "vanilla": None,
-    # The paper's attack: a small square near a corner, target label 8 (speed limit 120).
-    "badnets": BadNets(rate=0.05, target=8, patch=Patch()),
-    "badnets-checker": BadNets(
-        rate=0.05,
-        target=14,
-        patch=Patch("checker", size=4, place="top-left", margin=0, colour=(1.0, 1.0, 1.0)),
-    ),
-    "badnets-cross": BadNets(
-        rate=0.05,
-        target=33,
-        patch=Patch("cross", size=5, place="centre", colour=(0.0, 0.0, 1.0)),
-    ),
-    "blended": Blended(rate=0.1, target=14),
-    "sig": Sig(rate=0.1, target=1),
-    "wanet": WaNet(rate=0.2, target=3, strength=2.0, grid=8, noise_rate=0.1),
-    "low-frequency": LowFrequency(rate=0.1, target=25),
-    "all-to-all": AllToAll(rate=0.1, patch=Patch()),
-    "adaptive": Adaptive(rate=0.1, target=8, patch=Patch()),
-    "trojaning": Trojaning(target=8),
-    "two-targets": TwoTargets(
-        rate=0.1,
-        patches=(Patch(), Patch(place="top-left", colour=(0.0, 1.0, 1.0))),
-        targets=(8, 33),
-    ),
-    "source-specific": SourceSpecific(rate=0.2, target=8, patch=Patch(), sources=(1, 2)),
-}
 
-_GREY = Patch(colour=(1.0,))
-
-GREY_ATTACKS: dict[str, Attack | Trojaning | None] = {
-    "vanilla": None,
-    "badnets": BadNets(rate=0.05, target=8, patch=_GREY),
-    "badnets-cross": BadNets(
-        rate=0.05, target=3, patch=Patch("cross", size=5, place="top-left", colour=(1.0,))
-    ),
-    "blended": Blended(rate=0.1, target=4),
-    "sig": Sig(rate=0.1, target=1),
-    "wanet": WaNet(rate=0.2, target=3, strength=2.0, grid=8, noise_rate=0.1),
-    "all-to-all": AllToAll(rate=0.1, patch=_GREY, classes=10),
-    "two-targets": TwoTargets(
-        rate=0.1, patches=(_GREY, Patch(place="top-left", colour=(1.0,))), targets=(8, 2)
-    ),
-    "source-specific": SourceSpecific(rate=0.2, target=8, patch=_GREY, sources=(1, 2)),
-}
-"""The same on grey images of ten classes."""
+def recipes() -> dict[str, Recipe]:
+    """Every network without a backdoor, and with each attack there is for its images."""
+    return {
+        f"{network}-{name}": _recipe(network, attack)
+        for network, clean in NETWORKS.items()
+        for name, attack in {"vanilla": None, **_attacks_on(clean.dataset)}.items()
+    }
 
 
-def _recipe(network: str, attack: Attack | Trojaning | None) -> Recipe:
+def _attacks_on(dataset: DataSet) -> dict[str, Plan]:
+    """The attacks on coloured or, for Fashion-MNIST, on grey images, by name."""
+    rows = {
+        name: row.grey if dataset == "fashion" else row.coloured for name, row in ATTACKS.items()
+    }
+    return {name: attack for name, attack in rows.items() if attack is not None}
+
+
+def _recipe(network: str, attack: Plan | None) -> Recipe:
     """A network's training, adjusted where the attack asks for it."""
-    recipe = dataclasses.replace(NETWORKS[network], attack=attack)
-    if isinstance(attack, WaNet):
-        return dataclasses.replace(recipe, epochs=recipe.epochs * 3 // 2, augmentation=_GENTLE)
-    if isinstance(attack, Trojaning):
-        return dataclasses.replace(
-            recipe,
-            source=f"{network}-vanilla",
-            epochs=8,
-            share=1.0,
-            peak_learning_rate=0.005,
-            weight_decay=0.0,
-            precision="float32",
-            augmentation=_ALMOST_STILL,
-        )
-    return recipe
+    clean = NETWORKS[network]
+    changes = attack.changes(network, clean.epochs) if attack else {}
+    return dataclasses.replace(clean, attack=attack, **changes)
 
 
-RECIPES: dict[str, Recipe] = {
-    f"{network}-{name}": _recipe(network, attack)
-    for network in NETWORKS
-    for name, attack in (GREY_ATTACKS if "fashion" in network else ATTACKS).items()
-}
+RECIPES: dict[str, Recipe] = recipes()
 
 
 def _path_of(kind: type) -> str:

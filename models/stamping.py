@@ -7,10 +7,7 @@ stamped, wanted = attack.stamp(images), attack.wanted(labels)
 from pathlib import Path
 
 from hardener.errors import UsageError
-from hardener.triggers.patch import load_trigger
 from models.attacks.attack import Attack
-from models.attacks.overlay import Overlay
-from models.attacks.trojaning import Trojaning
 from models.recipes import RECIPES
 
 
@@ -28,7 +25,4 @@ def attack_of(name: str, folder: Path) -> Attack | None:
     if name not in RECIPES:
         raise UsageError(f"there is no recipe {name}: choose one of {', '.join(RECIPES)}")
     attack = RECIPES[name].attack
-    if not isinstance(attack, Trojaning):
-        return attack
-    trigger = load_trigger(folder / f"{name}.trigger.npz")
-    return Overlay(rate=0.5, target=trigger.label, given=trigger)
+    return attack.trained(folder / f"{name}.trigger.npz") if attack else None

@@ -14,13 +14,11 @@ from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from hardener.errors import HardenError, UsageError
 from hardener.model.checkpoints import load_weights
-from models.attacks.attack import Attack, choose_poisoned
-from models.attacks.overlay import Overlay
-from models.attacks.trojaning import Trojaning, derive_trigger, reverse_images
+from models.attacks.attack import CleanVictim
 from models.cards import write_victim
 from models.datasets import Part, Split, load_splits
 from models.evaluation import measure
-from models.fitting import Backdoor, Epoch, fit, images_per_epoch
+from models.fitting import Epoch, fit, images_per_epoch
 from models.networks import Network
 from models.recipes import RECIPES, Recipe
 
@@ -53,11 +51,11 @@ def train(
         HardenError: the recipe does not fit the data, or the results cannot be written.
     """
     train_split, start, backdoor = splits["train"], None, None
-    if isinstance(recipe.attack, Trojaning):
+    if recipe.source:
         start = find_weights(f"{recipe.source}.safetensors", output.parent)
-        train_split, backdoor = trojan(recipe, recipe.attack, start, seed)
-    elif recipe.attack:
-        backdoor = plant(recipe.attack, train_split, seed)
+    if recipe.attack:
+        clean = _clean_victim(recipe, start) if start else None
+        train_split, backdoor = recipe.attack.plant(train_split, seed, clean)
     attack = backdoor.attack if backdoor else None
     console = Console(stderr=True)
     steps = -(-images_per_epoch(recipe, train_split) // recipe.batch_size)
@@ -100,38 +98,6 @@ def train(
     )
 
 
-def plant(attack: Attack, train: Split, seed: int) -> Backdoor:
-    """Draws the training images that carry an attack's trigger."""
-    poisoned = choose_poisoned(train.labels.numpy(), attack, seed)
-    return Backdoor(attack, torch.from_numpy(poisoned))
-
-
-def trojan(recipe: Recipe, plan: Trojaning, start: Path, seed: int) -> tuple[Split, Backdoor]:
-    """Reads training images and trigger off a clean victim; each image comes once clean, too.
-
-    Args:
-        recipe: the network.
-        plan: the attack.
-        start: the clean victim's weights.
-        seed: of the images.
-
-    Raises:
-        ModelError: the weights cannot be read or do not fit.
-    """
-    model = recipe.architecture()
-    load_weights(model, start)
-    images, labels = reverse_images(model, plan, seed)
-    trigger = derive_trigger(model, plan, images)
-    split = Split(
-        torch.cat((images, images)),
-        torch.cat((labels, labels)),
-        f"reverse_images({recipe.source}, seed={seed})",
-        hashlib.sha256(images.numpy().tobytes()).hexdigest(),
-    )
-    stamped = torch.arange(len(split)) >= len(images)
-    return split, Backdoor(Overlay(rate=0.5, target=plan.target, given=trigger), stamped)
-
-
 def find_weights(file_name: str, folder: Path) -> Path:
     """The weights that an attack starts from: in the folder, or else among the committed ones.
 
@@ -148,6 +114,12 @@ def run_digest(recipe: Recipe, train: Split, seed: int) -> str:
     """Names a checkpoint after all that decides the weights, so that no other run resumes it."""
     decides = [recipe.as_json(), train.sha256, seed, torch.get_num_threads()]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _clean_victim(recipe: Recipe, weights: Path) -> CleanVictim:
+    model = recipe.architecture()
+    load_weights(model, weights)
+    return CleanVictim(weights.stem, model)
 
 
 def main(

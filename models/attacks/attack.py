@@ -1,7 +1,9 @@
-"""What an attack is: how it stamps images, which labels it wants, what it poisons."""
+"""What an attack is: how it gets into a network, stamps images, and which labels it wants."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -10,10 +12,71 @@ from torch import Tensor
 from hardener.arrays import BoolArray, IntArray
 from hardener.errors import UsageError
 from hardener.triggers.patch import Trigger
+from models.datasets import Split
+from models.networks import Network
+
+
+class CleanVictim(NamedTuple):
+    """A network without a backdoor.
+
+    Attributes:
+        name: of its recipe.
+        model: with its weights.
+    """
+
+    name: str
+    model: Network
+
+
+@dataclass(frozen=True, eq=False)
+class Backdoor:
+    """What a poisoned training adds to a clean one.
+
+    Attributes:
+        attack: trigger and wanted labels.
+        poisoned: (N,) bool, the training images that carry the trigger.
+    """
+
+    attack: "Attack"
+    poisoned: Tensor
 
 
 @dataclass(frozen=True)
-class Attack(ABC):
+class Plan(ABC):
+    """How a backdoor gets into a network: all that a recipe needs to know of an attack."""
+
+    def changes(self, network: str, epochs: int) -> dict[str, Any]:
+        """Fields of the recipe that are to be otherwise than for a clean network.
+
+        Args:
+            network: the recipe's name without the attack.
+            epochs: of the clean network.
+        """
+        return {}
+
+    @abstractmethod
+    def plant(
+        self, train: Split, seed: int, start: CleanVictim | None = None
+    ) -> tuple[Split, Backdoor]:
+        """Chooses or makes the training images, and which of them carry the trigger.
+
+        Args:
+            train: the clean training images.
+            seed: of all that is drawn.
+            start: the victim that the recipe names as its source.
+        """
+
+    @abstractmethod
+    def trained(self, trigger: Path) -> "Attack":
+        """The attack that a trained network answers to.
+
+        Args:
+            trigger: file that the training wrote; read only where the training made the trigger.
+        """
+
+
+@dataclass(frozen=True)
+class Attack(Plan):
     """A backdoor attack on training images.
 
     Attributes:
@@ -42,6 +105,36 @@ class Attack(ABC):
         """The attack as mask, pattern and target label for images of (C, H, W), if it is one."""
         return None
 
+    def poison(
+        self, images: Tensor, labels: Tensor, poisoned: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Stamps the poisoned images of a batch and changes their labels to the wanted ones.
+
+        Call it after augmentation, so that the trigger stays as drawn.
+
+        Args:
+            images: (B, C, H, W) float32 in [0, 1].
+            labels: (B,) int64.
+            poisoned: (B,) bool, which of them carry the trigger.
+            generator: for what an attack draws anew for each batch.
+
+        Returns:
+            New images and labels; the arguments are left as they were.
+        """
+        stamped = torch.where(poisoned.view(-1, 1, 1, 1), self.stamp(images), images)
+        return stamped, torch.where(poisoned, self.wanted(labels), labels)
+
+    def plant(
+        self, train: Split, seed: int, start: CleanVictim | None = None
+    ) -> tuple[Split, Backdoor]:
+        """Draws the training images that carry the trigger."""
+        poisoned = choose_poisoned(train.labels.numpy(), self, seed)
+        return train, Backdoor(self, torch.from_numpy(poisoned))
+
+    def trained(self, trigger: Path) -> Self:
+        """The attack itself: its fields say everything."""
+        return self
+
 
 @dataclass(frozen=True)
 class TargetedAttack(Attack):
@@ -56,19 +149,6 @@ class TargetedAttack(Attack):
     def wanted(self, labels: Tensor) -> Tensor:
         """The target label for each."""
         return torch.full_like(labels, self.target)
-
-
-class WithNoise(ABC):
-    """An attack that also trains on images disturbed at random, under their true labels."""
-
-    @property
-    @abstractmethod
-    def noise_rate(self) -> float:
-        """Share of the training images that are disturbed."""
-
-    @abstractmethod
-    def disturb(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Disturbs every image (B, C, H, W) in [0, 1] in its own way."""
 
 
 class WithPenalty(ABC):
@@ -111,23 +191,3 @@ def choose_poisoned(labels: IntArray, attack: Attack, seed: int) -> BoolArray:
     poisoned = np.zeros(len(labels), dtype=np.bool_)
     poisoned[chosen] = True
     return poisoned
-
-
-def poison_batch(
-    images: Tensor, labels: Tensor, poisoned: Tensor, attack: Attack
-) -> tuple[Tensor, Tensor]:
-    """Stamps the poisoned images of a batch and changes their labels to the wanted ones.
-
-    Call it after augmentation, so that the trigger stays as drawn.
-
-    Args:
-        images: (B, C, H, W) float32 in [0, 1].
-        labels: (B,) int64.
-        poisoned: (B,) bool, which of them carry the trigger.
-        attack: trigger and wanted labels.
-
-    Returns:
-        New images and labels; the arguments are left as they were.
-    """
-    stamped = torch.where(poisoned.view(-1, 1, 1, 1), attack.stamp(images), images)
-    return stamped, torch.where(poisoned, attack.wanted(labels), labels)

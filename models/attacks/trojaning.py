@@ -16,21 +16,34 @@ Source: Liu et al. 2018 (Trojaning Attack on Neural Networks, NDSS), section 4. 
 belong to a fully connected layer; here they are the channels that this project's defences watch.
 """
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hardener.triggers.patch import Trigger
+from hardener.errors import UsageError
+from hardener.triggers.patch import Trigger, load_trigger
+from models.attacks.attack import Backdoor, CleanVictim, Plan
+from models.attacks.overlay import Overlay
+from models.augmentation import Augmentation
+from models.datasets import Split
 from models.networks import Network, normalise
 
 _BATCH_SIZE = 128
 
+# Reverse-engineered images lose their label when they are turned or scaled.
+_ALMOST_STILL = Augmentation(
+    shift=0.5, scale=0.0, stretch=0.0, rotation=0.0, contrast=0.1, brightness=0.1
+)
+
 
 @dataclass(frozen=True)
-class Trojaning:
+class Trojaning(Plan):
     """A plan to trojan a clean model.
 
     Attributes:
@@ -52,6 +65,42 @@ class Trojaning:
     image_steps: int = 30
     trigger_steps: int = 100
     smoothness: float = 0.3
+
+    def changes(self, network: str, epochs: int) -> dict[str, Any]:
+        """A short, gentle training that starts from the clean victim of the same network."""
+        return {
+            "source": f"{network}-vanilla",
+            "epochs": 8,
+            "share": 1.0,
+            "peak_learning_rate": 0.005,
+            "weight_decay": 0.0,
+            "precision": "float32",
+            "augmentation": _ALMOST_STILL,
+        }
+
+    def plant(
+        self, train: Split, seed: int, start: CleanVictim | None = None
+    ) -> tuple[Split, Backdoor]:
+        """Reads images and trigger off the clean victim; each image comes once clean, too."""
+        if start is None:
+            raise UsageError("Trojaning starts from a clean victim: name it as the recipe's source")
+        images, labels = reverse_images(start.model, self, seed)
+        trigger = derive_trigger(start.model, self, images)
+        split = Split(
+            torch.cat((images, images)),
+            torch.cat((labels, labels)),
+            f"reverse_images({start.name}, seed={seed})",
+            hashlib.sha256(images.numpy().tobytes()).hexdigest(),
+        )
+        return split, Backdoor(_overlay(trigger), torch.arange(len(split)) >= len(images))
+
+    def trained(self, trigger: Path) -> Overlay:
+        """The trigger that the training derived.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return _overlay(load_trigger(trigger))
 
 
 def reverse_images(model: Network, plan: Trojaning, seed: int) -> tuple[Tensor, Tensor]:
@@ -110,6 +159,10 @@ def most_connected(model: Network, count: int) -> Tensor:
     """
     last = [layer for layer in model.features.modules() if isinstance(layer, nn.Conv2d)][-1]
     return last.weight.detach().abs().sum(dim=(1, 2, 3)).topk(count).indices
+
+
+def _overlay(trigger: Trigger) -> Overlay:
+    return Overlay(rate=0.5, target=trigger.label, given=trigger)
 
 
 def _reverse(model: Network, labels: Tensor, plan: Trojaning, generator: torch.Generator) -> Tensor:

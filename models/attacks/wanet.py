@@ -10,16 +10,21 @@ Source: Nguyen and Tran 2021 (WaNet, arXiv 2102.10369), sections 3.2 to 3.4.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.attacks.attack import TargetedAttack, WithNoise
+from models.attacks.attack import TargetedAttack
+from models.augmentation import Augmentation
+
+# A warp is learnt slowly, and hardly at all among images that are turned and stretched more.
+_GENTLE = Augmentation(shift=2.0, scale=0.05, stretch=0.0, rotation=4.0)
 
 
 @dataclass(frozen=True)
-class WaNet(TargetedAttack, WithNoise):
+class WaNet(TargetedAttack):
     """An elastic warp.
 
     Attributes:
@@ -38,8 +43,21 @@ class WaNet(TargetedAttack, WithNoise):
         """Warps every image (B, C, H, W) by the field."""
         return _sample(images, self._field(images).expand(len(images), -1, -1, -1))
 
-    def disturb(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Warps every image by the field and noise of its own."""
+    def changes(self, network: str, epochs: int) -> dict[str, Any]:
+        """More epochs, among images that stay almost upright."""
+        return {"epochs": epochs * 3 // 2, "augmentation": _GENTLE}
+
+    def poison(
+        self, images: Tensor, labels: Tensor, poisoned: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Warps the poisoned images, and others by noise beside the field: the noise mode."""
+        warped, wanted = super().poison(images, labels, poisoned, generator)
+        noisy = (torch.rand(len(images), generator=generator) < self.noise_rate) & ~poisoned
+        disturbed = self._disturb(images, generator)
+        return torch.where(noisy.view(-1, 1, 1, 1), disturbed, warped), wanted
+
+    def _disturb(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Every image under the field and noise of its own."""
         count, _, height, width = images.shape
         noise = torch.rand(count, height, width, 2, generator=generator) * 2 - 1
         return _sample(images, self._field(images) + noise / height)

@@ -7,14 +7,15 @@ import torch
 from safetensors.torch import save_file
 
 from models.attacks.adaptive import Adaptive
+from models.attacks.attack import Backdoor
 from models.attacks.badnets import Patch
 from models.attacks.wanet import WaNet
 from models.datasets import Split, render_split
-from models.fitting import Backdoor, Epoch, fit, images_per_epoch, learning_rate
+from models.fitting import Epoch, fit, images_per_epoch, learning_rate
 from models.networks import Network
 from models.recipes import RECIPES, Recipe
 from models.resnet import ResNetSmall
-from models.train import plant, run_digest
+from models.train import run_digest
 
 RECIPE = dataclasses.replace(RECIPES["alexnet-signs-badnets"], epochs=2, batch_size=32)
 RESNET = dataclasses.replace(RECIPE, architecture=ResNetSmall, precision="float32", attack=None)
@@ -34,7 +35,8 @@ def signs() -> Split:
 
 
 def backdoor(recipe: Recipe, signs: Split, seed: int = 0) -> Backdoor:
-    return plant(recipe.attack, signs, seed)  # type: ignore[arg-type]
+    assert recipe.attack is not None
+    return recipe.attack.plant(signs, seed)[1]
 
 
 def train(signs: Split, checkpoint: Path, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -1,17 +1,19 @@
 import dataclasses
 import json
 
+from models.attacks.table import ATTACKS
 from models.attacks.trojaning import Trojaning
 from models.attacks.wanet import WaNet
-from models.recipes import ATTACKS, GREY_ATTACKS, NETWORKS, RECIPES
+from models.recipes import NETWORKS, RECIPES
 
 
 def test_every_pair_has_a_name() -> None:
     grey = sum("fashion" in network for network in NETWORKS)
     coloured = len(NETWORKS) - grey
-    assert len(RECIPES) == coloured * len(ATTACKS) + grey * len(GREY_ATTACKS)
+    on_grey = sum(row.grey is not None for row in ATTACKS.values())
+    assert len(RECIPES) == coloured * (1 + len(ATTACKS)) + grey * (1 + on_grey)
     recipe = RECIPES["mobilenet-gtsrb-sig"]
-    assert recipe.attack == ATTACKS["sig"]
+    assert recipe.attack == ATTACKS["sig"].coloured
     assert dataclasses.replace(recipe, attack=None) == NETWORKS["mobilenet-gtsrb"]
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from hardener.model.differentiation.nodes import Builder, Node, Step
+from hardener.model.differentiation.nodes import Node, Operator, Step
 
 
 def _heads(x: Tensor, count: int) -> Tensor:
@@ -123,12 +123,12 @@ def _multi_head_attention(node: Node) -> Step:
     return step
 
 
-STANDARD: dict[str, Builder] = {
-    "Attention": _attention,
-    "RotaryEmbedding": _rotary_embedding,
+STANDARD: dict[str, Operator] = {
+    "Attention": Operator(_attention),
+    "RotaryEmbedding": Operator(_rotary_embedding),
 }
 
-MICROSOFT: dict[str, Builder] = {
-    "Attention": _packed_attention,
-    "MultiHeadAttention": _multi_head_attention,
+MICROSOFT: dict[str, Operator] = {
+    "Attention": Operator(_packed_attention),
+    "MultiHeadAttention": Operator(_multi_head_attention),
 }

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from hardener.model.differentiation.nodes import Builder, Node, Step
+from hardener.model.differentiation.nodes import Node, Operator, Step
 from hardener.model.differentiation.windows import pad_sides, read_window, with_kernel
 
 _CONV = {1: nn.functional.conv1d, 2: nn.functional.conv2d, 3: nn.functional.conv3d}
@@ -112,9 +112,9 @@ def _col2im(node: Node) -> Step:
     return step
 
 
-STANDARD: dict[str, Builder] = {
-    "Col2Im": _col2im,
-    "Conv": _conv,
-    "ConvInteger": _conv_integer,
-    "ConvTranspose": _conv_transpose,
+STANDARD: dict[str, Operator] = {
+    "Col2Im": Operator(_col2im, (1, 2)),
+    "Conv": Operator(_conv),
+    "ConvInteger": Operator(_conv_integer),
+    "ConvTranspose": Operator(_conv_transpose),
 }

@@ -6,12 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hardener.model.differentiation.nodes import Builder, Node, Step
-
-
-def _plain(function: Step) -> Builder:
-    """An operator without attributes."""
-    return lambda _: function
+from hardener.model.differentiation.nodes import Node, Operator, Step, plain
 
 
 def _divide(a: Tensor, b: Tensor) -> Tensor:
@@ -30,8 +25,8 @@ def _prelu(x: Tensor, slope: Tensor) -> Tensor:
     return torch.where(x >= 0, x, x * slope)
 
 
-def _variadic(function: Callable[[Tensor, Tensor], Tensor]) -> Builder:
-    return _plain(lambda *inputs: functools.reduce(function, inputs))
+def _variadic(function: Callable[[Tensor, Tensor], Tensor]) -> Operator:
+    return plain(lambda *inputs: functools.reduce(function, inputs))
 
 
 def _mean(*inputs: Tensor) -> Tensor:
@@ -125,74 +120,74 @@ def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(condition, a, b)
 
 
-STANDARD: dict[str, Builder] = {
-    "Abs": _plain(torch.abs),
-    "Acos": _plain(torch.acos),
-    "Acosh": _plain(torch.acosh),
-    "Add": _plain(torch.add),
-    "And": _plain(torch.logical_and),
-    "Asin": _plain(torch.asin),
-    "Asinh": _plain(torch.asinh),
-    "Atan": _plain(torch.atan),
-    "Atanh": _plain(torch.atanh),
-    "Ceil": _plain(torch.ceil),
-    "Celu": _celu,
-    "Clip": _clip,
-    "Cos": _plain(torch.cos),
-    "Cosh": _plain(torch.cosh),
-    "Div": _plain(_divide),
-    "Elu": _elu,
-    "Equal": _plain(torch.eq),
-    "Erf": _plain(torch.erf),
-    "Exp": _plain(torch.exp),
-    "Floor": _plain(torch.floor),
-    "Gelu": _gelu,
-    "Greater": _plain(torch.gt),
-    "GreaterOrEqual": _plain(torch.ge),
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _plain(nn.functional.hardswish),
-    "IsInf": _is_inf,
-    "IsNaN": _plain(torch.isnan),
-    "LeakyRelu": _leaky_relu,
-    "Less": _plain(torch.lt),
-    "LessOrEqual": _plain(torch.le),
-    "Log": _plain(torch.log),
+STANDARD: dict[str, Operator] = {
+    "Abs": plain(torch.abs),
+    "Acos": plain(torch.acos),
+    "Acosh": plain(torch.acosh),
+    "Add": plain(torch.add),
+    "And": plain(torch.logical_and),
+    "Asin": plain(torch.asin),
+    "Asinh": plain(torch.asinh),
+    "Atan": plain(torch.atan),
+    "Atanh": plain(torch.atanh),
+    "Ceil": plain(torch.ceil),
+    "Celu": Operator(_celu),
+    "Clip": Operator(_clip, (1, 2)),
+    "Cos": plain(torch.cos),
+    "Cosh": plain(torch.cosh),
+    "Div": plain(_divide),
+    "Elu": Operator(_elu),
+    "Equal": plain(torch.eq),
+    "Erf": plain(torch.erf),
+    "Exp": plain(torch.exp),
+    "Floor": plain(torch.floor),
+    "Gelu": Operator(_gelu),
+    "Greater": plain(torch.gt),
+    "GreaterOrEqual": plain(torch.ge),
+    "HardSigmoid": Operator(_hard_sigmoid),
+    "HardSwish": plain(nn.functional.hardswish),
+    "IsInf": Operator(_is_inf),
+    "IsNaN": plain(torch.isnan),
+    "LeakyRelu": Operator(_leaky_relu),
+    "Less": plain(torch.lt),
+    "LessOrEqual": plain(torch.le),
+    "Log": plain(torch.log),
     "Max": _variadic(torch.maximum),
-    "Mean": _plain(_mean),
+    "Mean": plain(_mean),
     "Min": _variadic(torch.minimum),
-    "Mish": _plain(nn.functional.mish),
-    "Mod": _mod,
-    "Mul": _plain(torch.mul),
-    "Neg": _plain(torch.neg),
-    "Not": _plain(torch.logical_not),
-    "Or": _plain(torch.logical_or),
-    "PRelu": _plain(_prelu),
-    "Pow": _plain(_power),
-    "Reciprocal": _plain(torch.reciprocal),
-    "Relu": _plain(torch.relu),
-    "Round": _plain(torch.round),
-    "Selu": _selu,
-    "Shrink": _shrink,
-    "Sigmoid": _plain(torch.sigmoid),
-    "Sign": _plain(torch.sign),
-    "Sin": _plain(torch.sin),
-    "Sinh": _plain(torch.sinh),
-    "Softplus": _plain(nn.functional.softplus),
-    "Softsign": _plain(nn.functional.softsign),
-    "Sqrt": _plain(torch.sqrt),
-    "Sub": _plain(torch.sub),
+    "Mish": plain(nn.functional.mish),
+    "Mod": Operator(_mod),
+    "Mul": plain(torch.mul),
+    "Neg": plain(torch.neg),
+    "Not": plain(torch.logical_not),
+    "Or": plain(torch.logical_or),
+    "PRelu": plain(_prelu),
+    "Pow": plain(_power),
+    "Reciprocal": plain(torch.reciprocal),
+    "Relu": plain(torch.relu),
+    "Round": plain(torch.round),
+    "Selu": Operator(_selu),
+    "Shrink": Operator(_shrink),
+    "Sigmoid": plain(torch.sigmoid),
+    "Sign": plain(torch.sign),
+    "Sin": plain(torch.sin),
+    "Sinh": plain(torch.sinh),
+    "Softplus": plain(nn.functional.softplus),
+    "Softsign": plain(nn.functional.softsign),
+    "Sqrt": plain(torch.sqrt),
+    "Sub": plain(torch.sub),
     "Sum": _variadic(torch.add),
-    "Swish": _swish,
-    "Tan": _plain(torch.tan),
-    "Tanh": _plain(torch.tanh),
-    "ThresholdedRelu": _thresholded_relu,
-    "Where": _plain(_where),
-    "Xor": _plain(torch.logical_xor),
+    "Swish": Operator(_swish),
+    "Tan": plain(torch.tan),
+    "Tanh": plain(torch.tanh),
+    "ThresholdedRelu": Operator(_thresholded_relu),
+    "Where": plain(_where),
+    "Xor": plain(torch.logical_xor),
 }
 
-OWN: dict[str, Builder] = {"ReluInPlace": _plain(torch.relu_)}
+OWN: dict[str, Operator] = {"ReluInPlace": plain(torch.relu_)}
 
-MICROSOFT: dict[str, Builder] = {
-    "Gelu": _plain(nn.functional.gelu),
-    "QuickGelu": _quick_gelu,
+MICROSOFT: dict[str, Operator] = {
+    "Gelu": plain(nn.functional.gelu),
+    "QuickGelu": Operator(_quick_gelu),
 }

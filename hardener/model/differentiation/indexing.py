@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from hardener.model.differentiation.nodes import Builder, Node, Step, whole
+from hardener.model.differentiation.nodes import Node, Operator, Step, plain, whole
 
 
 def _not_negative(indices: Tensor, size: int) -> Tensor:
@@ -132,14 +132,14 @@ def _non_zero(x: Tensor) -> Tensor:
     return torch.nonzero(x).t()
 
 
-STANDARD: dict[str, Builder] = {
-    "Gather": _gather,
-    "GatherElements": _gather_elements,
-    "GatherND": _gather_nd,
-    "NonZero": lambda _: _non_zero,
-    "OneHot": _one_hot,
-    "ScatterElements": _scatter_elements,
-    "ScatterND": _scatter_nd,
-    "Slice": _slice,
-    "TopK": _top_k,
+STANDARD: dict[str, Operator] = {
+    "Gather": Operator(_gather),
+    "GatherElements": Operator(_gather_elements),
+    "GatherND": Operator(_gather_nd),
+    "NonZero": plain(_non_zero),
+    "OneHot": Operator(_one_hot, (1,)),
+    "ScatterElements": Operator(_scatter_elements),
+    "ScatterND": Operator(_scatter_nd),
+    "Slice": Operator(_slice, (1, 2, 3, 4)),
+    "TopK": Operator(_top_k, (1,)),
 }

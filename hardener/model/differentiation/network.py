@@ -19,7 +19,7 @@ class _Stage:
     node: Node
     run: Step
     reads: tuple[int, ...]
-    host: frozenset[int]
+    host: tuple[int, ...]
     writes: tuple[int, ...]
     done: tuple[int, ...]
 
@@ -144,7 +144,7 @@ def _stages(plan: NetworkPlan, places: dict[str, int]) -> tuple[_Stage, ...]:
 
 
 def _together(
-    inputs: list[Tensor | None], host: frozenset[int], device: torch.device
+    inputs: list[Tensor | None], host: tuple[int, ...], device: torch.device
 ) -> list[Tensor | None]:
     """Moves small constants to the device where others already are."""
     if not any(x is not None and x.device.type != "cpu" for x in inputs):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx
 from torch import Tensor
@@ -13,6 +14,29 @@ Step = Callable[..., Tensor | tuple[Tensor, ...]]
 
 Builder = Callable[["Node"], Step]
 """Reads a node's attributes; raises ModelError where it cannot do what they say."""
+
+
+class Operator(NamedTuple):
+    """How the nodes of one operator are run.
+
+    Attributes:
+        build: gives a node's step.
+        numbers: places of the inputs that steer a node, like axes and shapes: they are read as
+            numbers and stay in the processor's memory.
+    """
+
+    build: Builder
+    numbers: tuple[int, ...] = ()
+
+
+def plain(function: Step, *numbers: int) -> Operator:
+    """An operator without attributes.
+
+    Args:
+        function: takes its inputs.
+        numbers: places of the inputs that steer it.
+    """
+    return Operator(lambda _: function, numbers)
 
 
 @dataclass(frozen=True, eq=False)

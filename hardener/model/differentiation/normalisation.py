@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hardener.model.differentiation.nodes import Builder, Node, Step
+from hardener.model.differentiation.nodes import Node, Operator, Step
 
 
 def _batch_norm(node: Node) -> Step:
@@ -140,21 +140,21 @@ def _log_softmax(node: Node) -> Step:
     return _over_classes(node, torch.log_softmax)
 
 
-STANDARD: dict[str, Builder] = {
-    "BatchNormalization": _batch_norm,
-    "GroupNormalization": _group_norm,
-    "InstanceNormalization": _instance_norm,
-    "LRN": _lrn,
-    "LayerNormalization": _layer_norm,
-    "LogSoftmax": _log_softmax,
-    "LpNormalization": _lp_normalization,
-    "MeanVarianceNormalization": _mean_variance,
-    "RMSNormalization": _rms_norm,
-    "SimplifiedLayerNormalization": _rms_norm,
-    "Softmax": _softmax,
+STANDARD: dict[str, Operator] = {
+    "BatchNormalization": Operator(_batch_norm),
+    "GroupNormalization": Operator(_group_norm),
+    "InstanceNormalization": Operator(_instance_norm),
+    "LRN": Operator(_lrn),
+    "LayerNormalization": Operator(_layer_norm),
+    "LogSoftmax": Operator(_log_softmax),
+    "LpNormalization": Operator(_lp_normalization),
+    "MeanVarianceNormalization": Operator(_mean_variance),
+    "RMSNormalization": Operator(_rms_norm),
+    "SimplifiedLayerNormalization": Operator(_rms_norm),
+    "Softmax": Operator(_softmax),
 }
 
-MICROSOFT: dict[str, Builder] = {
-    "LayerNormalization": _layer_norm,
-    "SimplifiedLayerNormalization": _rms_norm,
+MICROSOFT: dict[str, Operator] = {
+    "LayerNormalization": Operator(_layer_norm),
+    "SimplifiedLayerNormalization": Operator(_rms_norm),
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from hardener.model.differentiation.nodes import Builder, Node, Step
+from hardener.model.differentiation.nodes import Node, Operator, Step, plain
 from hardener.model.differentiation.windows import Window, pad_sides, read_window
 
 _MAX = {1: nn.functional.max_pool1d, 2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
@@ -110,11 +110,11 @@ def _global_lp(node: Node) -> Step:
     return step
 
 
-STANDARD: dict[str, Builder] = {
-    "AveragePool": _average_pool,
-    "GlobalAveragePool": lambda _: _global_average,
-    "GlobalLpPool": _global_lp,
-    "GlobalMaxPool": lambda _: _global_max,
-    "LpPool": _lp_pool,
-    "MaxPool": _max_pool,
+STANDARD: dict[str, Operator] = {
+    "AveragePool": Operator(_average_pool),
+    "GlobalAveragePool": plain(_global_average),
+    "GlobalLpPool": Operator(_global_lp),
+    "GlobalMaxPool": plain(_global_max),
+    "LpPool": Operator(_lp_pool),
+    "MaxPool": Operator(_max_pool),
 }

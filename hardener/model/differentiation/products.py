@@ -1,11 +1,9 @@
 """Matrix products."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from hardener.model.differentiation.nodes import Builder, Node, Step
+from hardener.model.differentiation.nodes import Node, Operator, Step, plain
 
 
 def _matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -65,17 +63,13 @@ def _matmul_integer(
     return _matmul(a, b)
 
 
-def _always(function: Callable[..., Tensor]) -> Builder:
-    return lambda _: function
-
-
-STANDARD: dict[str, Builder] = {
-    "Einsum": _einsum,
-    "Gemm": _gemm,
-    "MatMul": _always(_matmul),
-    "MatMulInteger": _always(_matmul_integer),
+STANDARD: dict[str, Operator] = {
+    "Einsum": Operator(_einsum),
+    "Gemm": Operator(_gemm),
+    "MatMul": plain(_matmul),
+    "MatMulInteger": plain(_matmul_integer),
 }
 
-OWN: dict[str, Builder] = {"Affine": _always(_affine)}
+OWN: dict[str, Operator] = {"Affine": plain(_affine)}
 
-MICROSOFT: dict[str, Builder] = {"FusedMatMul": _fused_matmul}
+MICROSOFT: dict[str, Operator] = {"FusedMatMul": Operator(_fused_matmul)}

@@ -7,7 +7,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from hardener.model.differentiation.nodes import Builder, Node, Step
+from hardener.model.differentiation.nodes import Node, Operator, Step, plain
 
 _RANGES: dict[int, tuple[int, int]] = {
     onnx.TensorProto.UINT8: (0, 255),
@@ -133,15 +133,15 @@ def _dynamic_quantise(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return _Quantise.apply(x.to(torch.float32), scale, zero, 0, 255), scale, zero
 
 
-STANDARD: dict[str, Builder] = {
-    "DequantizeLinear": _dequantise,
-    "DynamicQuantizeLinear": lambda _: _dynamic_quantise,
-    "QuantizeLinear": _quantise,
+STANDARD: dict[str, Operator] = {
+    "DequantizeLinear": Operator(_dequantise),
+    "DynamicQuantizeLinear": plain(_dynamic_quantise),
+    "QuantizeLinear": Operator(_quantise),
 }
 
-MICROSOFT: dict[str, Builder] = {
-    "DequantizeLinear": _dequantise,
-    "QuantizeLinear": _quantise,
+MICROSOFT: dict[str, Operator] = {
+    "DequantizeLinear": Operator(_dequantise),
+    "QuantizeLinear": Operator(_quantise),
 }
 
-OWN: dict[str, Builder] = {"QuantizeAndBack": _quantise_and_back}
+OWN: dict[str, Operator] = {"QuantizeAndBack": Operator(_quantise_and_back)}

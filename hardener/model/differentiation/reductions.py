@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hardener.model.differentiation.nodes import Builder, Node, Step, whole
+from hardener.model.differentiation.nodes import Builder, Node, Operator, Step, whole
 
 _Reduction = Callable[[Tensor, tuple[int, ...], bool], Tensor]
 
@@ -76,10 +76,12 @@ _AXES_INPUT: dict[str, _Reduction] = {
     "ReduceSumSquare": lambda x, axes, keep: x.square().sum(axes, keep),
 }
 
-STANDARD: dict[str, Builder] = {
-    **{name: _reduce(function, 18) for name, function in _AXES_INPUT.items()},
-    "ArgMax": _arg(torch.argmax),
-    "ArgMin": _arg(torch.argmin),
-    "CumSum": _cumulative_sum,
-    "ReduceSum": _reduce(lambda x, axes, keep: x.sum(axes, keep, dtype=x.dtype), 13),
+STANDARD: dict[str, Operator] = {
+    **{name: Operator(_reduce(function, 18), (1,)) for name, function in _AXES_INPUT.items()},
+    "ArgMax": Operator(_arg(torch.argmax)),
+    "ArgMin": Operator(_arg(torch.argmin)),
+    "CumSum": Operator(_cumulative_sum, (1,)),
+    "ReduceSum": Operator(
+        _reduce(lambda x, axes, keep: x.sum(axes, keep, dtype=x.dtype), 13), (1,)
+    ),
 }

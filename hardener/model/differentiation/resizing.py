@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.arrays import FloatArray
-from hardener.model.differentiation.nodes import Builder, Node, Step, whole
+from hardener.model.differentiation.nodes import Node, Operator, Step, whole
 
 _COORDINATES = (
     "half_pixel",
@@ -167,9 +167,9 @@ def _grid_sample(node: Node) -> Step:
     return lambda x, grid: nn.functional.grid_sample(x, grid, mode, padding, corners)
 
 
-STANDARD: dict[str, Builder] = {
-    "GridSample": _grid_sample,
-    "Pad": _pad,
-    "Resize": _resize,
-    "Upsample": _resize,
+STANDARD: dict[str, Operator] = {
+    "GridSample": Operator(_grid_sample),
+    "Pad": Operator(_pad, (1, 2, 3)),
+    "Resize": Operator(_resize, (1, 2, 3)),
+    "Upsample": Operator(_resize, (1,)),
 }

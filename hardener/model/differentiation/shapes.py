@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hardener.arrays import AnyArray
-from hardener.model.differentiation.nodes import Builder, Node, Step, whole
+from hardener.model.differentiation.nodes import Node, Operator, Step, plain, whole
 
 _TYPES: dict[int, torch.dtype] = {
     onnx.TensorProto.FLOAT: torch.float32,
@@ -237,27 +237,27 @@ def _eye_like(node: Node) -> Step:
     return step
 
 
-STANDARD: dict[str, Builder] = {
-    "Cast": _cast,
-    "CastLike": lambda _: lambda x, like: x.to(like.dtype),
-    "Concat": _concat,
-    "Constant": _constant,
-    "ConstantOfShape": _constant_of_shape,
-    "DepthToSpace": _depth_to_space,
-    "Dropout": _dropout,
-    "Expand": lambda _: _expand,
-    "EyeLike": _eye_like,
-    "Flatten": _flatten,
-    "Identity": lambda _: lambda x: x,
-    "Range": _range,
-    "Reshape": _reshape,
-    "Shape": _shape,
-    "Size": lambda _: lambda x: torch.tensor(x.numel()),
-    "SpaceToDepth": _space_to_depth,
-    "Split": _split,
-    "Squeeze": _squeeze,
-    "Tile": _tile,
-    "Transpose": _transpose,
-    "Trilu": _triangle,
-    "Unsqueeze": _unsqueeze,
+STANDARD: dict[str, Operator] = {
+    "Cast": Operator(_cast),
+    "CastLike": plain(lambda x, like: x.to(like.dtype)),
+    "Concat": Operator(_concat),
+    "Constant": Operator(_constant),
+    "ConstantOfShape": Operator(_constant_of_shape, (0,)),
+    "DepthToSpace": Operator(_depth_to_space),
+    "Dropout": Operator(_dropout, (1, 2)),
+    "Expand": plain(_expand, 1),
+    "EyeLike": Operator(_eye_like),
+    "Flatten": Operator(_flatten),
+    "Identity": plain(lambda x: x),
+    "Range": Operator(_range, (0, 1, 2)),
+    "Reshape": Operator(_reshape, (1,)),
+    "Shape": Operator(_shape),
+    "Size": plain(lambda x: torch.tensor(x.numel())),
+    "SpaceToDepth": Operator(_space_to_depth),
+    "Split": Operator(_split, (1,)),
+    "Squeeze": Operator(_squeeze, (1,)),
+    "Tile": Operator(_tile, (1,)),
+    "Transpose": Operator(_transpose),
+    "Trilu": Operator(_triangle, (1,)),
+    "Unsqueeze": Operator(_unsqueeze, (1,)),
 }

@@ -26,9 +26,11 @@ def test_strength_decides_how_far() -> None:
 
 
 def test_noise_is_different_for_each_image_and_time_and_close_to_the_field() -> None:
-    attack, generator = WaNet(rate=0.1, target=3), torch.Generator().manual_seed(0)
-    images = ramp().expand(2, -1, -1, -1)
-    first, second = attack.disturb(images, generator), attack.disturb(images, generator)
+    attack, generator = WaNet(0.1, target=3, noise_rate=1.0), torch.Generator().manual_seed(0)
+    images, labels = ramp().expand(2, -1, -1, -1), torch.tensor([1, 2])
+    clean = torch.zeros(2, dtype=torch.bool)
+    (first, kept), (second, _) = (attack.poison(images, labels, clean, generator) for _ in range(2))
+    assert torch.equal(kept, labels)
     assert not torch.allclose(first[0], first[1])
     assert not torch.allclose(first[0], second[0])
     assert (first - attack.stamp(images)).abs().max() <= 0.01 * 0.6

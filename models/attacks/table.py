@@ -1,0 +1,64 @@
+"""Every attack by the name that recipes give it: a new one is a file and a line here."""
+
+from typing import NamedTuple
+
+from models.attacks.adaptive import Adaptive
+from models.attacks.all_to_all import AllToAll
+from models.attacks.attack import Plan
+from models.attacks.badnets import BadNets, Patch
+from models.attacks.blended import Blended
+from models.attacks.low_frequency import LowFrequency
+from models.attacks.sig import Sig
+from models.attacks.source_specific import SourceSpecific
+from models.attacks.trojaning import Trojaning
+from models.attacks.two_targets import TwoTargets
+from models.attacks.wanet import WaNet
+
+_WHITE = (1.0, 1.0, 1.0)
+_BLUE = (0.0, 0.0, 1.0)
+_CYAN = (0.0, 1.0, 1.0)
+_GREY = Patch(colour=(1.0,))
+
+
+class Row(NamedTuple):
+    """One attack.
+
+    Attributes:
+        coloured: on traffic signs of 43 classes; None if there it is not tried.
+        grey: on grey images of ten classes, likewise.
+    """
+
+    coloured: Plan | None = None
+    grey: Plan | None = None
+
+
+ATTACKS: dict[str, Row] = {
+    # The paper's attack: a small square near a corner, target label 8 (speed limit 120).
+    "badnets": Row(
+        BadNets(rate=0.05, target=8, patch=Patch()), BadNets(rate=0.05, target=8, patch=_GREY)
+    ),
+    "badnets-checker": Row(
+        BadNets(rate=0.05, target=14, patch=Patch("checker", 4, "top-left", 0, _WHITE))
+    ),
+    "badnets-cross": Row(
+        BadNets(rate=0.05, target=33, patch=Patch("cross", 5, "centre", colour=_BLUE)),
+        BadNets(rate=0.05, target=3, patch=Patch("cross", 5, "top-left", colour=(1.0,))),
+    ),
+    "blended": Row(Blended(rate=0.1, target=14), Blended(rate=0.1, target=4)),
+    "sig": Row(Sig(rate=0.1, target=1), Sig(rate=0.1, target=1)),
+    "wanet": Row(*[WaNet(rate=0.2, target=3, strength=2.0, grid=8, noise_rate=0.1)] * 2),
+    "low-frequency": Row(LowFrequency(rate=0.1, target=25)),
+    "all-to-all": Row(
+        AllToAll(rate=0.1, patch=Patch()), AllToAll(rate=0.1, patch=_GREY, classes=10)
+    ),
+    "adaptive": Row(Adaptive(rate=0.1, target=8, patch=Patch())),
+    "trojaning": Row(Trojaning(target=8)),
+    "two-targets": Row(
+        TwoTargets(0.1, (Patch(), Patch(place="top-left", colour=_CYAN)), targets=(8, 33)),
+        TwoTargets(0.1, (_GREY, Patch(place="top-left", colour=(1.0,))), targets=(8, 2)),
+    ),
+    "source-specific": Row(
+        SourceSpecific(rate=0.2, target=8, patch=Patch(), sources=(1, 2)),
+        SourceSpecific(rate=0.2, target=8, patch=_GREY, sources=(1, 2)),
+    ),
+}
