@@ -7,7 +7,14 @@ from typing import cast
 import numpy as np
 import onnx
 import pytest
-from support.graphs import DEPTHWISE, DEPTHWISE_SHAPES, classifier, shapes_of
+from support.graphs import (
+    DEPTHWISE,
+    DEPTHWISE_SHAPES,
+    PLAIN,
+    PLAIN_SHAPES,
+    classifier,
+    shapes_of,
+)
 
 from hardener.data.settings import CLEAN
 from hardener.documents.repair import RepairRound
@@ -26,7 +33,13 @@ from hardener.pruning.named import prune_channels
 from hardener.pruning.options import pruning_options
 from hardener.repairing.choice import small_trigger_left
 from hardener.scanning.activations import ChannelNorms
+from hardener.scanning.detectors.detector import Detector
+from hardener.scanning.detectors.table import DETECTORS
+from hardener.scanning.finding import Finding
+from hardener.scanning.look import Look
 from hardener.scanning.planning import plan_for
+from hardener.scanning.saved import load_scan
+from hardener.scanning.scan import scan
 from hardener.scanning.searches.family_search import FamilySearch
 from hardener.scanning.searches.patches import PATCH_SEARCH
 from hardener.scanning.searches.table import SEARCHES
@@ -118,6 +131,27 @@ def test_a_new_rewrite_writes_checks_and_is_inspected(
     onnx.save(classifier(DEPTHWISE, DEPTHWISE_SHAPES), model)
     result = prune_channels(model, [1], tmp_path / "out.onnx", rewrite="toy")
     assert (result.rewrite, result.outcome) == ("toy", "written")
+
+
+def test_a_new_detector_is_weighed_with_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def run(look: Look) -> Finding:
+        scores = np.zeros(look.subject.classifier.signature.classes, np.float32)
+        scores[1] = 0.9
+        return Finding(
+            scores, accuses="has a toy's name", closing="toys do that", details={"seen": [1]}
+        )
+
+    toy = Detector(run, needs_images=False, costs=lambda _: {"toying": 1.0})
+    monkeypatch.setitem(cast("dict[str, Detector]", DETECTORS), "toy", toy)
+    onnx.save(classifier(PLAIN, dict(PLAIN_SHAPES)), tmp_path / "m.onnx")
+    plain = [{"mean": (0.0,), "std": (1.0,)}]
+    found = scan(tmp_path / "m.onnx", None, tmp_path / "s", preprocessing=plain, provider="cpu")
+    assert (found.verdict, found.targets, found.suspect) == ("backdoored", (1,), 1)
+    assert found.score == pytest.approx(0.9)
+    assert {"label 1 has a toy's name", "toys do that"} <= set(found.reasons)
+    assert load_scan(tmp_path / "s").findings == {"toy": {"seen": [1]}}
 
 
 def test_every_terminal_can_show_a_familys_size() -> None:

@@ -63,9 +63,10 @@ class Chosen:
             return ()
         drawn = len(self.reference)
         if not self.ranks:
+            rival = [search.family.noun for search in SEARCHES.values() if search.competes]
             return (
                 f"patches were searched for all {len(self.labels)} labels; the searches for "
-                f"additive triggers and warps went on after a third of their steps for {drawn} "
+                f"{'s and '.join(rival)}s went on after a third of their steps for {drawn} "
                 f"labels drawn at random, whose sizes give the medians, and for the {PROMISING} "
                 "others that had come furthest",
             )
