@@ -11,7 +11,7 @@ demo: $(READY)
 	$(VENV)/bin/harden demo -o demo
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(READY)
 	$(VENV)/bin/python -m pytest -m gpu

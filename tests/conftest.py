@@ -1,14 +1,31 @@
 """Real models and real images that several tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from support.victims import WEIGHTS, exported
 
-from hardener.data.signs import CLASS_NAMES, write_signs
-from hardener.model.exporting import export
+from hardener.data.signs import write_signs
 
-MODELS = Path(__file__).resolve().parent.parent / "models"
+_LONGEST = ("test_gtsrb.py", "test_gtsrb_clean.py", "test_cli.py")
+
+
+def pytest_configure() -> None:
+    """Gives each of several workers a core of its own, where no threads wait for each other."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None or sys.platform != "linux":
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first, so that no worker waits for another at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
 
 
 @pytest.fixture(scope="session")
@@ -31,22 +48,11 @@ def signs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def signs_victim(tmp_path_factory: pytest.TempPathFactory, signs: Path) -> Path:
     """The small backdoored AlexNet as ONNX."""
-    return _exported("alexnet-signs-badnets", "AlexNetSmall", tmp_path_factory, signs)
+    folder = tmp_path_factory.mktemp("alexnet-signs-badnets")
+    return exported("alexnet-signs-badnets", "AlexNetSmall", folder, signs)
 
 
 @pytest.fixture(scope="session")
 def signs_trigger() -> Path:
     """The small victim's true trigger."""
-    return MODELS / "weights" / "alexnet-signs-badnets.trigger.npz"
-
-
-def _exported(name: str, architecture: str, factory: pytest.TempPathFactory, data: Path) -> Path:
-    path = factory.mktemp(name) / f"{name}.onnx"
-    export(
-        MODELS / "weights" / f"{name}.safetensors",
-        f"{MODELS / 'alexnet.py'}:{architecture}",
-        path,
-        class_names=CLASS_NAMES,
-        data=data,
-    )
-    return path
+    return WEIGHTS / "alexnet-signs-badnets.trigger.npz"

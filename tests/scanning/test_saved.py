@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -151,24 +152,39 @@ def test_a_folder_that_cannot_be_written_keeps_the_old_scan(tmp_path: Path) -> N
 
 
 KILLED = """
-import os, sys
+import json, os, sys
 from pathlib import Path
-from scanning.test_saved import _save
+from scanning.test_saved import _save, _value
 
-left = int(sys.argv[2])
+folder = Path(sys.argv[1])
 
-def dying(method):
-    def counted(*arguments, **keywords):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), 9)
-        return method(*arguments, **keywords)
-    return counted
+def dying_at(step):
+    left = step
 
-Path.replace, Path.unlink = dying(Path.replace), dying(Path.unlink)
-_save(Path(sys.argv[1]), 0.75)
-print("done", left)
+    def dying(method):
+        def counted(*arguments, **keywords):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), 9)
+            return method(*arguments, **keywords)
+        return counted
+
+    Path.replace, Path.unlink = dying(Path.replace), dying(Path.unlink)
+    _save(folder, 0.75)
+    os._exit(0)
+
+found = []
+for step in range(1, 60):
+    _save(folder, 0.25)
+    child = os.fork()
+    if child == 0:
+        dying_at(step)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    found.append((ended, _value(folder)))
+    if ended != -9:
+        break
+print(json.dumps(found))
 """
 
 
@@ -176,16 +192,12 @@ print("done", left)
 def test_a_scan_killed_before_any_rename_or_removal_leaves_a_whole_one(tmp_path: Path) -> None:
     tests = str(Path(__file__).parent.parent)
     program = f"import sys; sys.path.append({tests!r})\n{KILLED}"
-    found: list[float] = []
-    for step in range(1, 60):
-        _save(tmp_path, 0.25)
-        command = [sys.executable, "-c", program, str(tmp_path), str(step)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found.append(_value(tmp_path))
-        if done.stdout.startswith("done"):
-            break
-        assert done.returncode == -9, done.stderr
-    assert found == sorted(found)
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    ends, found = zip(*json.loads(done.stdout), strict=True)
+    assert set(ends[:-1]) == {-9}
+    assert ends[-1] == 0
+    assert list(found) == sorted(found)
     assert 0.25 in found[:-1]
     assert 0.75 in found[:-1]
 

@@ -1,0 +1,24 @@
+"""The victims of this repository as ONNX files."""
+
+from pathlib import Path
+
+from hardener.data.signs import CLASS_NAMES
+from hardener.model.exporting import export
+
+_MODELS = Path(__file__).resolve().parents[2] / "models"
+WEIGHTS = _MODELS / "weights"
+
+
+def exported(name: str, architecture: str, folder: Path, data: Path) -> Path:
+    """A victim that classifies traffic signs, exported to a folder.
+
+    Args:
+        name: of its weights.
+        architecture: its class in `models/alexnet.py`.
+        folder: for `NAME.onnx`.
+        data: images that the export is checked on.
+    """
+    path = folder / f"{name}.onnx"
+    source = f"{_MODELS / 'alexnet.py'}:{architecture}"
+    export(WEIGHTS / f"{name}.safetensors", source, path, class_names=CLASS_NAMES, data=data)
+    return path
