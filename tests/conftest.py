@@ -10,7 +10,7 @@ from support.victims import WEIGHTS, exported
 
 from hardener.data.signs import write_signs
 
-_LONGEST = ("test_gtsrb.py", "test_gtsrb_clean.py", "test_cli.py")
+_LONGEST = ("test_gtsrb.py", "test_gtsrb_clean.py", "test_commands.py")
 
 
 def pytest_configure() -> None:
