@@ -6,9 +6,9 @@ from scipy import stats
 
 from benchmarks.population import auroc
 from hardener.measuring.intervals import paired_ratio, wilson
+from hardener.scanning.detectors.last_layer import row_indices
+from hardener.scanning.detectors.margins import fitted_gamma, p_value
 from hardener.scanning.evidence import anomaly_indices
-from hardener.scanning.last_layer import row_indices
-from hardener.scanning.margins import fitted_gamma, p_value
 
 
 @pytest.mark.parametrize("n", [1, 7, 100, 12_630])

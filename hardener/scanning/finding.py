@@ -9,6 +9,13 @@ from pydantic import JsonValue
 from hardener.arrays import FloatArray
 from hardener.triggers.family import SyntheticTrigger
 
+STANDS_OUT = "stands out in the network itself, without any image"
+"""What is said of a label that no image was needed to accuse."""
+LEFT_BEHIND = (
+    "a label that stands out so far in the network itself is what a backdoor leaves behind"
+)
+"""What that means."""
+
 
 @dataclass(frozen=True)
 class Doubt:

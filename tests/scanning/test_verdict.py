@@ -8,9 +8,8 @@ from hardener.documents.scan import SquareEvidence
 from hardener.scanning.calibration import Calibration, Curve
 from hardener.scanning.detectors.all_to_all import all_to_all_finding
 from hardener.scanning.detectors.inversion import inversion_finding, strongest_kinds
-from hardener.scanning.detectors.margins import LEFT_BEHIND, STANDS_OUT
 from hardener.scanning.evidence import Evidence, anomaly_indices, relative_sizes
-from hardener.scanning.finding import Doubt, Finding
+from hardener.scanning.finding import LEFT_BEHIND, STANDS_OUT, Doubt, Finding
 from hardener.scanning.verdict import Judgement, doubts_on_images, judge, weigh
 
 CURVE = Curve(even=0.3, slope=4)

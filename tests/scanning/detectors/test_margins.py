@@ -11,7 +11,7 @@ from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import differentiable
 from hardener.model.signature import read_signature
-from hardener.scanning.margins import (
+from hardener.scanning.detectors.margins import (
     MARGINS,
     AscentSettings,
     fitted_gamma,

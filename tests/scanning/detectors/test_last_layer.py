@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hardener.scanning.last_layer import row_indices
+from hardener.scanning.detectors.last_layer import row_indices
 
 
 def _rows() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
