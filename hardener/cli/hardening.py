@@ -9,11 +9,12 @@ from hardener.cli.next_commands import BENCH, free, next_bench, report_line
 from hardener.reporting.plain_text import percent
 
 if TYPE_CHECKING:
+    from hardener.documents.hardening import Hardening
     from hardener.documents.prune import PruneResult
     from hardener.documents.repair import RepairResult
 
 
-def costs(result: "PruneResult | RepairResult", attack: str) -> list[Line]:
+def costs(result: "Hardening", attack: str) -> list[Line]:
     """What was measured before and after on images that chose nothing."""
     from hardener.reporting.outcomes import before_and_after
 

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from hardener.documents.document import Run
-from hardener.documents.identity import DataIdentity, Layer, ModelIdentity
+from hardener.documents.hardening import Hardening
+from hardener.documents.identity import Layer
 from hardener.frozen import Frozen
 
 
@@ -36,14 +36,12 @@ class PrunedConvolution(Frozen):
     """Which of them are zero now."""
 
 
-class PruneResult(Run):
+class PruneResult(Hardening):
     """What `harden prune` writes beside the hardened model.
 
     With named channels there is no sweep, no data and no accuracy: those fields are null.
     """
 
-    model: ModelIdentity
-    data: DataIdentity | None = None
     layer: Layer
     """The feature layer; where the criterion looked at one convolution alone, that convolution's
     channels."""
@@ -66,26 +64,6 @@ class PruneResult(Run):
     alarm: bool = False
     """Whether the model has the further output `hardener_alarm`."""
     sweep: tuple[SweepRow, ...] = ()
-    chosen_on: int = 0
-    """How many images the threshold was chosen on."""
-    reported_on: int = 0
-    """How many other images the values before and after are measured on."""
-    max_accuracy_drop: float | None = None
-    max_attack_success: float | None = None
-    accuracy_before: float | None = None
-    accuracy_after: float | None = None
-    attack_success_rate_before: float | None = None
-    """Of the synthetic trigger; of several targets the highest."""
-    attack_success_rate_after: float | None = None
-    """Of the synthetic trigger; of several targets the highest."""
-    robust_accuracy_before: float | None = None
-    robust_accuracy_after: float | None = None
-    within_budget: bool | None = None
-    """Whether the accuracy lost on the reporting images is within the budget."""
-    notes: tuple[str, ...] = ()
-    """What has to be known of the model: outputs not looked at, ways around the layer."""
-    hardened: ModelIdentity | None = None
-    """The file that was written; null if none was."""
 
     @property
     def plan(self) -> dict[str, object]:

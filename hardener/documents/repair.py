@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, create_model
 
-from hardener.documents.document import Run
-from hardener.documents.identity import DataIdentity, Layer, ModelIdentity
+from hardener.documents.hardening import Hardening
+from hardener.documents.identity import DataIdentity
 from hardener.frozen import Frozen
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import TriggerKind
@@ -71,12 +71,10 @@ else:
 RepairOutcome = Literal["written", "nothing-found", "inconclusive", "over-budget", "attack-left"]
 
 
-class RepairResult(Run):
+class RepairResult(Hardening):
     """What `harden repair` writes beside the repaired model."""
 
-    model: ModelIdentity
     data: DataIdentity
-    layer: Layer
     outcome: RepairOutcome
     """`written`, or why nothing was: the scan found nothing or was inconclusive; no round holds the
     accuracy budget on the choosing images, or the chosen one does not on the reporting images; or
@@ -89,31 +87,17 @@ class RepairResult(Run):
     """Position in `rounds` of what was written."""
     images_used: int = 0
     """How many images it was fitted on."""
-    chosen_on: int = 0
-    """How many others the round was chosen on."""
-    reported_on: int = 0
-    """How many others the values before and after are measured on."""
     max_accuracy_drop: float
     max_attack_success: float
-    accuracy_before: float | None = None
-    accuracy_after: float | None = None
     attack_success_rate_before: float | None = None
     """Of synthetic triggers that the model was not fitted on; of several targets the highest."""
     attack_success_rate_after: float | None = None
     """Of synthetic triggers that the model was not fitted on; of several targets the highest."""
-    robust_accuracy_before: float | None = None
-    robust_accuracy_after: float | None = None
     strengthened_success_rate_after: float | None = None
     """Of stronger versions of those triggers; of several targets the highest."""
     scan_success_rate_after: float | None = None
     """Attack success rate of the scan's triggers, of the family that made each target suspicious,
     which the model was fitted on; of several targets the highest."""
-    within_budget: bool | None = None
-    """Whether the accuracy lost on the reporting images is within the budget."""
-    notes: tuple[str, ...] = ()
-    """What has to be known of the model."""
-    hardened: ModelIdentity | None = None
-    """The file that was written; null if none was."""
 
     @property
     def plan(self) -> dict[str, object]:

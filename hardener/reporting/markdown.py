@@ -8,6 +8,7 @@ from functools import singledispatch
 
 from hardener.documents.bench import BenchResult, ModelBench
 from hardener.documents.document import Document, Run
+from hardener.documents.hardening import Hardening
 from hardener.documents.identity import DataIdentity, ModelIdentity
 from hardener.documents.prune import PruneResult
 from hardener.documents.rates import Rate, Ratio
@@ -172,15 +173,13 @@ def _strongest(row: LabelEvidence) -> tuple[str, TriggerEvidence]:
     return FAMILIES[row.kind].size_shown.format(row.size_of(row.kind)), row.of_kind(row.kind)
 
 
-def _on_other_images(result: PruneResult | RepairResult) -> list[str]:
+def _on_other_images(result: Hardening) -> list[str]:
     if result.accuracy_before is None:
         return []
     return [f"Measured on {result.reported_on} images that nothing was chosen on."]
 
 
-def _before_and_after(
-    result: PruneResult | RepairResult, more: list[tuple[str, str, str]]
-) -> list[str]:
+def _before_and_after(result: Hardening, more: list[tuple[str, str, str]]) -> list[str]:
     if result.accuracy_before is None:
         return []
     rates = before_and_after(result, "attack success, synthetic triggers")

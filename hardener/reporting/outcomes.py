@@ -1,5 +1,6 @@
 """How a prune and a repair ended, in one sentence each."""
 
+from hardener.documents.hardening import Hardening
 from hardener.documents.prune import PruneResult
 from hardener.documents.repair import RepairResult
 from hardener.model.rewriting import REWRITES
@@ -75,7 +76,7 @@ def only_bounds_channels(result: PruneResult) -> bool:
 
 
 def before_and_after(
-    result: PruneResult | RepairResult, attack: str
+    result: Hardening, attack: str
 ) -> tuple[tuple[str, float | None, float | None], ...]:
     """The rates that a hardening reports, each by its name; `attack` names the attack's."""
     return (
