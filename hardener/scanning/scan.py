@@ -30,9 +30,12 @@ from hardener.scanning.verdict import Suspicion, doubts_on_images, judge, weigh
 from hardener.subject import Subject, open_subject
 from hardener.triggers.family import TriggerKind
 
-_NO_IMAGES = Doubt(
-    "there were no images: no trigger was searched or tried, no accuracy and no channel was "
-    "measured, and without images a model is never called clean: scan it again with --data"
+_NO_IMAGES = (
+    Doubt(
+        "there were no images: no trigger was searched or tried, no accuracy and no channel was "
+        "measured"
+    ),
+    Doubt("without images a model is never called clean: scan it again with --data"),
 )
 
 
@@ -135,6 +138,7 @@ def _result(
     """The verdict and all that led to it."""
     findings = list(found.values())
     judgement = judge(findings, suspicion, _doubts(subject, answers))
+    said = tuple(sentence for finding in findings for sentence in finding.said)
     return ScanResult(
         **subject.run,
         verdict=judgement.verdict,
@@ -147,8 +151,7 @@ def _result(
         norms={} if answers is None else dict(answers.norms),
         channels=() if answers is None else answers.channels,
         reasons=(
-            *judgement.reasons,
-            *(sentence for finding in findings for sentence in finding.said),
+            *((*judgement.reasons, *said) if answers else (*said, *judgement.reasons)),
             *feature.notes,
             *_left_out(subject),
         ),
@@ -172,7 +175,7 @@ def _doubts(subject: Subject, answers: Answers | None) -> list[Doubt]:
         *blind_spots(classifier.proto, classifier.signature),
     ]
     return [
-        *([_NO_IMAGES] if answers is None else doubts_on_images(answers.accuracy, answers.images)),
+        *(doubts_on_images(answers.accuracy, answers.images) if answers else _NO_IMAGES),
         *map(Doubt, unseen),
     ]
 
