@@ -1,5 +1,6 @@
 """Where the `harden` script begins: it answers to signals before anything is imported."""
 
+import gc
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ import sys
 def main() -> None:
     """Runs `hardener.cli.main`, and leaves with one line where that is interrupted."""
     signal.signal(signal.SIGTERM, _leave)
+    gc.disable()  # what imports make is no garbage; a command that runs turns it on again
     try:
         from hardener.cli import main as run  # noqa: PLC0415  only once signals are answered
 

@@ -138,7 +138,7 @@ def _scan_with_images(scan: ScanGiven) -> SavedScan:
 
 def _opened(given: ModelGiven, scanned: Overrides, preprocessing: Overrides) -> Classifier:
     """Opens a model; the scan says what the model itself does not."""
-    model = open_model(given, preprocessing)
+    model = open_model(given, [*scanned, *preprocessing])
     try:
         return open_classifier(model, preprocessing)
     except DataError:

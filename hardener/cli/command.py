@@ -1,12 +1,14 @@
 """What a command is, and the function that typer gets of it."""
 
 import dataclasses
+import gc
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from hardener.cli.options import format_annotation
+from hardener.cli.printing import hear_libraries
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Command:
         }
 
         def called(**given: object) -> int:
+            gc.enable()
+            hear_libraries(verbose=bool(given["verbose"]))
             for name, group in groups.items():
                 names = [field.name for field in dataclasses.fields(group)]
                 given[name] = group(**{one: given.pop(one) for one in names if one in given})

@@ -1,12 +1,10 @@
 """What is shown of a result, as plain values: what draws them is `console`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(NamedTuple):
     """Words of ours for people.
 
     Attributes:
@@ -20,16 +18,14 @@ class Sentence:
     style: str = ""
 
 
-@dataclass(frozen=True)
-class Fact:
+class Fact(NamedTuple):
     """A name and what stands behind it, which is shown as it is."""
 
     name: str
     value: str
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """A bar in a cell, for a fraction of its width."""
 
     fraction: float
@@ -38,8 +34,7 @@ class Bar:
 Cell: TypeAlias = str | Bar
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """A table under its title; where there is no room for one, a line a row.
 
     A row whose first cell has a star is bold too.

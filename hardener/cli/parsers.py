@@ -2,20 +2,17 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from hardener.errors import UsageError
-from hardener.files import read_regular
 
 _LARGEST_TEXT_BYTES = 64 << 20
 
 _Number = TypeVar("_Number", int, float)
 
 
-@dataclass(frozen=True)
-class Numbers:
+class Numbers(NamedTuple):
     """Numbers, and the text that they were given as."""
 
     values: tuple[float, ...]
@@ -77,6 +74,8 @@ def lines_of(path: str | Path) -> list[str]:
         UsageError: it cannot be read.
     """
     try:
+        from hardener.files import read_regular
+
         return read_regular(Path(path), _LARGEST_TEXT_BYTES).decode("utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise UsageError(f"--class-names {path} cannot be read: {error}") from error

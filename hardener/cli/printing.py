@@ -29,6 +29,16 @@ class How(TypedDict):
     progress: Progress
 
 
+def hear_libraries(*, verbose: bool) -> None:
+    """Settles, before they are imported, whether people hear what libraries say."""
+    import logging
+    import warnings
+
+    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, stream=sys.stderr)
+    if not verbose:
+        warnings.simplefilter("ignore")
+
+
 def show(result: "Document", lines: Sequence[Line], common: Common) -> None:
     """Prints a result as the document that was asked for, or as lines for people."""
     if common.output_format == TEXT:

@@ -1,12 +1,9 @@
 """One command line from its words to its exit code; errors become one line on standard error."""
 
 import io
-import logging
 import os
 import signal
 import sys
-import traceback
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -33,9 +30,6 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; errors become one line on stderr."""
     verbose = "--verbose" in arguments
-    logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL, stream=sys.stderr)
-    if not verbose:
-        warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, _leave_cleanly)
     try:
         code = app_of(COMMANDS.values())(args=list(arguments), standalone_mode=False)
@@ -45,6 +39,8 @@ def run(arguments: Sequence[str]) -> int:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:  # it was what broke an import
             return 128 + signal.SIGTERM
         if verbose and not isinstance(error, HardenError | TyperException):
+            import traceback
+
             traceback.print_exc()
         complain(_explained(error))
         return INCONCLUSIVE if isinstance(error, InconclusiveError) else FAILED

@@ -153,7 +153,10 @@ def open_classifier(
         channels=signature.channels,
     )
     if not signature.seen_at(preprocessing.size, model.shapes):
-        model = load_untrusted(model.path, preprocessing.size)
+        again = load_untrusted(model.path, preprocessing.size)
+        if again.sha256 != model.sha256:
+            raise ModelError(f"{model.path} changed since it was opened: open it again")
+        model = again
     return Classifier(model, signature, preprocessing)
 
 

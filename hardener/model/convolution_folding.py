@@ -12,7 +12,7 @@ from hardener.model.chosen_outputs import with_outputs
 from hardener.model.convolutions import Convolution
 from hardener.model.rewrites.fold import fold_where_made
 from hardener.model.rewriting import require_planned
-from hardener.model.runtime import Machine, open_runner
+from hardener.model.runtime import on_cpu, open_runner
 from hardener.model.signature import Signature
 
 
@@ -47,15 +47,18 @@ def folding_comparison(
     signature: Signature,
     convolutions: Sequence[Convolution],
     kept: Sequence[BoolArray],
+    threads: int | None = None,
 ) -> Callable[[AnyArray], float]:
     """Prepares to compare the folded model with the original whose channels are multiplied by 0.
+
+    It runs on the CPU with so many threads of one operator, by default one for each core.
 
     Returns:
         A function from normalised images, as the model takes them, to the largest difference of
         any logit; it raises as `require_planned` does.
     """
     simulated, after = (
-        open_runner(proto, Machine(), batch=signature.batch, frugal=True)
+        open_runner(proto, on_cpu(threads), batch=signature.batch, frugal=True)
         for proto in (
             maskable_model(original, convolutions, signature.logits),
             with_outputs(changed, signature.logits),

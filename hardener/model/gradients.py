@@ -15,7 +15,7 @@ from hardener.model.chosen_outputs import with_outputs
 from hardener.model.differentiation.building import NetworkPlan, read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.runtime import Machine, Runner, open_runner
+from hardener.model.runtime import Machine, Runner, on_cpu, open_runner
 from hardener.model.signature import Signature
 
 _TOLERANCE = 1e-3
@@ -110,8 +110,8 @@ def _reference(proto: onnx.ModelProto, batch: int | None, plan: NetworkPlan) -> 
     """onnxruntime, with exact products of 8-bit numbers where it can give them, as torch does."""
     if _rounds(plan):
         with suppress(ModelError):
-            return open_runner(proto, Machine(), batch=batch, exact=True)
-    return open_runner(proto, Machine(), batch=batch)
+            return open_runner(proto, on_cpu(torch.get_num_threads()), batch=batch, exact=True)
+    return open_runner(proto, on_cpu(torch.get_num_threads()), batch=batch)
 
 
 def _rounds(plan: NetworkPlan) -> bool:

@@ -15,7 +15,7 @@ from hardener.model.rewrites.fold import fold
 from hardener.model.rewrites.guard import guard
 from hardener.model.rewrites.mask import mask
 from hardener.model.rewrites.slim import slim
-from hardener.model.runtime import Machine, open_runner
+from hardener.model.runtime import on_cpu, open_runner
 from hardener.model.signature import Signature
 from hardener.model.topology import FeatureLayer
 from hardener.model.trial_heads import (
@@ -197,6 +197,7 @@ def comparison(
     changed: onnx.ModelProto,
     signature: Signature,
     plan: PruningPlan,
+    threads: int | None = None,
 ) -> Callable[[AnyArray], float]:
     """Prepares to compare the rewritten model with the plan simulated on the original.
 
@@ -208,6 +209,7 @@ def comparison(
         changed: the model after.
         signature: of both.
         plan: what was written.
+        threads: of one operator; by default one for each core.
 
     Returns:
         A function from normalised images, as the model takes them, to the largest difference of
@@ -226,7 +228,7 @@ def comparison(
         planned = {KEEP_INPUT: idle[KEEP_INPUT].copy()}
         planned[KEEP_INPUT][list(plan.channels)] = 0
     trunk, head, after = (
-        open_runner(proto, Machine(), batch=signature.batch, frugal=True)
+        open_runner(proto, on_cpu(threads), batch=signature.batch, frugal=True)
         for proto in (trunk_model(original, plan.layer, signature), head_model, changed)
     )
     names = [output.name for output in trunk.session.get_outputs()]

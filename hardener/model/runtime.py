@@ -45,6 +45,11 @@ class Machine:
     device: int = 0
 
 
+def on_cpu(threads: int | None = None) -> Machine:
+    """The CPU with so many threads of one operator, by default one for each core."""
+    return Machine("cpu", threads or available_cores())
+
+
 def choose_machine(asked: str, threads: int | None = None, device: int = 0) -> Machine:
     """Turns `auto`, `cpu`, `cuda` or `tensorrt` into what works here.
 
@@ -64,7 +69,9 @@ def choose_machine(asked: str, threads: int | None = None, device: int = 0) -> M
     count = threads or available_cores()
     if asked == "auto":
         best = Machine("cuda", count, device)
-        return best if _works(best) else Machine("cpu", count)
+        if device and not _works(best):
+            raise ProviderError(f"device {device} cannot run here: leave it out for the CPU")
+        return best if _works(best) else on_cpu(count)
     if asked not in PROVIDERS:
         raise ProviderError(f"no provider {asked!r}: auto, cpu, cuda or tensorrt")
     machine = Machine(asked, count, device)

@@ -83,7 +83,7 @@ class Look:
     @property
     def plan(self) -> LabelPlan | None:
         """How the labels share the budget; None where each is searched in full."""
-        return plan_for(len(self.labels), self.samples.fitted[:1].size)
+        return plan_for(len(self.labels), int(np.prod(self.samples.fitted.shape[1:])))
 
     @cached_property
     def network(self) -> nn.Module:

@@ -1,10 +1,8 @@
 """A model opened again as its scan saw it."""
 
-from collections.abc import Mapping, Sequence
-
 from hardener.documents.identity import Normalisation
 from hardener.errors import DataError
-from hardener.model.classifier import Classifier, ModelGiven, open_classifier, open_model
+from hardener.model.classifier import Classifier, ModelGiven, Overrides, open_classifier, open_model
 from hardener.model.files import SOURCE_KEY
 from hardener.scanning.saved import (
     SavedScan,
@@ -18,7 +16,7 @@ from hardener.scanning.saved import (
 def open_as_scanned(
     model: ModelGiven,
     scan: ScanGiven,
-    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    preprocessing: Overrides = (),
     *,
     hardened_too: bool = False,
 ) -> tuple[SavedScan, Classifier]:
@@ -46,7 +44,7 @@ def open_as_scanned(
 def open_scanned(
     scan: SavedScan,
     model: ModelGiven,
-    preprocessing: Sequence[Mapping[str, tuple[float, ...]]] = (),
+    preprocessing: Overrides = (),
     *,
     hardened_too: bool = False,
 ) -> Classifier:

@@ -64,9 +64,13 @@ def check_scan_files(folder: Path, labels: Sequence[int], *inputs: Path) -> None
         UsageError: a name is an input, or cannot be written.
     """
     check_output(folder / SCAN_FILE, ".json", *inputs)
-    for path in (trigger_path(folder, label, kind) for label in labels for kind in FAMILIES):
-        check_output(path, ".npz", *inputs)
-        check_output(path.with_suffix(".png"), ".png", *inputs)
+    read = {path.resolve() for path in inputs}
+    for label in labels:
+        for path in (trigger_path(folder, label, kind) for kind in FAMILIES):
+            for written in (path, path.with_suffix(".png")):
+                # The last label has the longest name: where that can be written, all can.
+                if label == labels[-1] or written.resolve() in read:
+                    check_output(written, written.suffix, *inputs)
 
 
 def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrigger]) -> None:
@@ -175,8 +179,8 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
     targets, inverted = scanned.targets, [row.label for row in scanned.labels]
     named = {
         "clean": not targets,
-        # A backdoor from all labels to all has no target.
-        "backdoored": bool(targets) or scanned.moving is not None,
+        # A backdoor from all labels to all has no target, and what further detectors find need not.
+        "backdoored": bool(targets) or scanned.moving is not None or bool(scanned.findings),
         "inconclusive": True,
     }
     return not (

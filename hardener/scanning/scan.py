@@ -22,7 +22,6 @@ from hardener.scanning.finding import Doubt, Finding
 from hardener.scanning.label_search import Searches
 from hardener.scanning.look import Look, start_look
 from hardener.scanning.optimiser import InversionSettings
-from hardener.scanning.planning import MOST_LABELS_IN_FULL
 from hardener.scanning.saved import SCAN_FILE, check_scan_files, save_scan
 from hardener.scanning.searches.table import SEARCHES
 from hardener.scanning.unfinished import unfinished
@@ -101,9 +100,7 @@ def scan(
     original = None if known_trigger is None else trigger_for(classifier, Path(known_trigger))
     settings = {kind: search.settings for kind, search in SEARCHES.items()} | dict(budgets)
     look = start_look(subject, labels, Searches(settings, seed))
-    # Of many labels the last has the longest name.
-    some = look.labels if len(look.labels) <= MOST_LABELS_IN_FULL else look.labels[-1:]
-    check_scan_files(output, some if data else (), *inputs, *classifier.model.external)
+    check_scan_files(output, look.labels if data else (), *inputs, *classifier.model.external)
     progress = of_whole(progress, "the whole scan", _costs(look))
     with unfinished(look.depends_on) as kept:
         found = _findings(replace(look, kept=kept, progress=progress))

@@ -113,7 +113,11 @@ def judge(
     if score >= calibration.backdoored_from and not fatal:
         targets = _from(suspicion, calibration.backdoored_from)
         return Judgement(
-            "backdoored", score, targets, suspect, (*reasons, *_closing(findings, calibration))
+            "backdoored",
+            score,
+            targets,
+            suspect,
+            (*reasons, *_closing(findings, suspicion, calibration)),
         )
     if doubts or score >= calibration.clean_below:
         if not doubts:
@@ -197,13 +201,16 @@ def _accused_unsearched(suspicion: Suspicion, calibration: Calibration) -> list[
     ]
 
 
-def _closing(findings: Sequence[Finding], calibration: Calibration) -> list[str]:
-    """What the first finding that calls a label backdoored says of that."""
+def _closing(
+    findings: Sequence[Finding], suspicion: Suspicion, calibration: Calibration
+) -> list[str]:
+    """What the first finding that calls a searched label backdoored says of that."""
+    searched = ~np.isnan(suspicion.scores)
     closings = [
         finding.closing
         for finding in findings
         if finding.closing
         and finding.scores is not None
-        and np.nanmax(finding.scores) >= calibration.backdoored_from
+        and np.nanmax(finding.scores[searched]) >= calibration.backdoored_from
     ]
     return closings[:1]

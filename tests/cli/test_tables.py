@@ -1,7 +1,6 @@
 """A command is a file and a line; so is a format. A toy of each runs for real."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -43,7 +42,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     formats = cast("dict[str, Format]", FORMATS)
     name = Format("name", lambda result: f"{result.model.path}\n", help="name a path")
     monkeypatch.setitem(formats, "name", name)
-    other = replace(name, name="other", commands=frozenset({"bench"}))
+    other = name._replace(name="other", commands=frozenset({"bench"}))
     monkeypatch.setitem(formats, "other", other)
 
 

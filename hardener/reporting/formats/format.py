@@ -1,12 +1,10 @@
 """What a format is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """A form that documents are printed in.
 
     Attributes:

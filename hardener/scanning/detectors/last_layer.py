@@ -41,7 +41,7 @@ def last_layer_finding(
         scores=calibration.last_layer(row_quantities(rows.anomaly_indices)) if enough else None,
         accuses=STANDS_OUT,
         closing=LEFT_BEHIND,
-        said=(said,),
+        said=(said,) if said else (),
         evidence={"last_layer": rows},
     )
 

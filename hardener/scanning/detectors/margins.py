@@ -259,7 +259,7 @@ def margin_finding(
         scores=scores,
         accuses=STANDS_OUT,
         closing=LEFT_BEHIND,
-        said=(said,),
+        said=(said,) if said else (),
         evidence={"margins": margins},
     )
 
