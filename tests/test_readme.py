@@ -22,6 +22,11 @@ def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:
     return capsys.readouterr().out
 
 
+def _on_harden(text: str) -> str:
+    """A page without the commands of benchmarks and victims, which have options of their own."""
+    return re.sub(r"python -m (benchmarks|models)\b[^`]*", "", text)
+
+
 def test_every_command_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     listed = re.findall(r"^  (\w+)  ", _help(capsys).partition("Commands:")[2], re.MULTILINE)
     assert sorted(listed) == sorted(COMMANDS)
@@ -33,7 +38,7 @@ def test_every_option_it_names_exists(capsys: pytest.CaptureFixture[str]) -> Non
     helps = [_help(capsys), *(_help(capsys, name) for name in COMMANDS)]
     known = set(re.findall(r"--[a-z-]+", "".join(helps)))
     for page, text in TEXTS.items():
-        named = set(re.findall(r"--[a-z][a-z-]+", text)) - {"--help"}
+        named = set(re.findall(r"--[a-z][a-z-]+", _on_harden(text))) - {"--help"}
         assert named <= known, page
     assert re.search(r"--[a-z][a-z-]+", COMMAND_PAGE.partition("<!-- help -->")[0])
 

@@ -1,7 +1,7 @@
 """How a scan shares its budget between labels, by their number and the size of an image.
 
 Up to 64 labels are all searched: for patches to the end, for additive triggers and warps they
-compete for the last two thirds of the steps (`searching`), unless they are few. With more labels
+compete for the last two thirds of the steps (`optimiser`), unless they are few. With more labels
 even that would take days: all are screened, by solid squares and by a short search with gradients,
 and those that come out most promising are searched. Sizes of others that were drawn at random
 beforehand, and are searched to the end, alone tell what is usual.

@@ -32,7 +32,7 @@ class Inverted(Generic[AnyTrigger]):
 
 
 class Invert(Protocol):
-    """Searches a trigger for each label; arguments and errors as for `searching.search`."""
+    """Searches a trigger for each label; arguments and errors as for `optimiser.search`."""
 
     def __call__(
         self,
