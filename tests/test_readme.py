@@ -9,12 +9,10 @@ import hardener
 from benchmarks.readme import PAGES, TABLES, filled
 from benchmarks.setting import ROOT
 from hardener.cli import run
+from hardener.cli.table import COMMANDS
 
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 COMMAND_PAGE = TEXTS["docs/reference/commands.md"]
-COMMANDS = (
-    "export", "scan", "prune", "repair", "bench", "report", "inspect", "schema", "demo",
-)  # fmt: skip
 
 
 def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:

@@ -1,7 +1,5 @@
 """What was understood of a model, and what cannot be done with it and why."""
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 
@@ -9,11 +7,10 @@ from hardener.arrays import FloatArray
 from hardener.documents.identity import Layer, ModelIdentity
 from hardener.documents.inspection import Inspection
 from hardener.errors import HardenError
-from hardener.files import FileName
+from hardener.model.classifier import ModelGiven, open_model
 from hardener.model.files import PLAN_KEY, OnnxModel
 from hardener.model.gradients import differentiable, torch_on
 from hardener.model.operators import operator
-from hardener.model.quarantine import load_untrusted
 from hardener.model.rewriting import REWRITES, PruningPlan, require_planned_logits, rewritten
 from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import EXAMPLE_SIZE, Signature, read_signature
@@ -23,13 +20,13 @@ from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.model.trial_heads import maskable_head
 
 
-def inspect(model: FileName) -> Inspection:
+def inspect(model: ModelGiven) -> Inspection:
     """Reads a model and tries each rewrite and the way to gradients; nothing is written.
 
     Raises:
         ModelError: the file is no image classifier in ONNX.
     """
-    loaded = load_untrusted(Path(model))
+    loaded = open_model(model)
     signature = read_signature(loaded.proto)
     notes = list(signature.notes)
     refusals: dict[str, str] = {}
@@ -60,7 +57,7 @@ def inspect(model: FileName) -> Inspection:
     return Inspection(
         seed=0,
         provider="cpu",
-        model=ModelIdentity(path=str(model), sha256=loaded.sha256),
+        model=ModelIdentity(path=str(loaded.path), sha256=loaded.sha256),
         input=signature.input,
         channels=signature.channels,
         size=signature.size,

@@ -70,9 +70,7 @@ def layer_candidate(
     option = options[position]
     plan = _plan(layer, rewrite, option, alarm=alarm)
     hardened = rewritten(classifier.proto, plan, classifier.model.shapes)
-    compare = comparison(
-        classifier.proto, hardened, signature, plan, choosing.machine.threads
-    )
+    compare = comparison(classifier.proto, hardened, signature, plan, choosing.machine.threads)
     for batch in classifier.batches(source, checked_indices(indices)):
         for probe in probes.values():
             (network_input,) = classifier.feeds(batch.images, probe.setting).values()

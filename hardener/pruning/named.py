@@ -7,7 +7,7 @@ from hardener.documents.identity import Layer, ModelIdentity
 from hardener.documents.prune import PruneResult
 from hardener.errors import UsageError
 from hardener.files import FileName
-from hardener.model.quarantine import load_untrusted
+from hardener.model.classifier import ModelGiven, open_model, path_of
 from hardener.model.rewriting import (
     REWRITES,
     PruningPlan,
@@ -24,7 +24,7 @@ from hardener.writing import check_outputs, write_hardened
 
 
 def prune_channels(
-    model: FileName,
+    model: ModelGiven,
     channels: Sequence[int],
     output: FileName,
     *,
@@ -37,7 +37,7 @@ def prune_channels(
     """Zeroes named channels of the feature layer, or takes them out.
 
     Args:
-        model: an ONNX classifier.
+        model: an ONNX classifier, a file or open.
         channels: which ones.
         output: the hardened ONNX file; a JSON file is written beside it.
         layer: name of the feature layer's tensor, where the graph's own is not wanted.
@@ -49,8 +49,8 @@ def prune_channels(
     Raises:
         HardenError: the model or an argument cannot be used.
     """
-    model, output = Path(model), Path(output)
-    check_outputs(output, model)
+    output = Path(output)
+    check_outputs(output, path_of(model))
     if rewrite is not None:
         check_rewrite(rewrite)
         if REWRITES[rewrite].limiting:
@@ -61,7 +61,7 @@ def prune_channels(
     pruned = tuple(sorted(set(channels)))
     if not pruned:
         raise UsageError("no channels are named: --channels 3,17,40")
-    loaded = load_untrusted(model)
+    loaded = open_model(model)
     check_outputs(output, *loaded.external)
     signature = read_signature(loaded.proto)
     feature = find_feature_layer(loaded.proto, signature, loaded.shapes, layer)
@@ -79,7 +79,7 @@ def prune_channels(
     result = PruneResult(
         seed=seed,
         provider="cpu",
-        model=ModelIdentity(path=str(model), sha256=loaded.sha256),
+        model=ModelIdentity(path=str(loaded.path), sha256=loaded.sha256),
         layer=Layer(name=feature.name, channels=feature.channels, axis=feature.axis),
         outcome="planned",
         criterion="named",
