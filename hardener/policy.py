@@ -6,6 +6,7 @@ mean = [0.485, 0.456, 0.406]
 std = [0.229, 0.224, 0.225]
 """
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -59,7 +60,7 @@ def read_policy(policy: Path | None) -> Policy:
         UsageError: the file is missing, is no TOML, or holds an unknown section or key.
     """
     path = policy or DEFAULT_POLICY
-    if policy is None and not path.is_file():
+    if policy is None and not os.path.lexists(path):
         return Policy()
     try:
         document = tomllib.loads(read_regular(path, _LARGEST_POLICY_BYTES).decode("utf-8"))

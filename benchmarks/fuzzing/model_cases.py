@@ -92,10 +92,12 @@ def _examined_in_this_process(stage: Stage) -> Iterator[None]:
     """Lets this process, which has limits and may crash, stand in for the tool's own child."""
     real = quarantine.examine
 
-    def examine(path: Path, size: Sequence[float] | None = None) -> quarantine.Examination:
+    def examine(
+        path: Path, size: Sequence[float] | None = None, otherwise: Sequence[float] | None = None
+    ) -> quarantine.Examination:
         with stage:
             try:
-                return quarantine.examine_here(path, size)
+                return quarantine.examine_here(path, size, otherwise)
             except Exception as error:  # as `quarantine.serve` answers it
                 refused = quarantine.refusal(path, error)
                 if isinstance(refused, ExaminationBugError):

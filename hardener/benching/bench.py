@@ -25,7 +25,7 @@ from hardener.model.classifier import (
     open_model,
     path_of,
 )
-from hardener.model.files import SOURCE_KEY
+from hardener.model.files import SOURCE_KEY, OnnxModel
 from hardener.model.runtime import Runner, choose_machine
 from hardener.progress import Progress, counting, silent
 from hardener.scanning.saved import (
@@ -81,14 +81,14 @@ def bench(
     """
     if not models:
         raise UsageError("no model is named")
-    if isinstance(models, str | os.PathLike):
-        raise UsageError(f"models is a list of files: [{str(models)!r}]")
+    if isinstance(models, str | os.PathLike | OnnxModel):
+        raise UsageError("models is a list, also of one: [MODEL]")
     data, output = Path(data), Path(output)
     trigger = None if trigger is None else Path(trigger)
     read = [*map(path_of, models), data, trigger]
     check_output(output, ".json", *read, None if scan is None else folder_of(scan) / SCAN_FILE)
     saved = None if scan is None else _scan_with_images(scan)
-    scanned = [] if saved is None else [saved.result.preprocessing.fields]
+    scanned = {} if saved is None else saved.result.preprocessing.fields
     classifiers = [_opened(model, scanned, preprocessing) for model in models]
     _require_one_batch_size(classifiers)
     original = None
@@ -136,15 +136,17 @@ def _scan_with_images(scan: ScanGiven) -> SavedScan:
     return saved
 
 
-def _opened(given: ModelGiven, scanned: Overrides, preprocessing: Overrides) -> Classifier:
+def _opened(
+    given: ModelGiven, scanned: Mapping[str, tuple[float, ...]], preprocessing: Overrides
+) -> Classifier:
     """Opens a model; the scan says what the model itself does not."""
-    model = open_model(given, [*scanned, *preprocessing])
+    model = open_model(given, preprocessing, scanned)
     try:
         return open_classifier(model, preprocessing)
     except DataError:
         if not scanned:
             raise
-        return open_classifier(model, [*scanned, *preprocessing])
+        return open_classifier(model, [scanned, *preprocessing])
 
 
 def _synthetic(

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from typer.exceptions import TyperException
 
@@ -21,6 +22,9 @@ _TERMINATED = b"harden: terminated; files are as they were or whole\n"
 
 def main() -> None:
     """Entry point of the `harden` script."""
+    # Where a stream is closed nobody reads it; the exit code still tells the result.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that has no ℓ

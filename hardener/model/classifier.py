@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -114,12 +115,17 @@ def path_of(given: ModelGiven) -> Path:
     return given.path if isinstance(given, OnnxModel) else Path(given)
 
 
-def open_model(given: ModelGiven, overrides: Overrides = ()) -> OnnxModel:
+def open_model(
+    given: ModelGiven,
+    overrides: Overrides = (),
+    otherwise: Mapping[str, tuple[float, ...]] = MappingProxyType({}),
+) -> OnnxModel:
     """Reads and examines a model, unless that was done already.
 
     Args:
         given: an ONNX file, or one that is open.
         overrides: preprocessing fields, of which the size counts where the graph leaves it open.
+        otherwise: fields whose size counts where the model's metadata say nothing of it either.
 
     Raises:
         ModelError: the model is refused, crashes or exceeds a limit.
@@ -127,7 +133,7 @@ def open_model(given: ModelGiven, overrides: Overrides = ()) -> OnnxModel:
     if isinstance(given, OnnxModel):
         return given
     sizes = (fields["size"] for fields in reversed(overrides) if "size" in fields)
-    return load_untrusted(Path(given), next(sizes, None))
+    return load_untrusted(Path(given), next(sizes, None), otherwise.get("size"))
 
 
 def open_classifier(

@@ -24,7 +24,7 @@ from hardener.data.images import ImageSource, open_images
 from hardener.data.preprocessing import LARGEST_SIDE, Preprocessing
 from hardener.data.signs import render_signs
 from hardener.documents.export import ExportResult
-from hardener.documents.identity import DataIdentity, ModelIdentity
+from hardener.documents.identity import DataIdentity, ModelIdentity, Normalisation
 from hardener.errors import DataError, ModelError, UsageError
 from hardener.files import FileName, check_output
 from hardener.model.checkpoints import load_weights
@@ -85,9 +85,9 @@ def export(
     if shape is None:
         raise UsageError(f"{arch} has no input_size: give --input-size C,H,W")
     if len(shape) != 3 or shape[0] not in (1, 3) or min(shape) < 1:
-        raise UsageError(f"input size {shape} is not C,H,W with 1 or 3 channels")
+        raise UsageError(f"input size {tuple(shape)} is not C,H,W with 1 or 3 channels")
     if max(shape) > LARGEST_SIDE:
-        raise UsageError(f"input size {shape} is over {LARGEST_SIDE} pixels a side")
+        raise UsageError(f"input size {tuple(shape)} is over {LARGEST_SIDE} pixels a side")
     channels, height, width = (int(size) for size in shape)
     preprocessing = _preprocessing(constructor, (height, width), channels, mean, std)
     properties: dict[str, str] = {}
@@ -119,6 +119,7 @@ def export(
         data=None
         if source is None
         else DataIdentity(path=str(source.path), sha256=source.sha256(), count=len(source)),
+        preprocessing=None if preprocessing is None else Normalisation.of(preprocessing),
         parity_images=len(images),
         largest_difference=difference,
     )

@@ -65,26 +65,31 @@ class Examination:
     shapes: dict[str, tuple[int, ...]]
 
 
-def load_untrusted(path: Path, size: Sequence[float] | None = None) -> OnnxModel:
+def load_untrusted(
+    path: Path, size: Sequence[float] | None = None, otherwise: Sequence[float] | None = None
+) -> OnnxModel:
     """Reads a model that a child process has read, checked and run before, with its shapes.
 
     Args:
         path: an ONNX file.
         size: height and width (or one number for both) to run it on, where the graph leaves
             them open; by default the metadata's.
+        otherwise: the same, where the metadata say nothing either.
 
     Raises:
         ModelError: the model is refused, crashes or exceeds a limit, or the file changed
             meanwhile.
     """
-    examination = examine(path, size)
+    examination = examine(path, size, otherwise)
     model = load_model(path)
     if model.sha256 != examination.sha256:
         raise ModelError(f"{path} changed while it was read: run again when nothing writes it")
     return replace(model, shapes=examination.shapes)
 
 
-def examine(path: Path, size: Sequence[float] | None = None) -> Examination:
+def examine(
+    path: Path, size: Sequence[float] | None = None, otherwise: Sequence[float] | None = None
+) -> Examination:
     """Reads, checks and runs a model once, in a child process with limits.
 
     Memory is limited to 4 GiB and ten times the model's bytes, processor time to 18 seconds and
@@ -95,11 +100,12 @@ def examine(path: Path, size: Sequence[float] | None = None) -> Examination:
         path: an ONNX file.
         size: height and width (or one number for both) to run it on, where the graph leaves
             them open; by default the metadata's.
+        otherwise: the same, where the metadata say nothing either.
 
     Raises:
         ModelError: the model is refused, or crashes onnx or onnxruntime, or exceeds a limit.
     """
-    request = json.dumps({"path": str(path), "size": size})
+    request = json.dumps({"path": str(path), "size": size, "otherwise": otherwise})
     command = [sys.executable, "-I", "-B", "-c", _START, json.dumps(sys.path), request]
     try:
         done = subprocess.run(  # noqa: S603  our own interpreter and our own code, no shell
@@ -123,16 +129,28 @@ def examine(path: Path, size: Sequence[float] | None = None) -> Examination:
     return _understood(path, done.returncode, done.stdout)
 
 
-def examine_here(path: Path, size: Sequence[float] | None = None) -> Examination:
+def examine_here(
+    path: Path, size: Sequence[float] | None = None, otherwise: Sequence[float] | None = None
+) -> Examination:
     """As `examine`, but in this process and without limits."""
     model = load_model(path)
     signature = read_signature(model.proto)
     require_fixed_sizes(model.proto)
-    images = _images(model, signature, size)
+    wanted = signature.size or size or model.preprocessing_fields.get("size") or otherwise
+    images = _images(model, signature, wanted or EXAMPLE_SIZE)
     wide = in_float32(model.proto)
     if wide is not model.proto:
         _require_types(model.proto)
-    shapes = observed_shapes(wide, {signature.input: images})
+    try:
+        shapes = observed_shapes(wide, {signature.input: images})
+    except ModelError as error:
+        if wanted:
+            raise
+        height, width = EXAMPLE_SIZE
+        raise ModelError(
+            f"{path} does not run on {height}×{width} pixels, and nothing says what size it takes: "
+            f"give --size ({error})"
+        ) from error
     if signature.batch is None:
         alone = observed_shapes(wide, {signature.input: images[:1]})
         require_batch_independence(wide, alone, shapes)
@@ -184,7 +202,7 @@ def serve(request: str) -> None:
     try:
         _limit_to(path.stat().st_size if path.is_file() else 0)
         _limit_to(sum(file.stat().st_size for file in (path, *external_files(path))))
-        answer = asdict(examine_here(path, asked["size"]))
+        answer = asdict(examine_here(path, asked["size"], asked["otherwise"]))
     except Exception as error:  # our own bugs too, which the parent contains and names as such
         refused = refusal(path, error)
         answer = {"error": type(refused).__name__, "message": str(refused)}
@@ -242,8 +260,7 @@ def _limit_to(model_bytes: int) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds + _SECONDS_OF_WAITING)
 
 
-def _images(model: OnnxModel, signature: Signature, size: Sequence[float] | None) -> AnyArray:
-    wanted = signature.size or size or model.preprocessing_fields.get("size") or EXAMPLE_SIZE
+def _images(model: OnnxModel, signature: Signature, wanted: Sequence[float]) -> AnyArray:
     if not all(1 <= side <= LARGEST_SIDE for side in wanted):
         said = "×".join(f"{side:g}" for side in wanted)
         raise ModelError(

@@ -17,6 +17,9 @@ from hardener.model.sessions import open_session
 
 ort.set_default_logger_severity(3)
 
+_MOST_THREADS = 1024
+"""More of them onnxruntime starts for minutes, and no machine runs."""
+
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -62,8 +65,8 @@ def choose_machine(asked: str, threads: int | None = None, device: int = 0) -> M
         ProviderError: the provider was named explicitly and cannot run.
         UsageError: threads or device are no such numbers.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"a model runs on 1 thread or more, not on {threads}")
+    if threads is not None and not 0 < threads <= _MOST_THREADS:
+        raise UsageError(f"a model runs on 1 to {_MOST_THREADS} threads, not on {threads}")
     if device < 0:
         raise UsageError(f"devices are counted from 0, not {device}")
     count = threads or available_cores()

@@ -4,6 +4,7 @@ from hardener.documents.identity import Normalisation
 from hardener.errors import DataError
 from hardener.model.classifier import Classifier, ModelGiven, Overrides, open_classifier, open_model
 from hardener.model.files import SOURCE_KEY
+from hardener.model.topology import find_feature_layer
 from hardener.scanning.saved import (
     SavedScan,
     ScanGiven,
@@ -71,4 +72,10 @@ def open_scanned(
             f"{scan.folder} was scanned with another preprocessing ({scanned.preprocessing}): give "
             "the same --size, --mean and --std"
         )
+    if opened.sha256 == scanned.model.sha256:
+        found = find_feature_layer(
+            classifier.proto, classifier.signature, classifier.model.shapes, scanned.layer.name
+        )
+        if (found.channels, found.axis) != (scanned.layer.channels, scanned.layer.axis):
+            raise DataError(f"{scan.folder} tells of another feature layer: scan again")
     return classifier

@@ -14,6 +14,8 @@ import hardener
 from hardener.cli import run
 from hardener.cli.commands import demo, export, report, scan
 from hardener.documents.bench import BenchResult
+from hardener.documents.export import ExportResult
+from hardener.documents.identity import ModelIdentity, Normalisation
 from hardener.documents.scan import ScanResult
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="quoted for a POSIX shell")
@@ -139,11 +141,24 @@ def test_a_scan_is_followed_by_a_repair_where_there_is_something_to_repair() -> 
 
 
 def test_what_follows_an_export_and_the_demo() -> None:
-    exported = Path("a b/m.onnx")
-    assert export.what_next(exported, None) == [
+    model = Path("a b/m.onnx")
+    some = ModelIdentity(path="a b/m.onnx", sha256="")
+    exported = ExportResult(
+        seed=0,
+        provider="cpu",
+        checkpoint=some,
+        model=some,
+        data=None,
+        parity_images=1,
+        preprocessing=Normalisation(size=(8, 8), mean=(0,), std=(1,)),
+        largest_difference=0,
+    )
+    assert export.what_next(exported, model, None) == [
         "next: harden scan 'a b/m.onnx' --data CLEAN -o 'a b/scan'"
     ]
-    assert "--data d.zip" in export.what_next(exported, Path("d.zip"))[0]
+    assert "--data d.zip" in export.what_next(exported, model, Path("d.zip"))[0]
+    unknown = exported.model_copy(update={"preprocessing": None})
+    assert "--data CLEAN --mean MEAN --std STD -o" in export.what_next(unknown, model, None)[0]
     assert demo.what_next(Path("demo"))[1] == (
         "next: harden report demo/scan --model demo/model.onnx --data demo/clean.npz "
         "--hardened demo/hardened.json --bench demo/bench.json "

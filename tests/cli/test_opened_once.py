@@ -28,9 +28,9 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
     examine, read = quarantine.examine, ScanResult.read
 
-    def examined(path: Path, size: Sequence[float] | None = None) -> Examination:
+    def examined(path: Path, *sizes: Sequence[float] | None) -> Examination:
         counts[Path(path).name] += 1
-        return examine(path, size)
+        return examine(path, *sizes)
 
     def parsed(path: Path) -> ScanResult:
         counts["scan.json"] += 1

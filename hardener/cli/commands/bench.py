@@ -47,9 +47,9 @@ def _bench(
     if report is not None and scan is None:
         raise UsageError("--report shows a scan too: give --scan DIR")
     saved = None if scan is None else hardener.open_scan(scan)
-    sizes = [] if saved is None else [saved.result.preprocessing.fields]
+    scanned = {} if saved is None else saved.result.preprocessing.fields
     with under_way(running, common) as how:
-        opened = [hardener.open_model(one, [*sizes, *how["preprocessing"]]) for one in models]
+        opened = [hardener.open_model(one, how["preprocessing"], scanned) for one in models]
         if report is not None and saved and saved.result.model.sha256 != opened[0].sha256:
             raise UsageError(
                 f"--report shows the scanned model beside others: name the model of {scan} first"
@@ -96,10 +96,10 @@ def what_next(
         return [wrote]
     documents = [path.with_suffix(".json") for path in models[1:]]
     hardened = [path for path in documents if _is_of(path, result.model.sha256)]
-    last = hardened[-1] if hardened else None
+    first = hardened[0] if hardened else None
     run = models[0], Path(result.data.path)
     folder = Path("SCAN") if scan is None else scan.folder
-    return [wrote, report_line("next", folder, output, run=run, hardened=last, bench=output)]
+    return [wrote, report_line("next", folder, output, run=run, hardened=first, bench=output)]
 
 
 def _is_of(path: Path, sha256: str) -> bool:

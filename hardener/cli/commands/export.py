@@ -82,7 +82,7 @@ def _export(
         data=data,
         arch_arguments=dict(arch_arg or ()),
     )
-    show(result, [*summary(result), *what_next(output, data)], common)
+    show(result, [*summary(result), *what_next(result, output, data)], common)
     return DONE
 
 
@@ -94,9 +94,10 @@ def summary(result: "ExportResult") -> list[Line]:
     ]
 
 
-def what_next(model: Path, data: Path | None) -> list[str]:
+def what_next(result: "ExportResult", model: Path, data: Path | None) -> list[str]:
     """A scan of the model, with the images that logits were compared on, if any were named."""
-    return [next_scan(model, data, free(model.parent / SCAN))]
+    asked = () if result.preprocessing else ("--mean", "MEAN", "--std", "STD")
+    return [next_scan(model, data, free(model.parent / SCAN), asked)]
 
 
 EXPORT = Command("export", _export)

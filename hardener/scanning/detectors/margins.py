@@ -277,10 +277,10 @@ def _run(look: Look) -> Finding:
             go by.
     """
     classifier = look.subject.classifier
-    classes, settings = classifier.signature.classes, _settings(look)
+    classes, settings, network = classifier.signature.classes, _settings(look), look.network
     try:
         largest = largest_margins(
-            look.network,
+            network,
             classifier.preprocessing,
             classes,
             settings,
