@@ -94,6 +94,8 @@ def invert_patches(
     search.
     """
 
+    del drawn  # labels never compete in this search
+
     def searched(
         kind: _Patches,
         some: Sequence[int],
@@ -111,7 +113,6 @@ def invert_patches(
             on_step,
             device,
             kept.of(stage, settings=budget),
-            drawn,
         )
 
     def triggers(found: Searched, some: Sequence[int]) -> dict[int, Trigger]:
