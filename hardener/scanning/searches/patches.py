@@ -93,7 +93,6 @@ def invert_patches(
     gets the smallest that works of both searches' patches and the square itself, on images of the
     search.
     """
-
     del drawn  # labels never compete in this search
 
     def searched(
