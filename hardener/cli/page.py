@@ -1,6 +1,6 @@
 """The page that a command writes beside its result, where --report asks for one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from hardener.cli.printing import complain, note, under_way
 from hardener.errors import HardenError, UsageError
 
 if TYPE_CHECKING:
+    from hardener.model.classifier import ModelGiven
     from hardener.scanning.saved import ScanGiven
 
 
@@ -49,6 +50,17 @@ def write_page(
         complain(f"{page} was not written, all else is as told: {error}")
         return
     note(common, f"wrote {result.report}: open it in any browser", *said_missing(result.missing))
+
+
+def opened_for(
+    page: Path | None, model: Path, scan: Path, preprocessing: Sequence[dict[str, Any]]
+) -> tuple["ModelGiven", "ScanGiven"]:
+    """Model and scan, opened here where a page needs them once more."""
+    if page is None:
+        return model, scan
+    saved = hardener.open_scan(scan)
+    sizes = [saved.result.preprocessing.fields, *preprocessing]
+    return hardener.open_model(model, sizes), saved
 
 
 def said_missing(missing: Iterable[str]) -> list[str]:

@@ -101,8 +101,8 @@ def test_scan_finds_the_backdoor_and_keeps_the_contract(scanned: Path, signs_vic
 def test_the_same_scan_twice_differs_only_in_time(
     signs_victim: Path, signs: Path, tmp_path: Path
 ) -> None:
-    # Three labels take the same way as all of them, in a fraction of the time.
-    arguments = ["scan", str(signs_victim), "--data", str(signs), "--labels", "0,8,14", "--quiet"]
+    # Two labels take the same way as all of them, in a fraction of the time.
+    arguments = ["scan", str(signs_victim), "--data", str(signs), "--labels", "0,8", "--quiet"]
     documents = []
     for name in ("first", "second"):
         assert run([*arguments, "-o", str(tmp_path / name)]) == 3

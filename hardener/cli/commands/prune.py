@@ -12,7 +12,7 @@ from hardener.cli.hardening import after_hardening, costs, ending
 from hardener.cli.lines import Bar, Line, Rows, apart, notes
 from hardener.cli.next_commands import next_repair
 from hardener.cli.options import Common, ModelArgument, ReportOption, Running
-from hardener.cli.page import check_report, write_page
+from hardener.cli.page import check_report, opened_for, write_page
 from hardener.cli.parsers import whole_numbers
 from hardener.cli.printing import show, show_run, under_way
 from hardener.errors import UsageError
@@ -139,10 +139,7 @@ def _prune(
             raise UsageError("--dry-run writes nothing: leave out --report")
         check_report(report, output, model, data, running.policy)
         with under_way(running, common) as how:
-            saved = hardener.open_scan(scan)
-            opened = hardener.open_model(
-                model, [saved.result.preprocessing.fields, *how["preprocessing"]]
-            )
+            opened, saved = opened_for(report, model, scan, how["preprocessing"])
             result = hardener.prune(
                 opened,
                 saved,

@@ -10,7 +10,7 @@ from hardener.cli.command import Command
 from hardener.cli.hardening import after_hardening, costs, ending
 from hardener.cli.lines import Bar, Line, Rows, Sentence, apart, notes
 from hardener.cli.options import Common, DataOption, ModelArgument, ReportOption, Running
-from hardener.cli.page import check_report, write_page
+from hardener.cli.page import check_report, opened_for, write_page
 from hardener.cli.printing import show_run, under_way
 from hardener.exit_codes import OF_AN_OUTCOME
 from hardener.reporting.plain_text import percent
@@ -53,10 +53,7 @@ def _repair(
     """Train the model, without labels, not to answer to the scan's triggers; the graph stays."""
     check_report(report, output, model, data, running.policy)
     with under_way(running, common) as how:
-        saved = hardener.open_scan(scan)
-        opened = hardener.open_model(
-            model, [saved.result.preprocessing.fields, *how["preprocessing"]]
-        )
+        opened, saved = opened_for(report, model, scan, how["preprocessing"])
         result = hardener.repair(
             opened,
             saved,
