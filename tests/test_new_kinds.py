@@ -151,7 +151,11 @@ def test_a_new_detector_is_weighed_with_the_others(
     assert (found.verdict, found.targets, found.suspect) == ("backdoored", (1,), 1)
     assert found.score == pytest.approx(0.9)
     assert {"label 1 has a toy's name", "toys do that"} <= set(found.reasons)
-    assert load_scan(tmp_path / "s").findings == {"toy": {"seen": [1]}}
+    rows = {row.detector: row for row in load_scan(tmp_path / "s").findings}
+    assert set(rows) == {"margins", "last-layer", "toy"}
+    assert (rows["toy"].verdict, rows["toy"].details) == ("backdoored", {"seen": [1]})
+    assert rows["toy"].against == ("label 1 has a toy's name",)
+    assert rows["margins"].verdict == "inconclusive"  # of too few labels to tell
 
 
 def test_every_terminal_can_show_a_familys_size() -> None:

@@ -134,6 +134,22 @@ class ChannelEvidence(Frozen):
 Verdict = Literal["clean", "backdoored", "inconclusive"]
 
 
+class DetectorFinding(Frozen):
+    """What one detector saw."""
+
+    detector: str
+    verdict: Verdict
+    """What it alone would say of the model."""
+    against: tuple[str, ...] = ()
+    """Sentences that speak for a backdoor."""
+    favour: tuple[str, ...] = ()
+    """Sentences that speak for a clean model."""
+    doubts: tuple[str, ...] = ()
+    """Sentences on what it could not look at, or what failed."""
+    details: dict[str, JsonValue] = Field(default_factory=dict)
+    """What it tells besides that no field of its own holds."""
+
+
 class ScanResult(Run):
     """What `harden scan` writes to scan.json.
 
@@ -167,8 +183,8 @@ class ScanResult(Run):
     """Evidence that needs no images; null where the search met values that are not finite."""
     last_layer: LastLayerEvidence | None = None
     """Evidence that needs no images; null where no fully connected layer makes the logits."""
-    findings: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
-    """What further detectors tell, by their names."""
+    findings: tuple[DetectorFinding, ...] = ()
+    """What each detector that could run saw."""
     reasons: tuple[str, ...]
     """Sentences for people: on the evidence, and on what was not looked at."""
 

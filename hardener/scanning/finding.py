@@ -56,7 +56,8 @@ class Finding:
     Attributes:
         scores: (K,) suspicion of each label in [0, 1], NaN of those not looked at; None where it
             does not judge labels.
-        whole: suspicion in [0, 1] of an attack that has no target label.
+        whole: suspicion in [0, 1] of an attack that has no target label; None where it looks for
+            none.
         accuses: what is said of a label whose score is high, behind its number; empty where
             nothing more is.
         against: sentences that speak for a backdoor.
@@ -65,12 +66,12 @@ class Finding:
         doubts: what could not be looked at, or failed.
         said: sentences on what was looked at and how.
         evidence: fields of `scan.json` that are made for this detector.
-        details: what else `scan.json` tells, under `findings` and the detector's name.
+        details: what else `scan.json` tells, in the detector's row of `findings`.
         triggers: where it searches some.
     """
 
     scores: FloatArray | None = None
-    whole: float = 0.0
+    whole: float | None = None
     accuses: str = ""
     against: tuple[str, ...] = ()
     favour: str = ""

@@ -180,7 +180,7 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
     named = {
         "clean": not targets,
         # A backdoor from all labels to all has no target, and what further detectors find need not.
-        "backdoored": bool(targets) or scanned.moving is not None or bool(scanned.findings),
+        "backdoored": bool(targets) or scanned.moving is not None or _found_by_a_detector(scanned),
         "inconclusive": True,
     }
     return not (
@@ -196,6 +196,10 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and _score_fits(scanned)
         and _numbers_can_be(scanned)
     )
+
+
+def _found_by_a_detector(scanned: ScanResult) -> bool:
+    return any(finding.verdict == "backdoored" for finding in scanned.findings)
 
 
 def _score_fits(scanned: ScanResult) -> bool:

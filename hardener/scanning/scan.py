@@ -25,7 +25,7 @@ from hardener.scanning.optimiser import InversionSettings
 from hardener.scanning.saved import SCAN_FILE, check_scan_files, save_scan
 from hardener.scanning.searches.table import SEARCHES
 from hardener.scanning.unfinished import unfinished
-from hardener.scanning.verdict import Suspicion, doubts_on_images, judge, weigh
+from hardener.scanning.verdict import Suspicion, doubts_on_images, judge, told, weigh
 from hardener.subject import Subject, open_subject
 from hardener.triggers.family import TriggerKind
 
@@ -152,7 +152,7 @@ def _result(
             *feature.notes,
             *_left_out(subject),
         ),
-        findings={name: dict(one.details) for name, one in found.items() if one.details},
+        findings=tuple(told(name, finding) for name, finding in found.items()),
         **{"labels": ()} | {k: v for finding in findings for k, v in finding.evidence.items()},
     )
 

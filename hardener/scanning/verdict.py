@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardener.arrays import FloatArray
-from hardener.documents.scan import Verdict
+from hardener.documents.scan import DetectorFinding, Verdict
 from hardener.scanning.calibration import Calibration, shipped
 from hardener.scanning.finding import Doubt, Finding, FoundTriggers
 
@@ -76,7 +76,7 @@ def weigh(findings: Sequence[Finding]) -> Suspicion:
     return Suspicion(
         scores=scores,
         unsearched=_highest([one for one in judged if one.triggers is None]),
-        score=max([highest, *(finding.whole for finding in findings)]),
+        score=max([highest, *(finding.whole or 0.0 for finding in findings)]),
         suspect=suspect,
         triggers=triggers,
     )
@@ -129,6 +129,40 @@ def judge(
         return Judgement("inconclusive", score, over, suspect, tuple(reasons))
     reasons.append(", and ".join(finding.favour for finding in findings if finding.favour))
     return Judgement("clean", score, (), suspect, tuple(reasons))
+
+
+def told(name: str, finding: Finding, calibration: Calibration | None = None) -> DetectorFinding:
+    """A finding as `scan.json` tells it, with the verdict that it alone would lead to.
+
+    Args:
+        name: of the detector.
+        finding: what it saw.
+        calibration: from which score on a label is suspicious; by default the shipped one.
+    """
+    calibration = calibration or shipped()
+    scores = np.zeros(0) if finding.scores is None else np.nan_to_num(finding.scores)
+    accused = map(int, np.flatnonzero(scores >= calibration.clean_below))
+    score = max(float(scores.max(initial=0)), finding.whole or 0.0)
+    against = [
+        f"label {label} {finding.accuses}"
+        if finding.triggers is None
+        else finding.triggers.said(label, float(scores[label]))
+        for label in accused
+    ]
+    judges = finding.scores is not None or finding.whole is not None
+    verdict: Verdict = "clean"
+    if score >= calibration.backdoored_from and not any(one.fatal for one in finding.doubts):
+        verdict = "backdoored"
+    elif finding.doubts or score >= calibration.clean_below or not judges:
+        verdict = "inconclusive"
+    return DetectorFinding(
+        detector=name,
+        verdict=verdict,
+        against=(*against, *finding.against),
+        favour=(finding.favour,) if finding.favour and verdict == "clean" else (),
+        doubts=tuple(doubt.sentence for doubt in finding.doubts),
+        details=dict(finding.details),
+    )
 
 
 def doubts_on_images(accuracy: float, images: int) -> list[Doubt]:

@@ -251,8 +251,9 @@ def margin_finding(
     """
     if margins is None:
         return Finding(said=(said,), doubts=(Doubt("margins were not measured"),))
-    scores = np.zeros(classes, np.float32)
+    scores = None
     if margins.p_value is not None:
+        scores = np.zeros(classes, np.float32)
         quantity = np.array(margin_quantity(margins.p_value), np.float32)
         scores[margins.suspect] = calibration.margin(quantity)
     return Finding(
