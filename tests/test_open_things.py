@@ -71,7 +71,7 @@ def test_a_scan_of_another_layer_is_refused(tmp_path: Path) -> None:
 
 def test_bench_of_one_open_model_that_is_no_list_says_so(tmp_path: Path) -> None:
     opened = hardener.open_model(_saved(PLAIN, tmp_path / "m.onnx"))
-    with pytest.raises(UsageError, match="a list"):
+    with pytest.raises(UsageError, match="a list of files"):
         hardener.bench(opened, "d.npz", "b.json")  # type: ignore[arg-type]
 
 

@@ -82,7 +82,7 @@ def bench(
     if not models:
         raise UsageError("no model is named")
     if isinstance(models, str | os.PathLike | OnnxModel):
-        raise UsageError("models is a list, also of one: [MODEL]")
+        raise UsageError(f"models is a list of files: [{str(path_of(models))!r}]")
     data, output = Path(data), Path(output)
     trigger = None if trigger is None else Path(trigger)
     read = [*map(path_of, models), data, trigger]

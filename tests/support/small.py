@@ -12,6 +12,7 @@ from hardener.documents.scan import LabelEvidence, ScanResult, Verdict
 from hardener.files import sha256_of
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import Machine
+from hardener.model.topology import find_feature_layer
 from hardener.scanning.saved import trigger_path
 from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
 from hardener.triggers.patch import Trigger, save_trigger
@@ -54,6 +55,7 @@ def write_scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> Non
         },
     )
     opened = open_classifier(model)
+    layer = find_feature_layer(opened.proto, opened.signature, opened.model.shapes, "feature")
     ScanResult(
         seed=0,
         provider="cpu",
@@ -65,7 +67,7 @@ def write_scan_of(model: Path, folder: Path, verdict: str = "backdoored") -> Non
         suspect=WHITE,
         accuracy=0.9,
         preprocessing=Normalisation.of(opened.preprocessing),
-        layer=Layer(name="feature", channels=6, axis=1),
+        layer=Layer(name=layer.name, channels=layer.channels, axis=layer.axis),
         labels=(evidence,),
         norms={},
         channels=(),
