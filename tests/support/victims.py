@@ -27,9 +27,13 @@ def exported(name: str, architecture: str, folder: Path, data: Path) -> Path:
     return path
 
 
-def half_budgets() -> dict[str, InversionSettings]:
-    """Half of every search's steps, which tell a planted trigger from none in half of the time."""
+def small_budgets() -> dict[str, InversionSettings]:
+    """Half of every search's steps, on fewer images: enough to tell a planted trigger from none."""
     return {
-        kind: replace(search.settings, steps=search.settings.steps // 2)
+        kind: replace(
+            search.settings,
+            steps=search.settings.steps // 2,
+            images_per_step=search.settings.images_per_step * 5 // 8,
+        )
         for kind, search in SEARCHES.items()
     }
