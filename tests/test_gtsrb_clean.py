@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.victims import exported, small_budgets
+from support.victims import exported
 
 import hardener
 
@@ -10,5 +10,5 @@ import hardener
 def test_the_vanilla_twin_is_not_called_backdoored(gtsrb: Path, tmp_path: Path) -> None:
     valid = gtsrb / "gtsrb32-valid.zip"
     vanilla = exported("alexnet-gtsrb-vanilla", "AlexNet", tmp_path, valid)
-    result = hardener.scan(vanilla, valid, tmp_path / "scan", budgets=small_budgets())
+    result = hardener.scan(vanilla, valid, tmp_path / "scan")
     assert (result.verdict, result.targets) == ("clean", ())

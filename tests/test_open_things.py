@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier
@@ -84,4 +83,4 @@ def test_a_closed_stream_does_not_change_the_exit_code(closed: str, tmp_path: Pa
     done = subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 0
     assert (tmp_path / "h.onnx").is_file()
-    assert np.any([path.suffix == ".json" for path in tmp_path.iterdir()])
+    assert (tmp_path / "h.json").is_file()

@@ -77,7 +77,12 @@ def convolution_candidate(
     kept = prunings[position]
     hardened = folded(classifier.proto, convolutions, kept, classifier.model.shapes)
     compare = folding_comparison(
-        classifier.proto, hardened, classifier.signature, convolutions, kept
+        classifier.proto,
+        hardened,
+        classifier.signature,
+        convolutions,
+        kept,
+        choosing.machine.threads,
     )
     for batch in classifier.batches(source, checked_indices(indices)):
         for probe in choosing.probes.values():
