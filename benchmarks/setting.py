@@ -52,9 +52,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def commit() -> str:
-    """The code that was tried, as far as git knows."""
-    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+def commit(tree: Path = ROOT) -> str:
+    """The code of a checkout, by default of this one, as far as git knows."""
+    asked = ["git", "-C", str(tree), "describe", "--always", "--dirty"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
