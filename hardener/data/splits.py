@@ -1,5 +1,7 @@
 """Seeded, stratified parts of an image set."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hardener.arrays import IntArray
@@ -44,16 +46,43 @@ def stratified_sample(labels: IntArray, count: int, seed: int) -> IntArray:
     return np.sort(order[:count])
 
 
-def stratified_parts(labels: IntArray, seed: int) -> tuple[IntArray, IntArray, IntArray]:
-    """Splits positions into a half and two quarters, every class shared evenly between them.
+def grouped_parts(
+    labels: IntArray, groups: IntArray, shares: Sequence[int], seed: int
+) -> list[IntArray]:
+    """Splits positions into parts that share every class, and no group, between them.
+
+    The largest groups are placed first, each into the part that has least of its class so far,
+    measured by what it is to have. Where a class has fewer groups than there are parts its largest
+    one is divided, in the order of its images: a part without the class would say nothing of it.
 
     Args:
         labels: (N,) true labels.
-        seed: of the shuffle.
+        groups: (N,) number of each position's group; a group is of one class.
+        shares: what each part is to have, beside the others.
+        seed: of the shuffle among groups of one size.
 
     Returns:
-        Three ascending index arrays, disjoint and together complete.
+        For each share an ascending index array, disjoint and together complete.
     """
-    half, rest = stratified_halves(labels, seed)
-    one, other = stratified_halves(labels[rest], seed)
-    return half, rest[one], rest[other]
+    rng = np.random.default_rng(seed)
+    part_of = np.zeros(len(labels), np.int64)
+    filled = np.zeros(len(shares))
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        pieces = _divided([own[groups[own] == one] for one in np.unique(groups[own])], len(shares))
+        of_class = np.zeros(len(shares))
+        for place in sorted(rng.permutation(len(pieces)), key=lambda one: -len(pieces[one])):
+            part = int(np.lexsort((filled / shares, of_class / shares))[0])
+            part_of[pieces[place]] = part
+            of_class[part] += len(pieces[place])
+            filled[part] += len(pieces[place])
+    return [np.flatnonzero(part_of == part) for part in range(len(shares))]
+
+
+def _divided(groups: list[IntArray], least: int) -> list[IntArray]:
+    """At least so many groups, where there are as many positions: the largest are halved."""
+    while len(groups) < min(least, sum(map(len, groups))):
+        groups.sort(key=len)
+        largest = groups.pop()
+        groups += [largest[: len(largest) // 2], largest[len(largest) // 2 :]]
+    return groups

@@ -18,14 +18,17 @@ def relative_size_field(kind: TriggerKind) -> str:
 
 
 class _Round(Frozen):
-    """One round of distilling and searching again, measured on the choosing images."""
+    """One cure, measured on the choosing images."""
 
     triggers: int
-    """How many synthetic triggers it distilled on."""
+    """How many synthetic triggers it was fitted on."""
+    weight: float
+    """How much stamped images weighed beside clean ones in the closed form; 0 of the model as it
+    came."""
     accuracy: float
     """On the clean images."""
     attack_success_rate: float
-    """Of triggers found in another search than those it distilled on; of several targets the
+    """Of triggers found in another search than those it was fitted on; of several targets the
     highest."""
     robust_accuracy: float
     """Under the same target's triggers."""

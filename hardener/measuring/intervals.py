@@ -1,16 +1,25 @@
 """Intervals around measured rates and ratios."""
 
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
-from hardener.arrays import AnyArray
+from hardener.arrays import AnyArray, BoolArray, IntArray
 from hardener.documents.rates import Rate, Ratio
 from hardener.errors import DataError
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 2000
 _NORMAL = NormalDist()
+
+
+class Interval(NamedTuple):
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 def wilson(successes: int, n: int) -> Rate:
@@ -45,6 +54,37 @@ def paired_ratio(numerator: AnyArray, denominator: AnyArray, seed: int) -> Ratio
     medians = np.median(rng.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
     low, high = np.quantile(medians, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
     return Ratio(value=float(np.median(ratios)), low=float(low), high=float(high))
+
+
+def paired_loss(before: BoolArray, after: BoolArray, groups: IntArray) -> Interval:
+    """Accuracy lost from one model to another on the same images, with its 95 % interval.
+
+    Images of one group are no independent witnesses: the variance is that of groups' sums,
+
+        Σ_g (Σ_(i in g) (d_i - d̄))² / N²,     d_i = before_i - after_i
+
+    and at least that of two images that changed, so that a few images prove little.
+
+    Args:
+        before: (N,) whether the first model is right.
+        after: (N,) whether the second is.
+        groups: (N,) number of each image's group.
+
+    Raises:
+        DataError: there are no images.
+
+    Source: Liang and Zeger 1986 (Longitudinal data analysis using generalized linear models),
+    equation 8, for a mean.
+    """
+    count = len(before)
+    if count == 0:
+        raise DataError("no images are left to measure on: give more images")
+    lost = before.astype(np.float64) - after
+    loss = float(lost.mean())
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=lost - loss)
+    deviation = float(np.sqrt(max(float(np.square(sums).sum()), 2.0))) / count
+    half = _NORMAL.inv_cdf(0.5 + _CONFIDENCE / 2) * deviation
+    return Interval(loss, loss - half, loss + half)
 
 
 def largest_likely_drop(lost: int, gained: int, n: int) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hardener.arrays import FloatArray, IntArray
-from hardener.data.images import ImageSource
+from hardener.data.images import Batch, ImageSource
 from hardener.data.settings import Setting
 from hardener.errors import InconclusiveError
 from hardener.model.classifier import Classifier
@@ -99,6 +99,7 @@ def measure(
     *,
     indices: IntArray | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
+    on_scores: Callable[[str, Batch, FloatArray], None] = lambda _name, _batch, _scores: None,
 ) -> dict[str, Counts]:
     """Counts under every probe, in one pass over the images.
 
@@ -109,6 +110,7 @@ def measure(
         probes: what to stamp and which label to count as a hit, by name.
         indices: positions to measure on; all if None.
         on_batch: told the number of images of each finished batch.
+        on_scores: told of each probe's scores (B, K) on each batch.
 
     Returns:
         Counts by the probes' names.
@@ -120,5 +122,6 @@ def measure(
             scores = scores[: len(batch.labels)]
             classifier.require_class_scores(scores, len(batch.labels))
             totals[name] += count(scores, batch.labels, probe.target)
+            on_scores(name, batch, scores)
         on_batch(len(batch.labels))
     return totals

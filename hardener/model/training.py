@@ -50,6 +50,18 @@ def trainable(proto: onnx.ModelProto, signature: Signature) -> GraphNetwork:
         ModelError: an operator has no gradient here, or the model holds no weight that could be
             trained (a quantised model).
     """
+    plan, names = training_plan(proto, signature)
+    return GraphNetwork(plan, signature.layout == "NHWC", names).eval()
+
+
+def training_plan(
+    proto: onnx.ModelProto, signature: Signature
+) -> tuple[NetworkPlan, frozenset[str]]:
+    """The graph as torch runs it, and the names of the weights that `trainable` trains.
+
+    Raises:
+        ModelError: as `trainable`.
+    """
     plan = read_plan(proto, signature.input, signature.logits)
     names = _trained_names(proto, plan)
     if not names:
@@ -57,7 +69,7 @@ def trainable(proto: onnx.ModelProto, signature: Signature) -> GraphNetwork:
             "the model holds no floating-point weights that could be trained: repair it before it "
             "is quantised"
         )
-    return GraphNetwork(plan, signature.layout == "NHWC", names).eval()
+    return plan, frozenset(names)
 
 
 def trained_weights(network: GraphNetwork) -> dict[str, FloatArray]:

@@ -1,10 +1,11 @@
 """Which round of a repair is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hardener.documents.repair import RepairRound
 from hardener.measuring.budget import within_budget
 from hardener.measuring.intervals import wilson
+from hardener.repairing.trials import Attacked
 
 SMALL_RELATIVE_SIZE = 0.5
 """Of the median of all labels: a smaller trigger that works means another round."""
@@ -43,6 +44,32 @@ def _halved(before: RepairRound, last: RepairRound) -> bool:
 def small_trigger_left(found: RepairRound) -> bool:
     """Whether a trigger of less than half the median size still works."""
     return any(size < SMALL_RELATIVE_SIZE for size in found.relative_sizes.values())
+
+
+def strongest_first(weighed: Mapping[float, Attacked], least_accuracy: float) -> list[float]:
+    """Weights of stamped images in the order in which they are to be tried.
+
+    First the one that leaves least of the attack, then gentler ones, down to the gentlest. Of
+    those whose success is as low as the lowest, by its 95 % interval, the highest robust accuracy
+    leads.
+
+    Args:
+        weighed: counts of the closed form with each weight, on the same images.
+        least_accuracy: with less a closed form is not tried, but for the gentlest.
+    """
+    gentlest = min(weighed)
+    allowed = {
+        weight: one
+        for weight, one in weighed.items()
+        if weight == gentlest or one.clean.correct >= least_accuracy * one.clean.n
+    }
+    lowest = min((one.strengthened for one in allowed.values()), key=lambda one: one.success_rate)
+    low_enough = wilson(lowest.hits, max(1, lowest.others)).high
+    best = max(
+        (one for one in allowed if allowed[one].strengthened.success_rate <= low_enough),
+        key=lambda one: (allowed[one].strengthened.robust_accuracy, -one),
+    )
+    return sorted((one for one in allowed if one <= best), reverse=True)
 
 
 def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int | None:

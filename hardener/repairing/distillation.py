@@ -1,4 +1,4 @@
-"""Self-distillation: the network unlearns triggers and keeps what it says of clean images.
+"""Self-distillation: what the closed form cost in accuracy comes back, and the triggers stay out.
 
 With the original network f, its repaired copy g, temperature T and a trigger t of a pool,
 
@@ -14,8 +14,8 @@ Source: the unlearning step of Wang et al. 2019 (Neural Cleanse), section VI-C, 
 outputs of Hinton et al. 2015 (arXiv 1503.02531), section 2, in the place of labels.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.data.settings import Stamp
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
+from hardener.repairing.stamping import Pool, stamped
 from hardener.repairing.variation import mixed, varied
 
 
@@ -38,24 +38,14 @@ class DistillationSettings:
         images_per_step: of one step.
         stamped_fraction: share of them that carries a trigger.
         peak_learning_rate: of the one-cycle schedule.
-        fastest: that no later round goes beyond.
         temperature: that softens both networks' outputs.
     """
 
-    steps: int = 400
+    steps: int = 100
     images_per_step: int = 64
     stamped_fraction: float = 0.15
-    peak_learning_rate: float = 8e-4
-    fastest: float = 2e-3
+    peak_learning_rate: float = 3e-4
     temperature: float = 4.0
-
-    def in_round(self, number: int) -> "DistillationSettings":
-        """Those of a later round, from 1: each learns twice as fast as the one before.
-
-        A model that unlearns easily is changed little so, and loses little.
-        """
-        rate = min(self.fastest, self.peak_learning_rate * 2 ** (number - 1))
-        return replace(self, peak_learning_rate=max(rate, self.peak_learning_rate))
 
 
 DISTILLATION = DistillationSettings()
@@ -65,7 +55,7 @@ def distil(
     network: nn.Module,
     original: nn.Module,
     images: FloatArray,
-    pool: Sequence[Stamp],
+    pool: Pool,
     preprocessing: Preprocessing,
     settings: DistillationSettings,
     seed: int,
@@ -80,7 +70,7 @@ def distil(
         network: torch module from normalised images to logits; its parameters are changed.
         original: the network before, from normalised images to logits; it stays.
         images: (N, C, H, W) clean images in [0, 1]; kept in memory throughout.
-        pool: triggers to unlearn; each stamped image carries one of them, drawn evenly.
+        pool: triggers to unlearn; each stamped image carries one of them.
         preprocessing: of the network.
         settings: the budget.
         seed: of every draw.
@@ -99,13 +89,13 @@ def distil(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.peak_learning_rate, total_steps=settings.steps + 1
     )
-    stamped = max(1, round(settings.stamped_fraction * settings.images_per_step))
+    marked = max(1, round(settings.stamped_fraction * settings.images_per_step))
     for _ in range(settings.steps):
         clean = varied(images[rng.integers(len(images), size=settings.images_per_step)], rng)
-        clean[stamped:] = mixed(clean[stamped:], rng)
+        clean[marked:] = mixed(clean[marked:], rng)
         with torch.no_grad():
             wanted = _logits(original, clean, preprocessing, device)
-        changed = np.concatenate([_stamped(clean[:stamped], pool, rng), clean[stamped:]])
+        changed = np.concatenate([stamped(clean[:marked], pool, rng), clean[marked:]])
         logits = _logits(network, changed, preprocessing, device)
         loss = _softened_divergence(logits, wanted, settings.temperature)
         if not torch.isfinite(loss):
@@ -127,16 +117,6 @@ def _logits(
     with fast_autocast(device):
         logits: Tensor = network(network_input.contiguous(memory_format=torch.channels_last))
     return logits.float()
-
-
-def _stamped(images: FloatArray, pool: Sequence[Stamp], rng: np.random.Generator) -> FloatArray:
-    """Each image with a trigger of its own draw."""
-    drawn = rng.integers(len(pool), size=len(images))
-    stamped = np.empty_like(images)
-    for position in np.unique(drawn):
-        own = drawn == position
-        stamped[own] = pool[position].stamp(images[own])
-    return stamped
 
 
 def _softened_divergence(logits: Tensor, wanted: Tensor, temperature: float) -> Tensor:

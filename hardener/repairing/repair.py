@@ -1,51 +1,38 @@
 """The repair: from a finished scan and clean images to new weights in the same graph."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-
 from hardener.arrays import FloatArray, IntArray
-from hardener.data.images import ImageSource
-from hardener.data.splits import stratified_parts, stratified_sample
-from hardener.documents.repair import RepairResult, RepairRound
-from hardener.documents.scan import ScanResult
+from hardener.data.similar import similar_groups, thumbnails
+from hardener.data.splits import grouped_parts, stratified_sample
+from hardener.documents.repair import RepairResult
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
 from hardener.measuring.quality import Counts, most_successful
-from hardener.measuring.suitability import check_accuracy, check_classes, check_others
+from hardener.measuring.suitability import check_classes, check_others
 from hardener.model.classifier import Classifier, ModelGiven, Overrides, data_identity, path_of
 from hardener.model.files import PLAN_KEY
-from hardener.model.gradients import differentiable, of_any_number, torch_on
+from hardener.model.gradients import differentiable, torch_on
 from hardener.model.runtime import Machine, choose_machine
-from hardener.model.training import trainable, trained_weights, with_weights
-from hardener.progress import Progress, counting, silent
-from hardener.repairing.choice import (
-    SMALL_SUCCESS,
-    another_round_helps,
-    choose_round,
-    small_trigger_left,
-)
-from hardener.repairing.distillation import DISTILLATION, DistillationSettings, distil
-from hardener.repairing.renewed_search import Search
-from hardener.repairing.trials import Attacked, Trial, measured_by, round_of
+from hardener.model.training import training_plan
+from hardener.progress import Progress, silent
+from hardener.repairing.choice import choose_round, small_trigger_left
+from hardener.repairing.cure import Patient
+from hardener.repairing.distillation import DISTILLATION, DistillationSettings
+from hardener.repairing.rounds import Rounds
+from hardener.repairing.trials import Attacked, Trial
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, load_working_triggers
 from hardener.subject import Subject
-from hardener.triggers.families import family_of, strengthened
-from hardener.triggers.family import SyntheticTrigger
-from hardener.triggers.patch import Trigger
+from hardener.triggers.families import family_of
 from hardener.writing import check_outputs, write_hardened
 
-DEFAULT_ROUNDS = 6
+DEFAULT_ROUNDS = 3
 _LEAST_IMAGES = 100
 _LARGEST_FITTED_BYTES = 1 << 30
-_SEARCHED_IMAGES = 512
-"""Of more, every second, third and so on is searched on: fewer than twice as many."""
 
 
 def repair(
@@ -137,32 +124,30 @@ def repair(
 
     if not force:
         check_classes(source.labels, classifier.signature.classes, str(data))
-    fitted, chosen_on, reported_on = stratified_parts(source.labels, seed)
+    groups = similar_groups(thumbnails(classifier.batches(source), len(source)), source.labels)
+    fitted, chosen_on, reported_on = grouped_parts(source.labels, groups, (2, 1, 1), seed)
     for indices in (chosen_on, reported_on):
         check_others(source.labels[indices], targets, str(data))
     fitted = _affordable(fitted, source.labels, classifier, seed)
-    images = classifier.images_of(source, fitted)
     triggers = load_working_triggers(saved, LEAST_SUCCESS)
-    models, found, trial = _repaired(
-        classifier,
-        source,
+    rounds_ = Rounds(
+        _patient(classifier, classifier.images_of(source, fitted), subject.machine),
         scanned,
-        triggers,
-        images,
+        Trial(classifier, source, subject.machine, ()),
         chosen_on,
-        rounds,
+        groups,
+        max_accuracy_drop,
         distillation,
-        subject.machine,
-        seed,
-        progress,
-        force=force,
+        # The scan's own seed never comes again: it would give the scan's own triggers.
+        scanned.seed + seed + 1,
     )
+    models, found, trial = rounds_.run(triggers, rounds, progress, force=force)
     result = result.model_copy(
         update={
             "outcome": "over-budget",
             "data": data_identity(source),
             "rounds": tuple(found),
-            "images_used": len(images),
+            "images_used": len(fitted),
             "chosen_on": len(chosen_on),
         }
     )
@@ -190,88 +175,24 @@ def repair(
     return write_hardened(models[position], result, output, classifier.model.external)
 
 
-def _repaired(
-    classifier: Classifier,
-    source: ImageSource,
-    scanned: ScanResult,
-    triggers: Sequence[SyntheticTrigger],
-    images: FloatArray,
-    chosen_on: IntArray,
-    rounds: int,
-    distillation: DistillationSettings,
-    machine: Machine,
-    seed: int,
-    progress: Progress,
-    *,
-    force: bool,
-) -> tuple[list[onnx.ModelProto], list[RepairRound], Trial]:
-    """The model as it came and after each round, what was measured of each, and with what."""
-    search = Search(
-        images[:: max(1, len(images) // _SEARCHED_IMAGES)],
+def _patient(classifier: Classifier, images: FloatArray, machine: Machine) -> Patient:
+    proto, signature, preprocessing = (
+        classifier.proto,
+        classifier.signature,
         classifier.preprocessing,
-        tuple(dict.fromkeys(trigger.label for trigger in triggers)),
+    )
+    plan, changeable = training_plan(proto, signature)
+    return Patient(
+        proto,
+        plan,
+        changeable,
+        signature,
+        preprocessing,
+        images,
+        differentiable(proto, signature, preprocessing.apply(images[:4])),
         torch_on(machine),
+        keep_zeros=PLAN_KEY in classifier.model.metadata,
     )
-    advance = counting(progress, "inverting triggers", search.steps * (rounds + 1))
-    frozen = differentiable(
-        classifier.proto, classifier.signature, classifier.preprocessing.apply(images[:4])
-    )
-    # The scan's own seed never comes again: it would give the scan's own triggers.
-    searched = scanned.seed + seed + 1
-    others = search.triggers(frozen, searched, advance)
-    _, counts = Trial(classifier, source, machine, ()).counts(classifier.proto, chosen_on, others)
-    by_trigger = dict(zip(others, counts, strict=True))
-    measuring = measured_by(by_trigger, scanned.kinds, force=force)
-    trial = Trial(classifier, source, machine, measuring)
-    attacked, counts = trial.counts(classifier.proto, chosen_on, triggers)
-    if not force:
-        accuracy = attacked.clean.correct / attacked.clean.n
-        check_accuracy(accuracy, scanned.accuracy, "these images")
-    found = [round_of(attacked, dict(zip(triggers, counts, strict=True)), scanned, 0)]
-    models = [classifier.proto]
-    # What was planted is often solid, and stands where one of these squares covers it.
-    pool = [*triggers, *map(strengthened, triggers), *_solid(by_trigger, measuring)]
-
-    graph = trainable(classifier.proto, classifier.signature)
-    network = of_any_number(graph, classifier.signature)
-    on_step = counting(progress, "distilling", rounds * distillation.steps)
-    for number in range(1, rounds + 1):
-        distil(
-            network,
-            frozen,
-            images,
-            pool,
-            classifier.preprocessing,
-            distillation.in_round(number),
-            seed + number,
-            on_step,
-            search.device,
-            keep_zeros=PLAN_KEY in classifier.model.metadata,
-        )
-        models.append(with_weights(classifier.proto, trained_weights(graph)))
-        left = search.triggers(network, searched + number, advance)
-        attacked, counts = trial.counts(models[-1], chosen_on, left)
-        by_trigger = dict(zip(left, counts, strict=True))
-        found.append(round_of(attacked, by_trigger, scanned, len(pool)))
-        if not another_round_helps(found):
-            break
-        more = [t for t in left if by_trigger[t].hits > SMALL_SUCCESS * by_trigger[t].others]
-        pool += [*more, *map(strengthened, more)]
-    return models, found, trial
-
-
-def _solid(
-    found: Mapping[SyntheticTrigger, Counts], measuring: Sequence[SyntheticTrigger]
-) -> list[SyntheticTrigger]:
-    """Of a search's triggers the opaque patches that work, but for those that measure: squares."""
-    return [
-        trigger
-        for trigger, counts in found.items()
-        if isinstance(trigger, Trigger)
-        and trigger not in measuring
-        and np.isin(trigger.mask, (0, 1)).all()
-        and counts.hits >= LEAST_SUCCESS * counts.others
-    ]
 
 
 def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, seed: int) -> IntArray:

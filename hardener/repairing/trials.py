@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
-from hardener.arrays import IntArray
-from hardener.data.images import ImageSource
+from hardener.arrays import BoolArray, FloatArray, IntArray
+from hardener.data.images import Batch, ImageSource
 from hardener.data.settings import CLEAN
 from hardener.documents.repair import RepairRound
 from hardener.documents.scan import ScanResult
@@ -19,17 +20,19 @@ from hardener.triggers.families import FAMILIES, family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attacked:
     """Counts of one model, under attack those of the label whose trigger succeeds most.
 
     Attributes:
         clean: of the images as they are.
-        unseen: with a trigger that no model is distilled on.
+        right: (N,) whether each of them is classified right; False where it cannot be read.
+        unseen: with a trigger that no model is fitted on.
         strengthened: with the stronger version of such a trigger.
     """
 
     clean: Counts
+    right: BoolArray
     unseen: Counts
     strengthened: Counts
 
@@ -42,7 +45,7 @@ class Trial:
         classifier: the model as it came, for its input and preprocessing.
         source: labelled images.
         machine: what runs the models.
-        unseen: of each label a trigger that no model is distilled on.
+        unseen: of each label a trigger that no model is fitted on.
     """
 
     classifier: Classifier
@@ -65,12 +68,18 @@ class Trial:
         for row, trigger in enumerate((*self.unseen, *stronger, *more)):
             probes[f"{row}"] = Probe((trigger,), trigger.label)
         runner = open_full(proto, self.classifier.signature, self.machine)
+        right = np.zeros(len(self.source), np.bool_)
+
+        def note(name: str, batch: Batch, scores: FloatArray) -> None:
+            if name == CLEAN:
+                right[batch.indices] = scores.argmax(axis=1) == batch.labels
+
         clean, *others = measure(
-            self.classifier, runner, self.source, probes, indices=indices
+            self.classifier, runner, self.source, probes, indices=indices, on_scores=note
         ).values()
         count = len(self.unseen)
         unseen, strong = others[:count], others[count : 2 * count]
-        attacked = Attacked(clean, most_successful(unseen), most_successful(strong))
+        attacked = Attacked(clean, right[indices], most_successful(unseen), most_successful(strong))
         return attacked, others[2 * count :]
 
 
@@ -111,6 +120,7 @@ def round_of(
     left: Mapping[SyntheticTrigger, Counts],
     scanned: ScanResult,
     triggers: int,
+    weight: float = 0.0,
 ) -> RepairRound:
     """One row of a repair's result.
 
@@ -118,7 +128,8 @@ def round_of(
         attacked: counts of the round's model.
         left: triggers that a search of the model found, with their counts.
         scanned: the scan, for the median size of each kind of trigger.
-        triggers: how many the model was distilled on.
+        triggers: how many the model was fitted on.
+        weight: of stamped images beside clean ones.
     """
     medians = {kind: max(median, 1e-6) for kind, median in scanned.medians.items()}
     working = [t for t, counts in left.items() if counts.hits >= LEAST_SUCCESS * counts.others]
@@ -129,6 +140,7 @@ def round_of(
     clean, unseen, strong = attacked.clean, attacked.unseen, attacked.strengthened
     return RepairRound(
         triggers=triggers,
+        weight=weight,
         accuracy=clean.correct / clean.n,
         attack_success_rate=unseen.success_rate,
         robust_accuracy=unseen.robust_accuracy,

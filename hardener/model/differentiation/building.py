@@ -1,7 +1,7 @@
 """Reads a graph into a plan: which function runs on which tensors, in order."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import onnx
 import onnx.inliner
@@ -32,6 +32,10 @@ class NetworkPlan:
     constants: dict[str, Tensor]
     image: str
     result: str
+
+    def with_constants(self, values: Mapping[str, Tensor]) -> "NetworkPlan":
+        """The same graph with other values of some constants, by name."""
+        return replace(self, constants={**self.constants, **values})
 
 
 def read_plan(proto: onnx.ModelProto, image: str, result: str) -> NetworkPlan:

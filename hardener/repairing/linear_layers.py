@@ -1,0 +1,146 @@
+"""The layers that a closed form can solve: what each output value is a weighted sum of."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hardener.model.differentiation.building import NetworkPlan
+from hardener.model.differentiation.nodes import Node, Step
+from hardener.model.differentiation.windows import Window, pad_sides, read_window, with_kernel
+
+_WIDEST = 8192
+"""Inputs of one output: the sums of such a layer take 1 GiB."""
+
+Rows = Callable[[Tensor, torch.Generator, int], Tensor]
+Watch = Callable[["LinearLayer", Tensor], None]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearLayer:
+    """A convolution or matrix product whose weights may change.
+
+    Its outputs are G groups of O values, each a weighted sum of the same I inputs of its group.
+
+    Attributes:
+        node: what computes it.
+        weight: name of its weights.
+        bias: name of its bias; None where it has none of its own that may change.
+        rows: takes the layer's input (N, ...), a source of randomness and a number of places, draws
+            so many places and gives what their outputs are sums of: (G, rows, I).
+        as_matrix: takes the weights, gives (G, O, I).
+        as_weights: the way back, to a given shape.
+    """
+
+    node: Node
+    weight: str
+    bias: str | None
+    rows: Rows
+    as_matrix: Callable[[Tensor], Tensor]
+    as_weights: Callable[[Tensor, torch.Size], Tensor]
+
+
+def linear_layers(plan: NetworkPlan, changeable: Collection[str]) -> list[LinearLayer]:
+    """The layers of a network that can be solved, in the order in which they run.
+
+    Layers with more than 8,192 inputs an output are left out.
+
+    Args:
+        plan: of the network, as `read_plan` gives it.
+        changeable: names of the weights that may change.
+    """
+    found = [_layer_of(node, plan, changeable) for node in plan.nodes]
+    return [layer for layer in found if layer is not None]
+
+
+def watched(plan: NetworkPlan, layers: Sequence[LinearLayer], watch: Watch) -> NetworkPlan:
+    """A plan that shows the input of some layers each time it runs.
+
+    Args:
+        plan: of the network that the layers are of.
+        layers: which ones.
+        watch: is shown a layer and its input.
+    """
+    by_node = {layer.node: layer for layer in layers}
+
+    def watching(node: Node, step: Step) -> Step:
+        layer = by_node.get(node)
+        if layer is None:
+            return step
+
+        def run(x: Tensor, *others: Tensor | None) -> Tensor | tuple[Tensor, ...]:
+            watch(layer, x)
+            return step(x, *others)
+
+        return run
+
+    steps = (watching(node, step) for node, step in zip(plan.nodes, plan.steps, strict=True))
+    return replace(plan, steps=tuple(steps))
+
+
+def _layer_of(node: Node, plan: NetworkPlan, changeable: Collection[str]) -> LinearLayer | None:
+    if node.domain or len(node.inputs) < 2 or node.inputs[1] not in changeable:
+        return None
+    weight = node.inputs[1]
+    bias = node.inputs[2] if len(node.inputs) > 2 and node.inputs[2] in changeable else None
+    shape = plan.constants[weight].shape
+    if node.op == "Conv" and len(shape) == 4:
+        layer = _convolution(node, weight, bias, shape)
+    elif node.op in ("Gemm", "MatMul") and len(shape) == 2:
+        layer = _product(node, weight, bias)
+    else:
+        return None
+    inputs = layer.as_matrix(plan.constants[weight]).shape[2] if layer else 0
+    return layer if inputs <= _WIDEST else None
+
+
+def _convolution(node: Node, weight: str, bias: str | None, shape: torch.Size) -> LinearLayer:
+    groups = node.integer("group", 1)
+    window = with_kernel(read_window(node, shape[2:]), shape[2:])
+    return LinearLayer(
+        node,
+        weight,
+        bias,
+        lambda x, generator, places: _under_kernel(x, window, groups, generator, places),
+        lambda weights: weights.reshape(groups, len(weights) // groups, -1),
+        lambda matrix, size: matrix.reshape(size),
+    )
+
+
+def _under_kernel(
+    x: Tensor, window: Window, groups: int, generator: torch.Generator, places: int
+) -> Tensor:
+    """What lies under the kernel at some places of every map: (G, N·places, C/G·kh·kw)."""
+    before, after = window.padding(x.shape[2:])
+    x = pad_sides(x, before, after, 0.0)
+    (height, width), (down, across) = window.kernel, window.strides
+    rows = (x.shape[2] - window.reach(0)) // down + 1
+    columns = (x.shape[3] - window.reach(1)) // across + 1
+    drawn = torch.randperm(rows * columns, generator=generator)[:places].to(x.device)
+    top, left = drawn // columns * down, drawn % columns * across
+    y = top[:, None, None] + window.dilations[0] * torch.arange(height, device=x.device)[:, None]
+    x_ = left[:, None, None] + window.dilations[1] * torch.arange(width, device=x.device)
+    taken = x[:, :, y, x_]
+    count, channels, drawn_places = taken.shape[:3]
+    grouped = taken.reshape(count, groups, channels // groups, drawn_places, -1)
+    return grouped.permute(1, 0, 3, 2, 4).reshape(groups, count * drawn_places, -1)
+
+
+def _product(node: Node, weight: str, bias: str | None) -> LinearLayer | None:
+    turned = node.op == "Gemm" and bool(node.integer("transB", 0))
+    plain = node.number("alpha", 1.0) == 1 and node.number("beta", 1.0) == 1
+    if not plain or node.integer("transA", 0):
+        return None
+    if turned:
+        return LinearLayer(node, weight, bias, _tokens, lambda w: w[None], lambda m, _: m[0])
+    return LinearLayer(
+        node, weight, bias, _tokens, lambda w: w.t()[None], lambda m, _: m[0].t().contiguous()
+    )
+
+
+def _tokens(x: Tensor, generator: torch.Generator, places: int) -> Tensor:
+    """Some of each image's rows: (1, N·places, I)."""
+    rows = x.reshape(len(x), -1, x.shape[-1])
+    drawn = torch.randperm(rows.shape[1], generator=generator)[:places].to(x.device)
+    return rows[:, drawn].reshape(1, -1, x.shape[-1])
