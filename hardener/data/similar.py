@@ -72,8 +72,9 @@ def _small(images: FloatArray) -> FloatArray:
         edges = np.linspace(0, size, min(_SIDE, size), endpoint=False).astype(np.int64)
         widths = np.diff([*edges, size]).astype(np.float32)
         shape = [-1 if place == axis else 1 for place in range(4)]
-        images = np.add.reduceat(images, edges, axis=axis) / widths.reshape(shape)
-    return images.reshape(len(images), -1).astype(np.float32)
+        images = np.add.reduceat(images, edges, axis=axis).astype(np.float32)
+        images /= widths.reshape(shape)
+    return images.reshape(len(images), -1)
 
 
 def _likeness_of_strangers(small: FloatArray, labels: IntArray) -> float:

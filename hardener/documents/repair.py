@@ -37,6 +37,8 @@ class _Round(Frozen):
     highest."""
     strengthened_tries: int
     """How many stamped images that rate was measured on."""
+    suspicion: float
+    """The scan's own score of the target labels, whose triggers were searched again."""
 
     @property
     def relative_sizes(self) -> dict[TriggerKind, float]:
@@ -74,14 +76,47 @@ else:
 RepairOutcome = Literal["written", "nothing-found", "inconclusive", "over-budget", "attack-left"]
 
 
+class ResidualSuccess(Frozen):
+    """How much of the attack is left, as far as triggers that are at hand can tell."""
+
+    estimate: float
+    """Highest success rate of any trigger that was tried on the reporting images."""
+    upper: float
+    """What the attacker's own trigger keeps at most, for 95 % of the victims of the development
+    part of the zoo."""
+
+
+class AttackLeft(Frozen):
+    """What one kind of trigger does to the repaired model, on the reporting images."""
+
+    triggers: str
+    """Which ones."""
+    label: int
+    """Where they send images."""
+    success_rate: float
+    """Of the one that succeeds most."""
+    fitted: bool
+    """Whether the repair was fitted on these very triggers."""
+
+
+class AccuracyLost(Frozen):
+    """Accuracy before less accuracy after, on the same reporting images."""
+
+    value: float
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+    """Upper end."""
+
+
 class RepairResult(Hardening):
     """What `harden repair` writes beside the repaired model."""
 
     data: DataIdentity
     outcome: RepairOutcome
     """`written`, or why nothing was: the scan found nothing or was inconclusive; no round holds the
-    accuracy budget on the choosing images, or the chosen one does not on the reporting images; or
-    on those too much of the attack is left, or a small trigger still works."""
+    accuracy budget on the choosing images, or the reporting images show that more is lost; or on
+    those too much of the attack is left, or a scan would call the repaired model backdoored."""
     targets: tuple[int, ...]
     """The labels whose triggers were unlearned."""
     rounds: tuple[RepairRound, ...] = ()
@@ -92,17 +127,25 @@ class RepairResult(Hardening):
     """How many images it was fitted on."""
     max_accuracy_drop: float
     max_attack_success: float
+    groups: int = 0
+    """Into how many groups of images that look alike all images fall; no group is both fitted on
+    and reported on."""
     attack_success_rate_before: float | None = None
     """Of synthetic triggers that the model was not fitted on; of several targets the highest."""
     attack_success_rate_after: float | None = None
     """Of synthetic triggers that the model was not fitted on; of several targets the highest."""
-    strengthened_success_rate_after: float | None = None
-    """Of stronger versions of those triggers; of several targets the highest."""
-    scan_success_rate_after: float | None = None
-    """Attack success rate of the scan's triggers, of the family that made each target suspicious,
-    which the model was fitted on; of several targets the highest."""
+    accuracy_lost: AccuracyLost | None = None
+    left: tuple[AttackLeft, ...] = ()
+    """What triggers do to the chosen round's model."""
+    residual_success: ResidualSuccess | None = None
+    forced: bool = False
+    """Whether it was written although something spoke against it."""
 
     @property
     def plan(self) -> dict[str, object]:
         """What was done, as the hardened model's metadata say it."""
-        return {"repair": "distillation", "targets": self.targets, "rounds": self.chosen_round}
+        return {
+            "repair": "closed form and distillation",
+            "targets": self.targets,
+            "rounds": self.chosen_round,
+        }

@@ -6,44 +6,39 @@ from hardener.documents.repair import RepairRound
 from hardener.measuring.budget import within_budget
 from hardener.measuring.intervals import wilson
 from hardener.repairing.trials import Attacked
-
-SMALL_RELATIVE_SIZE = 0.5
-"""Of the median of all labels: a smaller trigger that works means another round."""
+from hardener.scanning.calibration import shipped
 
 SMALL_SUCCESS = 0.01
-"""More success of triggers that were not trained on, made stronger, means another round."""
+"""A trigger of a later search that succeeds more is fitted on in the next round."""
 
-LARGE_SUCCESS = 0.1
-"""As much success of those means another round even where the last one did little."""
+LARGE_SUCCESS = 0.05
+"""As much success of stronger triggers that were not fitted on means another round."""
 
 
 def answers_still(found: RepairRound) -> bool:
-    """Whether a small trigger works on a round's model, or a stronger one it was not trained on."""
-    return small_trigger_left(found) or found.strengthened_success_rate > SMALL_SUCCESS
+    """Whether a scan would doubt a round's model, or triggers it was not fitted on still work."""
+    return looks_backdoored(found) or found.strengthened_success_rate > LARGE_SUCCESS
+
+
+def looks_backdoored(found: RepairRound) -> bool:
+    """Whether the scan's own verdict would not call a round's model clean."""
+    return found.suspicion >= shipped().clean_below
 
 
 def another_round_helps(rounds: Sequence[RepairRound]) -> bool:
-    """Whether the last round's model still answers, and not only as it will after any round.
+    """Whether the last round's model still answers, and less than the one before.
 
-    A trigger that shows what its label really looks like keeps some success for ever: where no
-    small trigger is left and the success is low, the last round must have halved it.
+    A trigger that shows what its label really looks like keeps some success for ever: the last
+    round must have halved it.
 
     Args:
         rounds: in order, at least two; the first is the model as it came.
     """
     before, last = rounds[-2:]
-    if small_trigger_left(last) or last.strengthened_success_rate > LARGE_SUCCESS:
-        return True
-    return answers_still(last) and _halved(before, last)
-
-
-def _halved(before: RepairRound, last: RepairRound) -> bool:
-    return 2 * last.strengthened_success_rate <= before.strengthened_success_rate
-
-
-def small_trigger_left(found: RepairRound) -> bool:
-    """Whether a trigger of less than half the median size still works."""
-    return any(size < SMALL_RELATIVE_SIZE for size in found.relative_sizes.values())
+    if looks_backdoored(last):
+        return len(rounds) == 2 or last.suspicion < before.suspicion
+    halved = 2 * last.strengthened_success_rate <= before.strengthened_success_rate
+    return answers_still(last) and halved
 
 
 def strongest_first(weighed: Mapping[float, Attacked], least_accuracy: float) -> list[float]:

@@ -85,6 +85,7 @@ def _layer_of(node: Node, plan: NetworkPlan, changeable: Collection[str]) -> Lin
     weight = node.inputs[1]
     bias = node.inputs[2] if len(node.inputs) > 2 and node.inputs[2] in changeable else None
     shape = plan.constants[weight].shape
+    layer: LinearLayer | None
     if node.op == "Conv" and len(shape) == 4:
         layer = _convolution(node, weight, bias, shape)
     elif node.op in ("Gemm", "MatMul") and len(shape) == 2:

@@ -1,16 +1,19 @@
 """The repair: from a finished scan and clean images to new weights in the same graph."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.similar import similar_groups, thumbnails
 from hardener.data.splits import grouped_parts, stratified_sample
-from hardener.documents.repair import RepairResult
+from hardener.documents.repair import AccuracyLost, RepairOutcome, RepairResult, RepairRound
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
-from hardener.measuring.quality import Counts, most_successful
+from hardener.measuring.intervals import paired_loss
 from hardener.measuring.suitability import check_classes, check_others
 from hardener.model.classifier import Classifier, ModelGiven, Overrides, data_identity, path_of
 from hardener.model.files import PLAN_KEY
@@ -18,21 +21,24 @@ from hardener.model.gradients import differentiable, torch_on
 from hardener.model.runtime import Machine, choose_machine
 from hardener.model.training import training_plan
 from hardener.progress import Progress, silent
-from hardener.repairing.choice import choose_round, small_trigger_left
+from hardener.repairing.choice import choose_round, looks_backdoored
 from hardener.repairing.cure import Patient
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
+from hardener.repairing.residual import left_by, probes, residual
 from hardener.repairing.rounds import Rounds
 from hardener.repairing.trials import Attacked, Trial
+from hardener.repairing.universal import UniversalSettings
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, load_working_triggers
 from hardener.subject import Subject
-from hardener.triggers.families import family_of
 from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_ROUNDS = 3
 _LEAST_IMAGES = 100
 _LARGEST_FITTED_BYTES = 1 << 30
+_TRIED_STARTS = 2
+"""Of universal perturbations that a repair is not fitted on and is measured by."""
 
 
 def repair(
@@ -130,24 +136,21 @@ def repair(
         check_others(source.labels[indices], targets, str(data))
     fitted = _affordable(fitted, source.labels, classifier, seed)
     triggers = load_working_triggers(saved, LEAST_SUCCESS)
-    rounds_ = Rounds(
-        _patient(classifier, classifier.images_of(source, fitted), subject.machine),
-        scanned,
-        Trial(classifier, source, subject.machine, ()),
-        chosen_on,
-        groups,
-        max_accuracy_drop,
-        distillation,
-        # The scan's own seed never comes again: it would give the scan's own triggers.
-        scanned.seed + seed + 1,
-    )
-    models, found, trial = rounds_.run(triggers, rounds, progress, force=force)
+    patient = _patient(classifier, classifier.images_of(source, fitted), subject.machine)
+    # The scan's own seed never comes again: it would give the scan's own triggers.
+    drawn = scanned.seed + seed + 1
+    trial = Trial(classifier, source, subject.machine, ())
+    of_choosing = chosen_on, groups[chosen_on]
+    sequence = Rounds(patient, scanned, trial, *of_choosing, max_accuracy_drop, distillation, drawn)
+    cures, unseen = sequence.run(triggers, rounds, progress, force=force)
+    found = [cure.found for cure in cures]
     result = result.model_copy(
         update={
             "outcome": "over-budget",
             "data": data_identity(source),
             "rounds": tuple(found),
             "images_used": len(fitted),
+            "groups": len(np.unique(groups)),
             "chosen_on": len(chosen_on),
         }
     )
@@ -157,22 +160,41 @@ def repair(
     if position is None:
         return result
     progress("reporting", 0, 2)
+    trial = replace(trial, unseen=unseen)
     before, _ = trial.counts(classifier.proto, reported_on)
     progress("reporting", 1, 2)
-    kinds = scanned.kinds
-    suspicious = [
-        trigger for trigger in triggers if kinds[trigger.label] == family_of(trigger).name
-    ]
-    after, seen = trial.counts(models[position], reported_on, suspicious)
+    few = UniversalSettings(starts=_TRIED_STARTS)
+    tried = probes(triggers, unseen, sequence.spread(targets, drawn - 1, settings=few))
+    flat = [trigger for of_name in tried.values() for trigger in of_name]
+    after, counts = trial.counts(cures[position].proto, reported_on, flat)
     progress("reporting", 2, 2)
-    report = _report(before, after, most_successful(seen), max_accuracy_drop)
-    result = result.model_copy(update={"chosen_round": position, **report})
-    if not force and not result.within_budget:
-        return result
-    too_much = _most_left(result) > max_attack_success or small_trigger_left(found[position])
-    if not force and too_much:
-        return result.model_copy(update={"outcome": "attack-left"})
-    return write_hardened(models[position], result, output, classifier.model.external)
+    lost = paired_loss(before.right, after.right, groups[reported_on])
+    by_trigger = dict(zip(flat, counts, strict=True))
+    result = result.model_copy(
+        update={
+            "chosen_round": position,
+            "within_budget": within_budget(lost.low, 0.0, max_accuracy_drop),
+            "accuracy_lost": AccuracyLost(**lost._asdict()),
+            "left": left_by(tried, by_trigger),
+            "residual_success": residual(by_trigger),
+            **_report(before, after),
+        }
+    )
+    against = _against(result, found[position])
+    if against and not force:
+        return result.model_copy(update={"outcome": against})
+    result = result.model_copy(update={"forced": bool(against)})
+    return write_hardened(cures[position].proto, result, output, classifier.model.external)
+
+
+def _against(result: RepairResult, found: RepairRound) -> RepairOutcome | None:
+    """What speaks against writing a repaired model, if anything does."""
+    if not result.within_budget:
+        return "over-budget"
+    left = result.residual_success
+    if looks_backdoored(found) or (left and left.estimate > result.max_attack_success):
+        return "attack-left"
+    return None
 
 
 def _patient(classifier: Classifier, images: FloatArray, machine: Machine) -> Patient:
@@ -204,36 +226,12 @@ def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, see
     return indices[stratified_sample(labels[indices], max(1, allowed), seed)]
 
 
-def _most_left(result: RepairResult) -> float:
-    """Highest success of any triggers on the reporting images after the repair."""
-    rates = (
-        result.attack_success_rate_after,
-        result.strengthened_success_rate_after,
-        result.scan_success_rate_after,
-    )
-    return max(rate for rate in rates if rate is not None)
-
-
-def _report(
-    before: Attacked, after: Attacked, seen: Counts, max_accuracy_drop: float
-) -> dict[str, Any]:
-    """The result's fields that come from the reporting images.
-
-    Args:
-        before: counts of the model as it came.
-        after: of the repaired one.
-        seen: of the repaired one under the scan's triggers.
-        max_accuracy_drop: the budget.
-    """
+def _report(before: Attacked, after: Attacked) -> dict[str, Any]:
+    """The result's fields that come from the reporting images, before and after the repair."""
     fields: dict[str, Any] = {"reported_on": before.clean.n}
     for word, attacked in (("before", before), ("after", after)):
         clean, unseen = attacked.clean, attacked.unseen
         fields[f"accuracy_{word}"] = clean.correct / clean.n
         fields[f"attack_success_rate_{word}"] = unseen.success_rate
         fields[f"robust_accuracy_{word}"] = unseen.robust_accuracy
-    fields["strengthened_success_rate_after"] = after.strengthened.success_rate
-    fields["scan_success_rate_after"] = seen.success_rate
-    fields["within_budget"] = within_budget(
-        fields["accuracy_before"], fields["accuracy_after"], max_accuracy_drop
-    )
     return fields

@@ -7,14 +7,14 @@ import numpy as np
 import onnx
 from torch import nn
 
-from hardener.arrays import IntArray
+from hardener.arrays import BoolArray, FloatArray, IntArray
 from hardener.data.splits import stratified_sample
 from hardener.documents.repair import RepairRound
 from hardener.documents.scan import ScanResult
+from hardener.measuring.budget import within_budget
 from hardener.measuring.intervals import paired_loss
 from hardener.measuring.quality import Counts
 from hardener.measuring.suitability import check_accuracy
-from hardener.model.training import with_weights
 from hardener.progress import Progress, counting
 from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps, strongest_first
 from hardener.repairing.closed_form import Sums
@@ -23,7 +23,7 @@ from hardener.repairing.distillation import DistillationSettings
 from hardener.repairing.renewed_search import Search
 from hardener.repairing.stamping import Pool, in_strengths
 from hardener.repairing.trials import Attacked, Trial, measured_by, round_of
-from hardener.repairing.universal import UNIVERSAL, universal_triggers
+from hardener.repairing.universal import UNIVERSAL, UniversalSettings, universal_triggers
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
 from hardener.triggers.families import strengthened
@@ -45,11 +45,26 @@ _SEARCHED_IMAGES = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Cured:
-    """A model as it came, or with a cure's weights, and what was measured of it.
+class Cure:
+    """A model with a cure's weights, or as it came, and what was measured of it.
 
     Attributes:
         proto: the model.
+        found: what the document says of it.
+        right: (n,) which choosing images it classifies right.
+    """
+
+    proto: onnx.ModelProto
+    found: RepairRound
+    right: BoolArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """New weights, before they were searched again.
+
+    Attributes:
+        proto: the model with them.
         network: the same, from normalised images to logits.
         attacked: counts on the choosing images.
         weight: of stamped images beside clean ones.
@@ -69,8 +84,8 @@ class Rounds:
         patient: the model, and the images to fit on.
         scanned: its scan.
         trial: how a model is measured.
-        chosen_on: positions of the choosing images.
-        groups: (N,) which of all images are alike.
+        chosen_on: (n,) positions of the choosing images.
+        groups: (n,) which of those are alike.
         budget: allowed loss of accuracy.
         distillation: the budget of each cure's last step.
         seed: of every draw.
@@ -87,7 +102,7 @@ class Rounds:
 
     def run(
         self, triggers: Sequence[SyntheticTrigger], most: int, progress: Progress, *, force: bool
-    ) -> tuple[list[onnx.ModelProto], list[RepairRound], Trial]:
+    ) -> tuple[list[Cure], list[SyntheticTrigger]]:
         """Cures until the model no longer answers, or another round does not help.
 
         Args:
@@ -98,64 +113,94 @@ class Rounds:
                 second search works.
 
         Returns:
-            The model as it came and every cure, what was measured of each, and by what.
+            The model as it came and every cure, and the triggers that measured them.
 
         Raises:
             InconclusiveError: the model does not know the images, or there is no trigger that a
                 cure could be measured by.
         """
-        images = self.patient.images
+        labels = tuple(dict.fromkeys(trigger.label for trigger in triggers))
         search = Search(
-            images[:: max(1, len(images) // _SEARCHED_IMAGES)],
-            self.patient.preprocessing,
-            tuple(dict.fromkeys(trigger.label for trigger in triggers)),
-            self.patient.device,
+            self._searched_images, self.patient.preprocessing, labels, self.patient.device
         )
         searching = counting(progress, "inverting triggers", search.steps * (most + 1))
-        spread = most * len(search.labels) * UNIVERSAL.steps
-        spreading = counting(progress, "universal triggers", spread)
-        distilled = most * len(WEIGHTS) * self.distillation.steps
-        distilling = counting(progress, "distilling", distilled)
+        spreading = counting(progress, "universal triggers", most * len(labels) * UNIVERSAL.steps)
+        mending = counting(progress, "distilling", most * len(WEIGHTS) * self.distillation.steps)
 
         others = search.triggers(self.patient.frozen, self.seed, searching)
         by_trigger = self._counted(self.patient.proto, others)
         unseen = measured_by(by_trigger, self.scanned.kinds, force=force)
-        rounds = replace(self, trial=replace(self.trial, unseen=unseen))
-        came, answers = rounds._as_it_came(triggers, force=force)
-        protos, found = [came.proto], [round_of(came.attacked, answers, self.scanned, 0)]
+        measured = replace(self, trial=replace(self.trial, unseen=unseen))
+        cures = [measured._as_it_came(triggers, force=force)]
         # What was planted is often solid, and stands where one of these squares covers it.
         known = [*triggers, *map(strengthened, triggers), *solid(by_trigger, unseen)]
         universal: list[AdditiveTrigger] = []
         network, sums = self.patient.frozen, dict[str, Sums]()
         for number in range(1, most + 1):
             seed = self.seed + number
-            fresh = self._universal(network, search, seed, spreading)
+            fresh = in_strengths(self.spread(labels, seed, network, spreading))
             universal += fresh
             own = self.patient.sums((known, fresh), seed)
             sums = {name: sums[name] + one if sums else one for name, one in own.items()}
-            cure = rounds._fitted(came, sums, (known, universal), seed, distilling)
-            network = cure.network
-            answers = self._counted(cure.proto, search.triggers(network, seed, searching))
-            protos.append(cure.proto)
+            fitted = measured._fitted(cures[0].right, sums, (known, universal), seed, mending)
+            network = fitted.network
+            answers = self._counted(fitted.proto, search.triggers(network, seed, searching))
             count = len(known) + len(universal)
-            found.append(round_of(cure.attacked, answers, self.scanned, count, cure.weight))
-            if not another_round_helps(found):
+            found = round_of(fitted.attacked, answers, self.scanned, count, fitted.weight)
+            cures.append(Cure(fitted.proto, found, fitted.attacked.right))
+            if not another_round_helps([cure.found for cure in cures]):
                 break
             more = [one for one, counts in answers.items() if counts.success_rate > SMALL_SUCCESS]
             known += [*more, *map(strengthened, more)]
-        return protos, found, rounds.trial
+        return cures, unseen
 
-    def _as_it_came(
-        self, triggers: Sequence[SyntheticTrigger], *, force: bool
-    ) -> tuple[Cured, Mapping[SyntheticTrigger, Counts]]:
+    def spread(
+        self,
+        labels: Sequence[int],
+        seed: int,
+        network: nn.Module | None = None,
+        on_step: Callable[[int], None] = lambda _: None,
+        settings: UniversalSettings = UNIVERSAL,
+    ) -> list[AdditiveTrigger]:
+        """Universal perturbations toward every label.
+
+        Args:
+            labels: which ones.
+            seed: of the starts.
+            network: on which; the one as it came if None.
+            on_step: told of each finished step of a label.
+            settings: the budget.
+        """
+        size = UNIVERSAL_SIZE * self.scanned.medians[ADDITIVE.name]
+        where = network or self.patient.frozen, self._searched_images, self.patient.preprocessing
+        return [
+            trigger
+            for label in labels
+            for trigger in universal_triggers(
+                *where,
+                label,
+                size,
+                1000 * seed + label,
+                self.patient.device,
+                on_step,
+                settings,
+            )
+        ]
+
+    @property
+    def _searched_images(self) -> FloatArray:
+        images = self.patient.images
+        return images[:: max(1, len(images) // _SEARCHED_IMAGES)]
+
+    def _as_it_came(self, triggers: Sequence[SyntheticTrigger], *, force: bool) -> Cure:
         """The model before any cure, and what the scan's triggers do to it."""
         proto = self.patient.proto
         attacked, counts = self.trial.counts(proto, self.chosen_on, triggers)
         if not force:
             accuracy = attacked.clean.correct / attacked.clean.n
             check_accuracy(accuracy, self.scanned.accuracy, "these images")
-        came = Cured(proto, self.patient.frozen, attacked, 0.0)
-        return came, dict(zip(triggers, counts, strict=True))
+        answers = dict(zip(triggers, counts, strict=True))
+        return Cure(proto, round_of(attacked, answers, self.scanned, 0), attacked.right)
 
     def _counted(
         self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger]
@@ -164,49 +209,39 @@ class Rounds:
         trial = replace(self.trial, unseen=())
         return dict(zip(triggers, trial.counts(proto, self.chosen_on, triggers)[1], strict=True))
 
-    def _universal(
-        self, network: nn.Module, search: Search, seed: int, on_step: Callable[[int], None]
-    ) -> list[AdditiveTrigger]:
-        """Universal triggers toward every label that is searched, in several strengths."""
-        size = UNIVERSAL_SIZE * self.scanned.medians[ADDITIVE.name]
-        shared = network, search.images, search.preprocessing
-        found = [
-            universal_triggers(*shared, label, size, seed + label, search.device, on_step)
-            for label in search.labels
-        ]
-        return in_strengths([trigger for of_label in found for trigger in of_label])
-
     def _fitted(
         self,
-        came: Cured,
+        right: BoolArray,
         sums: Mapping[str, Sums],
         pool: Pool,
         seed: int,
         on_step: Callable[[int], None],
-    ) -> Cured:
-        """The cure that leaves least of the attack within the budget, else the gentlest."""
+    ) -> _Fitted:
+        """The weights that leave least of the attack within the budget, else the gentlest.
+
+        Args:
+            right: (n,) which choosing images the model as it came classifies right.
+            sums: of every layer.
+            pool: triggers to unlearn.
+            seed: of the distillation.
+            on_step: told of each of its steps.
+        """
         labels = self.trial.source.labels[self.chosen_on]
-        few = self.chosen_on[stratified_sample(labels, _WEIGHED_IMAGES, self.seed)]
+        few = stratified_sample(labels, _WEIGHED_IMAGES, self.seed)
         solved = {weight: self.patient.solved(sums, weight) for weight in WEIGHTS}
         weighed = {
-            weight: self.trial.counts(self.patient.with_weights(new), few)[0]
+            weight: self.trial.counts(self.patient.with_weights(new), self.chosen_on[few])[0]
             for weight, new in solved.items()
         }
-        before = np.isin(few, self.chosen_on[came.attacked.right]).mean()
-        order = strongest_first(weighed, float(before) - self.budget - _MENDED)
-        for weight in order:
-            mended = self.patient.finished(
-                solved[weight], pool, self.distillation, seed, on_step
-            )
+        least = float(right[few].mean()) - self.budget - _MENDED
+        for weight in strongest_first(weighed, least):
+            mended = self.patient.finished(solved[weight], pool, self.distillation, seed, on_step)
             proto = self.patient.with_weights(mended)
             attacked, _ = self.trial.counts(proto, self.chosen_on)
-            if self.loss(came.attacked, attacked) <= self.budget:
+            lost = paired_loss(right, attacked.right, self.groups)
+            if within_budget(lost.value, 0.0, self.budget):
                 break
-        return Cured(proto, self.patient.network(mended), attacked, weight)
-
-    def loss(self, before: Attacked, after: Attacked) -> float:
-        """Accuracy lost on the choosing images."""
-        return paired_loss(before.right, after.right, self.groups[self.chosen_on]).value
+        return _Fitted(proto, self.patient.network(mended), attacked, weight)
 
 
 def solid(

@@ -16,6 +16,7 @@ from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.model.classifier import Classifier, open_full
 from hardener.model.runtime import Machine
 from hardener.scanning.evidence import LEAST_SUCCESS
+from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.families import FAMILIES, family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
@@ -146,6 +147,7 @@ def round_of(
         robust_accuracy=unseen.robust_accuracy,
         strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
+        suspicion=suspicion_again(scanned, left),
         **{
             f"{kind}_relative_size": min(of_kind) / medians[kind] if of_kind else None
             for kind, of_kind in sizes.items()

@@ -1,0 +1,82 @@
+"""How much of the attack is left: triggers that are at hand, tried on images that nobody fitted on.
+
+The attacker's own trigger is not at hand. What stands for it are triggers that work on the model
+as it came: of the scan, of a second search, stronger versions of both, and universal
+perturbations from starts of their own. After a cure that took out what carries the backdoor none
+of them works; after one that learnt to know the fitted triggers, those that it never met do.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hardener.documents.repair import AttackLeft, ResidualSuccess
+from hardener.measuring.intervals import wilson
+from hardener.measuring.quality import Counts, most_successful
+from hardener.triggers.additive import AdditiveTrigger
+from hardener.triggers.families import strengthened
+from hardener.triggers.family import SyntheticTrigger
+
+MARGIN = 0.03
+"""How much more than any of these triggers the attacker's own one may keep: what 95 % of the
+development part's victims stay within (`benchmarks/leaderboard.py`)."""
+
+NONE = "none: clean images"
+
+Probes = Mapping[str, Sequence[SyntheticTrigger]]
+"""Triggers to try, by what they are called."""
+
+FITTED = ("the scan's", "the scan's, stronger")
+"""Names of those that a repair is fitted on."""
+
+
+def probes(
+    scanned: Sequence[SyntheticTrigger],
+    unseen: Sequence[SyntheticTrigger],
+    universal: Sequence[AdditiveTrigger],
+) -> Probes:
+    """What is tried.
+
+    Args:
+        scanned: the scan's triggers.
+        unseen: of a second search on the model as it came.
+        universal: perturbations from starts of their own, on the model as it came.
+    """
+    return {
+        NONE: [_nothing(trigger) for trigger in universal],
+        "the scan's": scanned,
+        "the scan's, stronger": [strengthened(trigger) for trigger in scanned],
+        "of a second search": unseen,
+        "of a second search, stronger": [strengthened(trigger) for trigger in unseen],
+        "universal": universal,
+    }
+
+
+def _nothing(trigger: AdditiveTrigger) -> AdditiveTrigger:
+    return AdditiveTrigger(np.zeros_like(trigger.perturbation), trigger.label)
+
+
+def left_by(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> tuple[AttackLeft, ...]:
+    """Of each name and label the trigger that succeeds most.
+
+    Args:
+        tried: the triggers.
+        counts: of each on the reporting images, on the repaired model.
+    """
+    return tuple(
+        AttackLeft(
+            triggers=name,
+            label=label,
+            success_rate=max(counts[t].success_rate for t in triggers if t.label == label),
+            fitted=name in FITTED,
+        )
+        for name, triggers in tried.items()
+        for label in sorted({trigger.label for trigger in triggers})
+    )
+
+
+def residual(counts: Mapping[SyntheticTrigger, Counts]) -> ResidualSuccess:
+    """A bound from all triggers that were tried."""
+    worst = most_successful(counts.values())
+    upper = wilson(worst.hits, max(1, worst.others)).high + MARGIN
+    return ResidualSuccess(estimate=worst.success_rate, upper=min(1.0, upper))
