@@ -43,7 +43,7 @@ def probes(
         universal: perturbations from starts of their own, on the model as it came.
     """
     return {
-        NONE: [_nothing(trigger) for trigger in universal],
+        NONE: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
         "the scan's": scanned,
         "the scan's, stronger": [strengthened(trigger) for trigger in scanned],
         "of a second search": unseen,
