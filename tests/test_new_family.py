@@ -26,7 +26,8 @@ from pathlib import Path
 
 import hardener
 from hardener.cli.commands.scan import summary
-from hardener.documents.repair import RepairRound
+from hardener.measuring.quality import Counts
+from hardener.scanning.rescoring import suspicion_again
 from hardener.scanning.saved import load_of_kind, open_scan
 from hardener.scanning.searches.table import SEARCHES
 from hardener.triggers.families import strengthened
@@ -41,7 +42,8 @@ assert scan.result.medians["brightness"] > 0
 assert any("brightness" in str(line) for line in summary(scan.result))
 assert hardener.markdown(scan.result)
 hardener.report(scan, "page.html")
-assert "brightness_relative_size" in RepairRound.model_fields
+worked = Counts(n=9, others=9, hits=9)
+assert suspicion_again(scan.result, {trigger: worked}) == 0, "nothing is calibrated for it"
 """
 
 

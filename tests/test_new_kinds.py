@@ -17,7 +17,6 @@ from support.graphs import (
 )
 
 from hardener.data.settings import CLEAN
-from hardener.documents.repair import RepairRound
 from hardener.model.convolutions import find_convolutions
 from hardener.model.rewriting import REWRITES, Rewrite
 from hardener.model.signature import read_signature
@@ -31,7 +30,6 @@ from hardener.pruning.convolution_scores import (
 from hardener.pruning.criteria import CRITERIA, Criterion
 from hardener.pruning.named import prune_channels
 from hardener.pruning.options import pruning_options
-from hardener.repairing.choice import small_trigger_left
 from hardener.scanning.activations import ChannelNorms
 from hardener.scanning.detectors.detector import Detector
 from hardener.scanning.detectors.table import DETECTORS
@@ -71,37 +69,6 @@ def test_a_new_convolution_criterion_is_asked_itself(monkeypatch: pytest.MonkeyP
     assert [one.layer.name for one in last] == ["feature"]
     (scores,) = scores_of("toy", cast("Choosing", None), last)
     assert scores.tolist() == [1, 1, 1]
-
-
-def test_a_small_trigger_of_whatever_family_is_left() -> None:
-    nothing = RepairRound(
-        triggers=1,
-        accuracy=1,
-        attack_success_rate=0,
-        robust_accuracy=1,
-        strengthened_success_rate=0,
-        strengthened_tries=100,
-        patch_relative_size=None,
-        additive_relative_size=None,
-        warp_relative_size=None,
-    )
-    assert not small_trigger_left(nothing)
-    for kind in FAMILIES:
-        small = nothing.model_copy(update={f"{kind}_relative_size": 0.1})
-        assert small_trigger_left(small), kind
-
-
-def test_a_family_that_a_repair_does_not_record_is_no_small_trigger_left_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    table = cast("dict[str, object]", FAMILIES)
-    monkeypatch.setitem(table, "toy", replace(FAMILIES["patch"], file_stem="toy"))
-    with pytest.raises(AttributeError, match="toy_relative_size"):
-        small_trigger_left(
-            RepairRound.model_construct(
-                patch_relative_size=None, additive_relative_size=None, warp_relative_size=None
-            )
-        )
 
 
 def test_the_plan_for_many_labels_counts_the_steps_of_every_search(

@@ -1,23 +1,13 @@
 """What `harden repair` does."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field, create_model
+from typing import Literal
 
 from hardener.documents.hardening import Hardening
 from hardener.documents.identity import DataIdentity
 from hardener.frozen import Frozen
-from hardener.triggers.families import FAMILIES
-from hardener.triggers.family import TriggerKind
 
 
-def relative_size_field(kind: TriggerKind) -> str:
-    """Where a round holds the size of a family's smallest trigger that still works."""
-    return f"{kind}_relative_size"
-
-
-class _Round(Frozen):
+class RepairRound(Frozen):
     """One cure, measured on the choosing images."""
 
     triggers: int
@@ -39,38 +29,6 @@ class _Round(Frozen):
     """How many stamped images that rate was measured on."""
     suspicion: float
     """The scan's own score of the target labels, whose triggers were searched again."""
-
-    @property
-    def relative_sizes(self) -> dict[TriggerKind, float]:
-        """Of each family the smallest trigger that still works, beside the scan's median."""
-        sizes = {kind: getattr(self, relative_size_field(kind)) for kind in FAMILIES}
-        return {kind: size for kind, size in sizes.items() if size is not None}
-
-
-def _sizes() -> Mapping[str, Any]:
-    return {
-        relative_size_field(kind): (
-            float | None,
-            Field(
-                description=f"Smallest {family.noun} that still reaches a target label and works, "
-                "as a fraction of the median of all labels in the scan; null where none works."
-            ),
-        )
-        for kind, family in FAMILIES.items()
-    }
-
-
-if TYPE_CHECKING:
-
-    class RepairRound(_Round):
-        """A round with the fields that the families make, which a type checker cannot see."""
-
-        def __init__(self, **fields: Any) -> None: ...  # noqa: ANN401
-
-        def __getattr__(self, name: str) -> Any: ...  # noqa: ANN401  whatever the family says
-
-else:
-    RepairRound = create_model("RepairRound", __base__=_Round, __doc__=_Round.__doc__, **_sizes())
 
 
 RepairOutcome = Literal["written", "nothing-found", "inconclusive", "over-budget", "attack-left"]

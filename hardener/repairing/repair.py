@@ -1,10 +1,10 @@
 """The repair: from a finished scan and clean images to new weights in the same graph."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.similar import similar_groups, thumbnails
@@ -24,10 +24,9 @@ from hardener.progress import Progress, silent
 from hardener.repairing.choice import choose_round, looks_backdoored
 from hardener.repairing.cure import Patient
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
-from hardener.repairing.residual import left_by, probes, residual
+from hardener.repairing.residual import Probes, left_by, residual
 from hardener.repairing.rounds import Rounds
-from hardener.repairing.trials import Attacked, Trial
-from hardener.repairing.universal import UniversalSettings
+from hardener.repairing.trials import Trial
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, load_working_triggers
@@ -37,8 +36,6 @@ from hardener.writing import check_outputs, write_hardened
 DEFAULT_ROUNDS = 3
 _LEAST_IMAGES = 100
 _LARGEST_FITTED_BYTES = 1 << 30
-_TRIED_STARTS = 2
-"""Of universal perturbations that a repair is not fitted on and is measured by."""
 
 
 def repair(
@@ -125,7 +122,8 @@ def repair(
         max_attack_success=max_attack_success,
         notes=classifier.signature.notes,
     )
-    if scanned.verdict != "backdoored" and not force:
+    accused = scanned.verdict == "backdoored"
+    if not accused and not force:
         return result
 
     if not force:
@@ -139,10 +137,10 @@ def repair(
     patient = _patient(classifier, classifier.images_of(source, fitted), subject.machine)
     # The scan's own seed never comes again: it would give the scan's own triggers.
     drawn = scanned.seed + seed + 1
-    trial = Trial(classifier, source, subject.machine, ())
+    trial = Trial(classifier, source, subject.machine)
     of_choosing = chosen_on, groups[chosen_on]
     sequence = Rounds(patient, scanned, trial, *of_choosing, max_accuracy_drop, distillation, drawn)
-    cures, unseen = sequence.run(triggers, rounds, progress, force=force)
+    cures, trial = sequence.run(triggers, rounds, progress, force=force)
     found = [cure.found for cure in cures]
     result = result.model_copy(
         update={
@@ -159,37 +157,21 @@ def repair(
         position = max(range(1, len(found)), key=lambda row: found[row].accuracy)
     if position is None:
         return result
-    progress("reporting", 0, 2)
-    trial = replace(trial, unseen=unseen)
-    before, _ = trial.counts(classifier.proto, reported_on)
-    progress("reporting", 1, 2)
-    few = UniversalSettings(starts=_TRIED_STARTS)
-    tried = probes(triggers, unseen, sequence.spread(targets, drawn - 1, settings=few))
-    flat = [trigger for of_name in tried.values() for trigger in of_name]
-    after, counts = trial.counts(cures[position].proto, reported_on, flat)
-    progress("reporting", 2, 2)
-    lost = paired_loss(before.right, after.right, groups[reported_on])
-    by_trigger = dict(zip(flat, counts, strict=True))
-    result = result.model_copy(
-        update={
-            "chosen_round": position,
-            "within_budget": within_budget(lost.low, 0.0, max_accuracy_drop),
-            "accuracy_lost": AccuracyLost(**lost._asdict()),
-            "left": left_by(tried, by_trigger),
-            "residual_success": residual(by_trigger),
-            **_report(before, after),
-        }
-    )
+    tried = sequence.probes(triggers, trial.unseen)
+    measured = _measured(trial, cures[position].proto, tried, reported_on, groups, progress)
+    result = result.model_copy(update={"chosen_round": position, **measured})
     against = _against(result, found[position])
+    update = {"within_budget": against != "over-budget", "forced": bool(against) or not accused}
     if against and not force:
-        return result.model_copy(update={"outcome": against})
-    result = result.model_copy(update={"forced": bool(against)})
+        return result.model_copy(update=update | {"outcome": against, "forced": False})
+    result = result.model_copy(update=update)
     return write_hardened(cures[position].proto, result, output, classifier.model.external)
 
 
 def _against(result: RepairResult, found: RepairRound) -> RepairOutcome | None:
     """What speaks against writing a repaired model, if anything does."""
-    if not result.within_budget:
+    lost = result.accuracy_lost
+    if lost is not None and not within_budget(lost.low, 0.0, result.max_accuracy_drop):
         return "over-budget"
     left = result.residual_success
     if looks_backdoored(found) or (left and left.estimate > result.max_attack_success):
@@ -226,9 +208,39 @@ def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, see
     return indices[stratified_sample(labels[indices], max(1, allowed), seed)]
 
 
-def _report(before: Attacked, after: Attacked) -> dict[str, Any]:
-    """The result's fields that come from the reporting images, before and after the repair."""
-    fields: dict[str, Any] = {"reported_on": before.clean.n}
+def _measured(
+    trial: Trial,
+    repaired: onnx.ModelProto,
+    tried: Probes,
+    reported_on: IntArray,
+    groups: IntArray,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The result's fields that come from the reporting images.
+
+    Args:
+        trial: how models are measured.
+        repaired: the model with its new weights.
+        tried: triggers.
+        reported_on: positions of the images.
+        groups: (N,) which of all images are alike.
+        progress: told how far it is.
+    """
+    progress("reporting", 0, 2)
+    before, _ = trial.counts(trial.classifier.proto, reported_on)
+    progress("reporting", 1, 2)
+    flat = [trigger for of_name in tried.values() for trigger in of_name]
+    after, counts = trial.counts(repaired, reported_on, flat)
+    progress("reporting", 2, 2)
+    by_trigger = dict(zip(flat, counts, strict=True))
+    fields: dict[str, Any] = {
+        "reported_on": before.clean.n,
+        "accuracy_lost": AccuracyLost(
+            **paired_loss(before.right, after.right, groups[reported_on])._asdict()
+        ),
+        "left": left_by(tried, by_trigger),
+        "residual_success": residual(tried, by_trigger),
+    }
     for word, attacked in (("before", before), ("after", after)):
         clean, unseen = attacked.clean, attacked.unseen
         fields[f"accuracy_{word}"] = clean.correct / clean.n

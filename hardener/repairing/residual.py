@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hardener.documents.repair import AttackLeft, ResidualSuccess
+from hardener.documents.scan import ScanResult
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Counts, most_successful
+from hardener.repairing.trials import stronger
 from hardener.triggers.additive import AdditiveTrigger
-from hardener.triggers.families import strengthened
 from hardener.triggers.family import SyntheticTrigger
 
 MARGIN = 0.03
@@ -22,6 +23,8 @@ MARGIN = 0.03
 development part's victims stay within (`benchmarks/leaderboard.py`)."""
 
 NONE = "none: clean images"
+UNIVERSAL = "universal"
+OTHERS = "universal, other labels"
 
 Probes = Mapping[str, Sequence[SyntheticTrigger]]
 """Triggers to try, by what they are called."""
@@ -34,6 +37,8 @@ def probes(
     scanned: Sequence[SyntheticTrigger],
     unseen: Sequence[SyntheticTrigger],
     universal: Sequence[AdditiveTrigger],
+    others: Sequence[AdditiveTrigger],
+    scan: ScanResult,
 ) -> Probes:
     """What is tried.
 
@@ -41,14 +46,17 @@ def probes(
         scanned: the scan's triggers.
         unseen: of a second search on the model as it came.
         universal: perturbations from starts of their own, on the model as it came.
+        others: the same toward labels that nobody accuses.
+        scan: of the model as it came.
     """
     return {
         NONE: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
         "the scan's": scanned,
-        "the scan's, stronger": [strengthened(trigger) for trigger in scanned],
+        "the scan's, stronger": [stronger(trigger, scan) for trigger in scanned],
         "of a second search": unseen,
-        "of a second search, stronger": [strengthened(trigger) for trigger in unseen],
-        "universal": universal,
+        "of a second search, stronger": [stronger(trigger, scan) for trigger in unseen],
+        UNIVERSAL: universal,
+        OTHERS: others,
     }
 
 
@@ -75,8 +83,17 @@ def left_by(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> tuple[A
     )
 
 
-def residual(counts: Mapping[SyntheticTrigger, Counts]) -> ResidualSuccess:
-    """A bound from all triggers that were tried."""
-    worst = most_successful(counts.values())
+def residual(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> ResidualSuccess:
+    """A bound from the triggers that searches found.
+
+    Universal perturbations are as large as what sends some images to any label: they are told
+    beside the same of other labels, and are no part of it.
+
+    Args:
+        tried: all triggers.
+        counts: of each on the reporting images, on the repaired model.
+    """
+    found = [name for name in tried if name not in (UNIVERSAL, OTHERS)]
+    worst = most_successful(counts[trigger] for name in found for trigger in tried[name])
     upper = wilson(worst.hits, max(1, worst.others)).high + MARGIN
     return ResidualSuccess(estimate=worst.success_rate, upper=min(1.0, upper))

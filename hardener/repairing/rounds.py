@@ -21,8 +21,9 @@ from hardener.repairing.closed_form import Sums
 from hardener.repairing.cure import Patient
 from hardener.repairing.distillation import DistillationSettings
 from hardener.repairing.renewed_search import Search
+from hardener.repairing.residual import Probes, probes
 from hardener.repairing.stamping import Pool, in_strengths
-from hardener.repairing.trials import Attacked, Trial, measured_by, round_of
+from hardener.repairing.trials import Attacked, Trial, measured_by, round_of, stronger
 from hardener.repairing.universal import UNIVERSAL, UniversalSettings, universal_triggers
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
@@ -38,6 +39,11 @@ UNIVERSAL_SIZE = 0.5
 
 _MENDED = 0.03
 """Accuracy that distilling may bring back: a closed form that costs more is not tried."""
+
+_TRIED_STARTS = 2
+"""Of universal perturbations that a repair is not fitted on and is measured by."""
+_OTHER_LABELS = 3
+"""That nobody accuses, and universal perturbations are tried toward as well."""
 
 _WEIGHED_IMAGES = 256
 _SEARCHED_IMAGES = 512
@@ -102,7 +108,7 @@ class Rounds:
 
     def run(
         self, triggers: Sequence[SyntheticTrigger], most: int, progress: Progress, *, force: bool
-    ) -> tuple[list[Cure], list[SyntheticTrigger]]:
+    ) -> tuple[list[Cure], Trial]:
         """Cures until the model no longer answers, or another round does not help.
 
         Args:
@@ -113,7 +119,7 @@ class Rounds:
                 second search works.
 
         Returns:
-            The model as it came and every cure, and the triggers that measured them.
+            The model as it came and every cure, and what measured them.
 
         Raises:
             InconclusiveError: the model does not know the images, or there is no trigger that a
@@ -130,7 +136,8 @@ class Rounds:
         others = search.triggers(self.patient.frozen, self.seed, searching)
         by_trigger = self._counted(self.patient.proto, others)
         unseen = measured_by(by_trigger, self.scanned.kinds, force=force)
-        measured = replace(self, trial=replace(self.trial, unseen=unseen))
+        more = [stronger(trigger, self.scanned) for trigger in unseen]
+        measured = replace(self, trial=replace(self.trial, unseen=unseen, stronger=more))
         cures = [measured._as_it_came(triggers, force=force)]
         # What was planted is often solid, and stands where one of these squares covers it.
         known = [*triggers, *map(strengthened, triggers), *solid(by_trigger, unseen)]
@@ -150,9 +157,28 @@ class Rounds:
             cures.append(Cure(fitted.proto, found, fitted.attacked.right))
             if not another_round_helps([cure.found for cure in cures]):
                 break
-            more = [one for one, counts in answers.items() if counts.success_rate > SMALL_SUCCESS]
-            known += [*more, *map(strengthened, more)]
-        return cures, unseen
+            left = [one for one, counts in answers.items() if counts.success_rate > SMALL_SUCCESS]
+            known += [*left, *map(strengthened, left)]
+        return cures, measured.trial
+
+    def probes(
+        self, triggers: Sequence[SyntheticTrigger], unseen: Sequence[SyntheticTrigger]
+    ) -> Probes:
+        """What tells how much of the attack is left.
+
+        Args:
+            triggers: the scan's.
+            unseen: those that measured the rounds.
+        """
+        accused = list(dict.fromkeys(trigger.label for trigger in triggers))
+        rows = self.scanned.searched
+        innocent = [row.label for row in rows if row.label not in accused]
+        others = np.random.default_rng(self.seed).permutation(innocent)[:_OTHER_LABELS].tolist()
+        few = UniversalSettings(starts=_TRIED_STARTS)
+        universal, beside = (
+            self.spread(labels, self.seed, settings=few) for labels in (accused, others)
+        )
+        return probes(triggers, unseen, universal, beside, self.scanned)
 
     def spread(
         self,
@@ -206,7 +232,7 @@ class Rounds:
         self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger]
     ) -> Mapping[SyntheticTrigger, Counts]:
         """What triggers do to a model, on the choosing images."""
-        trial = replace(self.trial, unseen=())
+        trial = replace(self.trial, unseen=(), stronger=())
         return dict(zip(triggers, trial.counts(proto, self.chosen_on, triggers)[1], strict=True))
 
     def _fitted(

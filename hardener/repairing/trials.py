@@ -17,8 +17,11 @@ from hardener.model.classifier import Classifier, open_full
 from hardener.model.runtime import Machine
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.rescoring import suspicion_again
-from hardener.triggers.families import FAMILIES, family_of, strengthened
+from hardener.triggers.families import family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
+
+_SMALL = 0.5
+"""Of the median size of a kind of trigger."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +50,14 @@ class Trial:
         source: labelled images.
         machine: what runs the models.
         unseen: of each label a trigger that no model is fitted on.
+        stronger: stronger versions of those.
     """
 
     classifier: Classifier
     source: ImageSource
     machine: Machine
-    unseen: Sequence[SyntheticTrigger]
+    unseen: Sequence[SyntheticTrigger] = ()
+    stronger: Sequence[SyntheticTrigger] = ()
 
     def counts(
         self, proto: onnx.ModelProto, indices: IntArray, more: Sequence[SyntheticTrigger] = ()
@@ -65,8 +70,7 @@ class Trial:
             more: further triggers.
         """
         probes = {CLEAN: Probe()}
-        stronger = [strengthened(trigger) for trigger in self.unseen]
-        for row, trigger in enumerate((*self.unseen, *stronger, *more)):
+        for row, trigger in enumerate((*self.unseen, *self.stronger, *more)):
             probes[f"{row}"] = Probe((trigger,), trigger.label)
         runner = open_full(proto, self.classifier.signature, self.machine)
         right = np.zeros(len(self.source), np.bool_)
@@ -82,6 +86,17 @@ class Trial:
         unseen, strong = others[:count], others[count : 2 * count]
         attacked = Attacked(clean, right[indices], most_successful(unseen), most_successful(strong))
         return attacked, others[2 * count :]
+
+
+def stronger(trigger: SyntheticTrigger, scanned: ScanResult) -> SyntheticTrigger:
+    """Twice as much of a trigger, or itself where that is no small one any more.
+
+    A trigger of more than half the size that is usual for its kind shows what its label looks
+    like, backdoor or not.
+    """
+    more = strengthened(trigger)
+    usual = scanned.medians[family_of(trigger).name]
+    return more if more.size <= _SMALL * usual else trigger
 
 
 def measured_by(
@@ -128,16 +143,10 @@ def round_of(
     Args:
         attacked: counts of the round's model.
         left: triggers that a search of the model found, with their counts.
-        scanned: the scan, for the median size of each kind of trigger.
+        scanned: the scan, for the sizes of other labels' triggers.
         triggers: how many the model was fitted on.
         weight: of stamped images beside clean ones.
     """
-    medians = {kind: max(median, 1e-6) for kind, median in scanned.medians.items()}
-    working = [t for t, counts in left.items() if counts.hits >= LEAST_SUCCESS * counts.others]
-    sizes = {
-        kind: [trigger.size for trigger in working if family_of(trigger).name == kind]
-        for kind in FAMILIES
-    }
     clean, unseen, strong = attacked.clean, attacked.unseen, attacked.strengthened
     return RepairRound(
         triggers=triggers,
@@ -148,8 +157,4 @@ def round_of(
         strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
         suspicion=suspicion_again(scanned, left),
-        **{
-            f"{kind}_relative_size": min(of_kind) / medians[kind] if of_kind else None
-            for kind, of_kind in sizes.items()
-        },
     )

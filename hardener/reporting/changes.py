@@ -35,9 +35,9 @@ def done(changed: Hardened) -> list[str]:
         said = f"Nothing was written: {changed.outcome.replace('-', ' ')}."
     elif isinstance(changed, RepairResult):
         said = (
-            f"Repaired by self-distillation on {changed.images_used} clean images, without "
-            f"training data: round {changed.chosen_round} of {len(changed.rounds) - 1} was kept. "
-            "The graph is as it was, its weights are new."
+            f"Repaired in closed form and by distillation on {changed.images_used} clean images, "
+            f"without training data: round {changed.chosen_round} of {len(changed.rounds) - 1} was "
+            "kept. The graph is as it was, its weights are new."
         )
     elif only_bounds_channels(changed):
         said = (

@@ -79,17 +79,13 @@ def _prune(result: PruneResult) -> str:
 @markdown.register
 def _repair(result: RepairResult) -> str:
     """How it ended, what it changed, digests."""
-    more = [
-        ("attack success, stronger triggers", "", result.strengthened_success_rate_after),
-        ("attack success, the scan's triggers", "", result.scan_success_rate_after),
-    ]
+    bound = result.residual_success
+    more = [] if bound is None else [("what an attacker keeps at most", "", percent(bound.upper))]
     return _text(
         f"harden repair: {result.outcome}",
         [repair_outcome(result), *result.notes],
         _on_other_images(result),
-        _before_and_after(
-            result, [(name, "", percent(after)) for name, _, after in more if after is not None]
-        ),
+        _before_and_after(result, more),
         _digests(result, ("model", result.model), ("hardened", result.hardened), data=result.data),
     )
 

@@ -39,18 +39,26 @@ def repair_outcome(result: RepairResult) -> str:
         "repairs the most suspicious label all the same)",
         "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
         "repairs the most suspicious label all the same)",
-        "over-budget": (
-            "no round within the accuracy budget"
-            if result.chosen_round is None
-            else "the accuracy budget does not hold on images that the round was not chosen on"
-        )
+        "over-budget": _over_budget(result)
         + ": nothing written (a larger --max-accuracy-drop or more images may; --force writes all "
         "the same)",
         "attack-left": f"more than {percent(result.max_attack_success)} of the attack is left, or "
-        "a small trigger still works: nothing written (more --rounds or a larger "
+        "a scan would still doubt the model: nothing written (more --rounds or a larger "
         "--max-accuracy-drop may; --force writes all the same)",
     }
     return endings[result.outcome]
+
+
+def _over_budget(result: RepairResult) -> str:
+    """What was reachable."""
+    if result.chosen_round is not None:
+        return "the reporting images show that more accuracy is lost than the budget allows"
+    before, *others = result.rounds
+    gentlest = max(others, key=lambda row: row.accuracy, default=before)
+    return (
+        f"even the gentlest cure costs {percent(before.accuracy - gentlest.accuracy)} of accuracy "
+        f"(it leaves {percent(gentlest.attack_success_rate)} of the attack)"
+    )
 
 
 def _what_was_pruned(result: PruneResult) -> str:

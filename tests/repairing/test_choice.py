@@ -1,5 +1,15 @@
+import numpy as np
+
 from hardener.documents.repair import RepairRound
-from hardener.repairing.choice import another_round_helps, answers_still, choose_round
+from hardener.measuring.quality import Counts
+from hardener.repairing.choice import (
+    another_round_helps,
+    answers_still,
+    choose_round,
+    strongest_first,
+)
+from hardener.repairing.trials import Attacked
+from hardener.scanning.calibration import shipped
 
 
 def _round(
@@ -8,45 +18,44 @@ def _round(
     robust: float,
     *,
     strong: float | None = None,
-    patch: float | None = None,
-    warp: float | None = None,
+    suspicion: float = 0.0,
 ) -> RepairRound:
     return RepairRound(
         triggers=2,
+        weight=0.1,
         accuracy=accuracy,
         attack_success_rate=attack,
         robust_accuracy=robust,
         strengthened_success_rate=attack if strong is None else strong,
-        patch_relative_size=patch,
-        additive_relative_size=None,
-        warp_relative_size=warp,
         strengthened_tries=1000,
+        suspicion=suspicion,
     )
 
 
-BEFORE = _round(0.97, 1.0, 0.0, patch=0.05)
+BEFORE = _round(0.97, 1.0, 0.0, suspicion=0.95)
+DOUBTED = shipped().clean_below
 
 
-def test_a_small_trigger_that_works_is_an_answer() -> None:
+def test_what_a_scan_would_doubt_answers_still() -> None:
     assert answers_still(BEFORE)
-    assert not answers_still(_round(0.97, 0.0, 0.9, patch=0.8))
-    assert answers_still(_round(0.97, 0.0, 0.9, warp=0.3))
-    assert not answers_still(_round(0.97, 0.0, 0.9))
+    assert answers_still(_round(0.97, 0.0, 0.9, suspicion=DOUBTED))
+    assert not answers_still(_round(0.97, 0.0, 0.9, suspicion=DOUBTED - 0.01))
 
 
 def test_success_of_strengthened_triggers_is_an_answer() -> None:
-    assert answers_still(_round(0.97, 0.0, 0.9, strong=0.011, patch=0.8))
-    assert not answers_still(_round(0.97, 0.0, 0.9, strong=0.01, patch=0.8))
+    assert answers_still(_round(0.97, 0.0, 0.9, strong=0.051))
+    assert not answers_still(_round(0.97, 0.0, 0.9, strong=0.05))
 
 
 def test_another_round_follows_while_it_helps() -> None:
-    assert another_round_helps([BEFORE, _round(0.97, 0.0, 0.9, patch=0.2)])
-    assert not another_round_helps([BEFORE, _round(0.97, 0.0, 0.9, patch=0.8)])
+    assert not another_round_helps([BEFORE, _round(0.97, 0.0, 0.9)])
+    doubted = _round(0.97, 0.0, 0.9, suspicion=0.8)
+    assert another_round_helps([BEFORE, doubted])
+    assert another_round_helps([BEFORE, doubted, _round(0.97, 0.0, 0.9, suspicion=0.6)])
+    assert not another_round_helps([BEFORE, doubted, _round(0.97, 0.0, 0.9, suspicion=0.9)])
     fell = _round(0.97, 0.1, 0.8)
     assert another_round_helps([BEFORE, fell])
     assert not another_round_helps([BEFORE, fell, _round(0.97, 0.09, 0.8)])
-    assert another_round_helps([BEFORE, _round(0.97, 0.2, 0.8), _round(0.97, 0.11, 0.8)])
-    assert another_round_helps([BEFORE, fell, _round(0.97, 0.09, 0.8, patch=0.2)])
 
 
 def test_the_model_as_it_came_is_never_chosen() -> None:
@@ -60,7 +69,7 @@ def test_no_round_over_budget_is_chosen() -> None:
 
 
 def test_a_model_that_no_longer_answers_comes_first() -> None:
-    rounds = [BEFORE, _round(0.97, 0.0, 0.95, patch=0.2), _round(0.965, 0.01, 0.9, patch=0.9)]
+    rounds = [BEFORE, _round(0.97, 0.0, 0.95, suspicion=0.8), _round(0.965, 0.01, 0.9)]
     assert choose_round(rounds, 0.01) == 2
     assert choose_round(rounds, 0.001) == 1
 
@@ -69,3 +78,21 @@ def test_of_equal_attack_success_the_higher_robust_accuracy_wins() -> None:
     rounds = [BEFORE, _round(0.97, 0.002, 0.96), _round(0.97, 0.001, 0.90)]
     assert choose_round(rounds, 0.01) == 1
     assert choose_round([BEFORE, _round(0.97, 0.2, 0.96), rounds[2]], 0.01) == 2
+
+
+def _attacked(correct: int, hits: int, robust: int) -> Attacked:
+    stronger = Counts(100, 0, 100, hits, robust)
+    return Attacked(Counts(100, correct), np.ones(100, np.bool_), stronger, stronger)
+
+
+def test_gentler_weights_follow_the_one_that_leaves_least() -> None:
+    weighed = {0.1: _attacked(97, 60, 30), 0.3: _attacked(96, 1, 90), 1.0: _attacked(95, 0, 80)}
+    assert strongest_first(weighed, 0.9) == [0.3, 0.1]
+    weighed[0.3] = _attacked(96, 20, 90)
+    assert strongest_first(weighed, 0.9) == [1.0, 0.3, 0.1]
+
+
+def test_what_costs_too_much_is_not_tried_but_for_the_gentlest() -> None:
+    weighed = {0.1: _attacked(80, 60, 30), 0.3: _attacked(96, 40, 50), 1.0: _attacked(80, 0, 80)}
+    assert strongest_first(weighed, 0.9) == [0.3, 0.1]
+    assert strongest_first({0.1: _attacked(0, 60, 30)}, 0.9) == [0.1]

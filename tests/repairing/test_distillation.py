@@ -52,7 +52,7 @@ def _distil(network: nn.Module, images: FloatArray, **more: bool) -> None:
         network,
         original,
         images,
-        [_corner()],
+        ([_corner()],),
         PREPROCESSING,
         settings,
         0,
@@ -106,10 +106,3 @@ def test_values_that_are_not_finite_are_no_result() -> None:
     network.weight.data[0, 0] = torch.inf
     with pytest.raises(InconclusiveError, match="not finite"):
         _distil(network, _images())
-
-
-def test_later_rounds_learn_faster_up_to_a_limit() -> None:
-    settings = DistillationSettings(steps=7, peak_learning_rate=0.001, fastest=0.003)
-    rates = [settings.in_round(number).peak_learning_rate for number in (1, 2, 3, 4)]
-    assert rates == [0.001, 0.002, 0.003, 0.003]
-    assert settings.in_round(3).steps == 7

@@ -1,7 +1,7 @@
 import numpy as np
 
 from hardener.measuring.quality import Counts
-from hardener.repairing.repair import _solid
+from hardener.repairing.rounds import solid
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
 
@@ -22,4 +22,4 @@ def test_squares_that_work_are_unlearnt_but_for_the_one_that_measures() -> None:
         faint: WORKS,
         fails: FAILS,
     }
-    assert _solid(found, [measures]) == [square]
+    assert solid(found, [measures]) == [square]

@@ -4,7 +4,7 @@ from support.scans import scan_of
 
 from hardener.documents.repair import RepairRound
 from hardener.measuring.quality import Counts
-from hardener.repairing.trials import Attacked, round_of
+from hardener.repairing.trials import Attacked, round_of, stronger
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
@@ -30,7 +30,10 @@ def _warp(rms: float) -> Warp:
 
 
 def _round(left: dict[SyntheticTrigger, Counts]) -> RepairRound:
-    attacked = Attacked(Counts(100, 96), Counts(100, 0, 80, 8, 60), Counts(100, 0, 80, 20, 50))
+    right = np.ones(100, np.bool_)
+    attacked = Attacked(
+        Counts(100, 96), right, Counts(100, 0, 80, 8, 60), Counts(100, 0, 80, 20, 50)
+    )
     return round_of(attacked, left, scan_of([_patch(1), _additive(1), _warp(1)], 0), 3)
 
 
@@ -41,26 +44,13 @@ def test_rates_are_fractions_of_the_images_that_count() -> None:
     assert found.strengthened_success_rate == 0.25
 
 
-def test_the_smallest_trigger_that_works_speaks_for_its_kind() -> None:
-    left: dict[SyntheticTrigger, Counts] = {
-        _patch(1): FAILS,
-        _patch(2): WORKS,
-        _patch(3): WORKS,
-        _additive(0.25): WORKS,
-        _additive(0.5): WORKS,
-        _additive(0.125): FAILS,
-        _warp(0.5): WORKS,
-        _warp(0.75): WORKS,
-        _warp(0.25): FAILS,
-    }
-    found = _round(left)
-    assert found.patch_relative_size == pytest.approx(2)
-    assert found.additive_relative_size == pytest.approx(0.25)
-    assert found.warp_relative_size == pytest.approx(0.5)
+def test_a_small_trigger_that_works_looks_like_a_backdoor() -> None:
+    assert _round({_patch(1): FAILS}).suspicion == 0
+    assert _round({_patch(1): WORKS}).suspicion == 0
 
 
-def test_where_none_works_none_is_left() -> None:
-    found = _round({_patch(1): FAILS, _additive(0.1): FAILS, _warp(0.1): FAILS})
-    assert found.patch_relative_size is None
-    assert found.additive_relative_size is None
-    assert found.warp_relative_size is None
+def test_twice_of_a_small_trigger_is_tried_and_of_a_large_one_itself() -> None:
+    scan = scan_of([_patch(1), _additive(1), _warp(1)], 0)
+    small, large = _additive(0.2), _additive(0.3)
+    assert stronger(small, scan).size == pytest.approx(0.4)
+    assert stronger(large, scan) is large

@@ -60,8 +60,7 @@ def _repair(name: str = "m.onnx", **changes: object) -> RepairResult:
         "max_accuracy_drop": 0.01,
         "max_attack_success": 0.1,
         "chosen_round": 1,
-        "strengthened_success_rate_after": 0.03,
-        "scan_success_rate_after": 0.02,
+        "residual_success": {"estimate": 0.02, "upper": 0.06},
     }
     return RepairResult.model_validate(shared | more | changes)
 
@@ -193,7 +192,7 @@ def test_a_prune_of_named_channels_has_no_table() -> None:
 def test_a_repair_that_wrote_nothing_says_why() -> None:
     text = markdown(_repair(outcome="attack-left", hardened=None))
     assert text.startswith("### harden repair: attack-left\n\n- more than 10.00 % of the attack")
-    assert "| attack success, stronger triggers |  | 3.00 % |" in text
+    assert "| what an attacker keeps at most |  | 6.00 % |" in text
     assert "hardened m.onnx" not in text
 
 

@@ -4,7 +4,13 @@ from hardener.documents.bench import BenchResult, LatencyRow, ModelBench
 from hardener.documents.identity import DataIdentity, Layer, ModelIdentity
 from hardener.documents.prune import PruneResult, SweepRow
 from hardener.documents.rates import Rate, Ratio
-from hardener.documents.repair import RepairResult, RepairRound
+from hardener.documents.repair import (
+    AccuracyLost,
+    AttackLeft,
+    RepairResult,
+    RepairRound,
+    ResidualSuccess,
+)
 
 _MODEL = ModelIdentity(path="m.onnx", sha256="0" * 64)
 _DATA = DataIdentity(path="d.zip", sha256="0" * 64, count=12630)
@@ -15,21 +21,20 @@ def some_repair() -> RepairResult:
     """A repair in one round, which is kept."""
     before = RepairRound(
         triggers=0,
+        weight=0,
         accuracy=1,
         attack_success_rate=1,
         robust_accuracy=0.05,
         strengthened_success_rate=1,
         strengthened_tries=9,
-        patch_relative_size=0.06,
-        additive_relative_size=None,
-        warp_relative_size=None,
+        suspicion=0.97,
     )
     after = before.model_copy(
         update={
             "attack_success_rate": 0.0,
             "robust_accuracy": 0.98,
-            "patch_relative_size": None,
-            "additive_relative_size": 0.88,
+            "weight": 0.1,
+            "suspicion": 0.02,
         }
     )
     return RepairResult(
@@ -46,6 +51,13 @@ def some_repair() -> RepairResult:
         max_attack_success=0.1,
         accuracy_before=0.98,
         accuracy_after=0.97,
+        groups=812,
+        accuracy_lost=AccuracyLost(value=0.01, low=-0.002, high=0.022),
+        left=(
+            AttackLeft(triggers="the scan's", label=8, success_rate=0.004, fitted=True),
+            AttackLeft(triggers="of a second search", label=8, success_rate=0.012, fitted=False),
+        ),
+        residual_success=ResidualSuccess(estimate=0.012, upper=0.05),
         hardened=ModelIdentity(path="h.onnx", sha256="1" * 64),
     )
 

@@ -1,4 +1,4 @@
-"""`harden repair`: trains the backdoor out of a model."""
+"""`harden repair`: takes the backdoor out of a model's weights."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ from hardener.exit_codes import OF_AN_OUTCOME
 from hardener.reporting.plain_text import percent
 
 if TYPE_CHECKING:
-    from hardener.documents.repair import RepairResult, RepairRound
+    from hardener.documents.repair import RepairResult
 
 
 def _repair(
@@ -35,8 +35,8 @@ def _repair(
         typer.Option(help="Attack success rate of synthetic triggers that may be left."),
     ] = 0.1,
     rounds: Annotated[
-        int, typer.Option(help="At most so many rounds of distilling and inverting again.")
-    ] = 6,
+        int, typer.Option(help="At most so many rounds of fitting and searching again.")
+    ] = 3,
     force: Annotated[
         bool,
         typer.Option(
@@ -50,7 +50,7 @@ def _repair(
     running: Running,
     common: Common,
 ) -> int:
-    """Train the model, without labels, not to answer to the scan's triggers; the graph stays."""
+    """Give the model weights, without labels, that answer to no trigger; the graph stays."""
     check_report(report, output, model, data, running.policy)
     with under_way(running, common) as how:
         opened, saved = opened_for(report, model, scan, how["preprocessing"])
@@ -75,16 +75,25 @@ def summary(result: "RepairResult") -> list[Line]:
     """The rounds, which was kept, and what it costs."""
     from hardener.reporting.outcomes import repair_outcome
 
-    measured = costs(result, "attack success of triggers not trained on")
-    if result.strengthened_success_rate_after is not None:
+    measured = costs(result, "attack success of triggers not fitted on")
+    if result.accuracy_lost is not None:
+        lost = result.accuracy_lost
         measured.append(
             Sentence(
-                "there after the repair: stronger versions "
-                f"{percent(result.strengthened_success_rate_after)}, the scan's own triggers "
-                f"{percent(result.scan_success_rate_after)}"
+                f"accuracy lost: {percent(lost.value)}, with 95 % confidence between "
+                f"{percent(lost.low)} and {percent(lost.high)} (all images fall into "
+                f"{result.groups} groups that look alike; none is both fitted on and reported on)"
             )
         )
-    tables = _rounds(result) if result.rounds else []
+    if result.residual_success is not None:
+        measured.append(
+            Sentence(
+                "what an attacker keeps: at most "
+                f"{percent(result.residual_success.upper)}, by triggers that keep up to "
+                f"{percent(result.residual_success.estimate)}"
+            )
+        )
+    tables = [*_rounds(result), *_left(result)] if result.rounds else []
     return apart(tables, [*measured, *notes(result.notes), ending(repair_outcome(result))])
 
 
@@ -97,29 +106,39 @@ def _rounds(result: "RepairResult") -> list[Line]:
             Bar(row.attack_success_rate),
             percent(row.strengthened_success_rate),
             percent(row.robust_accuracy),
-            _smallest_left(row),
+            f"{row.suspicion:.2f}",
         )
         for number, row in enumerate(result.rounds)
     )
-    title = f"Rounds on {result.chosen_on} images that choose ({result.images_used} others train)"
+    title = f"Rounds on {result.chosen_on} images that choose ({result.images_used} others fit)"
     head = (
         *("round", "accuracy", "attack\nsuccess", "", "stronger\ntriggers"),
-        *("robust\naccuracy", "smallest\nleft"),
+        *("robust\naccuracy", "scan's\nscore"),
     )
     return [
         Rows(title, head, rows),
         Sentence(
-            "attack success is of triggers not trained on, then of stronger versions of them; "
-            "smallest left is the trigger that still works, beside the scan's median; * is kept"
+            "attack success is of triggers not fitted on, then of stronger versions of them; "
+            "the scan's score is of the target labels, searched again; * is kept"
         ),
     ]
 
 
-def _smallest_left(found: "RepairRound") -> str:
-    """Size and kind of the trigger that is smallest beside the scan's of its kind."""
-    left = found.relative_sizes
-    smallest = min(left, key=lambda kind: left[kind], default=None)
-    return "none" if smallest is None else f"{left[smallest]:.2f} {smallest}"
+def _left(result: "RepairResult") -> list[Line]:
+    """What each kind of trigger keeps, most successful label alone."""
+    if not result.left:
+        return []
+    names = dict.fromkeys(row.triggers for row in result.left)
+    worst = [
+        max((row for row in result.left if row.triggers == name), key=lambda row: row.success_rate)
+        for name in names
+    ]
+    rows = tuple(
+        (row.triggers, f"{row.label}", percent(row.success_rate), Bar(row.success_rate))
+        for row in worst
+    )
+    title = f"What is left, on {result.reported_on} other images"
+    return [Rows(title, ("triggers", "target\nlabel", "attack\nsuccess", ""), rows)]
 
 
 REPAIR = Command("repair", _repair)
