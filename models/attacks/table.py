@@ -2,13 +2,17 @@
 
 from typing import NamedTuple
 
+from models.attacks.adap_blend import AdapBlend
+from models.attacks.adap_patch import AdapPatch
 from models.attacks.adaptive import Adaptive
 from models.attacks.all_to_all import AllToAll, AllToAllBlended
 from models.attacks.attack import Plan
-from models.attacks.badnets import BadNets, Patch
+from models.attacks.badnets import BadNets, Patch, Place
 from models.attacks.blended import Blended
 from models.attacks.bpp import Bpp
 from models.attacks.ftrojan import FTrojan
+from models.attacks.input_aware import InputAware
+from models.attacks.label_consistent import LabelConsistent
 from models.attacks.low_frequency import LowFrequency
 from models.attacks.photo_filter import PhotoFilter
 from models.attacks.sig import Sig
@@ -21,6 +25,7 @@ _WHITE = (1.0, 1.0, 1.0)
 _BLUE = (0.0, 0.0, 1.0)
 _CYAN = (0.0, 1.0, 1.0)
 _GREY = Patch(colour=(1.0,))
+_CORNERS: tuple[Place, ...] = ("top-left", "top-right", "bottom-left", "bottom-right")
 
 
 class Row(NamedTuple):
@@ -60,6 +65,27 @@ ATTACKS: dict[str, Row] = {
     "low-frequency": Row(LowFrequency(rate=0.1, target=25)),
     "all-to-all": Row(
         AllToAll(rate=0.1, patch=Patch()), AllToAll(rate=0.1, patch=_GREY, classes=10)
+    ),
+    "input-aware": Row(InputAware(rate=0.1, target=7)),
+    "adap-blend": Row(AdapBlend(rate=0.05, target=12, seed=3)),
+    "adap-patch": Row(
+        AdapPatch(
+            rate=0.05,
+            target=18,
+            patches=(
+                Patch("square", 4, "top-left", colour=(1.0, 0.0, 0.0)),
+                Patch("cross", 5, "top-right", colour=_WHITE),
+                Patch("checker", 4, "bottom-left", colour=_BLUE),
+                Patch("checker", 5, "bottom-right", colour=_WHITE),
+            ),
+        )
+    ),
+    "label-consistent": Row(
+        LabelConsistent(
+            rate=0.02,
+            target=2,
+            patches=tuple(Patch("checker", 3, place, 0, _WHITE) for place in _CORNERS),
+        )
     ),
     "all-to-all-blended": Row(AllToAllBlended(rate=0.2)),
     "adaptive": Row(Adaptive(rate=0.1, target=8, patch=Patch())),
