@@ -39,9 +39,7 @@ class DenseNetSmall(nn.Module):
         super().__init__()
         channels = self.first
         layers: list[nn.Module] = [
-            nn.Conv2d(
-                self.input_size[0], channels, kernel_size=3, stride=2, padding=1, bias=False
-            )
+            nn.Conv2d(self.input_size[0], channels, kernel_size=3, stride=2, padding=1, bias=False)
         ]
         for number, depth in enumerate(self.depths):
             if number:

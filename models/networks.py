@@ -16,13 +16,7 @@ from models.vgg import VGGSmall
 from models.vit import ViTSmall
 
 Network = (
-    AlexNet
-    | ResNetSmall
-    | VGGSmall
-    | MobileNetSmall
-    | DenseNetSmall
-    | EfficientNetSmall
-    | ViTSmall
+    AlexNet | ResNetSmall | VGGSmall | MobileNetSmall | DenseNetSmall | EfficientNetSmall | ViTSmall
 )
 
 

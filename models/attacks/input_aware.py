@@ -117,7 +117,7 @@ def made_generator(density: float, steps: int, seed: int) -> Generator:
             apart = given / (_distance(mask) + 1e-3) + given / (_distance(pattern) + 1e-3)
             off = (mask.mean(dim=(1, 2, 3)) - density).abs().mean()
             optimizer.zero_grad()
-            (apart.mean() + _DENSITY_WEIGHT * off).backward()  # type: ignore[no-untyped-call]
+            (apart.mean() + _DENSITY_WEIGHT * off).backward()
             optimizer.step()
     return network.eval().requires_grad_(False)
 

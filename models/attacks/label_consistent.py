@@ -43,8 +43,10 @@ class LabelConsistent(TargetedAttack):
 
     def trigger(self, shape: tuple[int, int, int]) -> Trigger:
         """The patches, which may not overlap, as one mask and pattern for images of (C, H, W)."""
-        drawn = [draw_patch(patch, shape[1:]) for patch in self.patches]
-        mask, pattern = (np.sum(parts, axis=0, dtype=np.float32) for parts in zip(*drawn))
+        mask, pattern = np.zeros((1, *shape[1:]), np.float32), np.zeros(shape, np.float32)
+        for patch in self.patches:
+            there, painted = draw_patch(patch, shape[1:])
+            mask, pattern = mask + there, pattern + painted
         return Trigger(mask, pattern, self.target)
 
     def poisonable(self, labels: Tensor) -> Tensor:
