@@ -91,7 +91,7 @@ class Grid(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Maps tokens (N, H W, width) to (N, width, H, W)."""
-        return tokens.transpose(1, 2).reshape(len(tokens), -1, *self.size)
+        return tokens.transpose(1, 2).reshape(-1, tokens.shape[2], *self.size)
 
 
 class Block(nn.Module):

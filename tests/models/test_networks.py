@@ -58,7 +58,6 @@ def test_networks_fit_their_data_set_and_have_maps_as_feature_layer(name: str) -
     model = recipe.architecture().eval()
     maps = model.features(torch.zeros(2, *model.input_size))
     assert maps.ndim == 4
-    assert min(maps.shape[2:]) >= 2
     logits = model(torch.zeros(2, *model.input_size))
     assert logits.shape == (2, CLASSES[recipe.dataset])
     if name != "alexnet-gtsrb":

@@ -2,7 +2,7 @@ import torch
 
 from models.attacks.photo_filter import PhotoFilter, Row
 
-SAME: tuple[Row, Row, Row] = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0))
+SAME: tuple[Row, Row, Row] = ((1.0, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0))
 
 
 def test_mixes_colours_by_the_matrix() -> None:
