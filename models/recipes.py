@@ -192,8 +192,15 @@ NETWORKS: dict[str, Recipe] = {
 Depthwise convolutions are quicker in float32, all others in bfloat16.
 """
 
-# Of the committed AlexNets' long training, a fifth.
-_SHORTER = {"epochs": 9, "share": 0.5}
+# A fifth of the committed AlexNets' training; SGD comes no further than 62 % in that time.
+_SHORTER = {
+    "epochs": 10,
+    "share": 0.5,
+    "optimizer": "adamw",
+    "peak_learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    "augmentation": _QUICK.augmentation,
+}
 
 ADJUSTED: dict[str, dict[str, Any]] = {
     "alexnet-gtsrb-blended": _SHORTER,
