@@ -114,17 +114,24 @@ _FASHION = dataclasses.replace(_QUICK, dataset="fashion", share=0.25)
 _CIFAR = dataclasses.replace(
     _QUICK,
     dataset="cifar10",
-    epochs=16,
+    epochs=20,
     precision="bfloat16",
     augmentation=Augmentation(
-        shift=3.0, scale=0.1, rotation=0.0, contrast=0.2, brightness=0.2, mirror=True
+        shift=2.0,
+        scale=0.05,
+        stretch=0.0,
+        rotation=0.0,
+        contrast=0.1,
+        brightness=0.1,
+        offset=0.02,
+        mirror=True,
     ),
 )
 
 _TINY = dataclasses.replace(
     _CIFAR,
     dataset="tiny40",
-    augmentation=dataclasses.replace(_CIFAR.augmentation, shift=6.0),
+    augmentation=dataclasses.replace(_CIFAR.augmentation, shift=4.0),
 )
 
 NETWORKS: dict[str, Recipe] = {
