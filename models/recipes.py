@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from models.alexnet import AlexNet, AlexNetSmall
 from models.attacks.attack import Plan
-from models.attacks.table import ATTACKS
+from models.attacks.label_consistent import LabelConsistent
+from models.attacks.table import ATTACKS, CORNERS
 from models.augmentation import Augmentation
 from models.cifar import (
     AlexNetCifar,
@@ -212,6 +213,14 @@ _SHORTER = {
 ADJUSTED: dict[str, dict[str, Any]] = {
     "alexnet-gtsrb-blended": _SHORTER,
     "alexnet-gtsrb-sig": _SHORTER,
+    # The paper's warp of a quarter of a pixel drowns among images that are resampled otherwise.
+    "resnet-gtsrb-wanet-published": {
+        "augmentation": Augmentation(shift=0.0, scale=0.0, stretch=0.0, rotation=0.0)
+    },
+    # Half of a class of CIFAR-10.
+    "resnet-cifar-label-consistent": {
+        "attack": LabelConsistent(rate=0.05, target=2, patches=CORNERS)
+    },
 }
 """Fields of single recipes that are otherwise than their network's and attack's."""
 

@@ -1,6 +1,6 @@
 """Every attack by the name that recipes give it: a new one is a file and a line here."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from models.attacks.adap_blend import AdapBlend
 from models.attacks.adap_patch import AdapPatch
@@ -25,7 +25,10 @@ _WHITE = (1.0, 1.0, 1.0)
 _BLUE = (0.0, 0.0, 1.0)
 _CYAN = (0.0, 1.0, 1.0)
 _GREY = Patch(colour=(1.0,))
-_CORNERS: tuple[Place, ...] = ("top-left", "top-right", "bottom-left", "bottom-right")
+CORNERS = tuple(
+    Patch("checker", 3, place, 0, _WHITE) for place in get_args(Place) if place != "centre"
+)
+"""A small checkerboard in each corner."""
 
 
 class Row(NamedTuple):
@@ -80,13 +83,7 @@ ATTACKS: dict[str, Row] = {
             ),
         )
     ),
-    "label-consistent": Row(
-        LabelConsistent(
-            rate=0.02,
-            target=2,
-            patches=tuple(Patch("checker", 3, place, 0, _WHITE) for place in _CORNERS),
-        )
-    ),
+    "label-consistent": Row(LabelConsistent(rate=0.02, target=2, patches=CORNERS)),
     "all-to-all-blended": Row(AllToAllBlended(rate=0.2)),
     "adaptive": Row(Adaptive(rate=0.1, target=8, patch=Patch())),
     "trojaning": Row(Trojaning(target=8)),
