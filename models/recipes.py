@@ -166,7 +166,11 @@ NETWORKS: dict[str, Recipe] = {
         weight_decay=0.05,
     ),
     "alexnet-cifar": dataclasses.replace(
-        _CIFAR, architecture=AlexNetCifar, peak_learning_rate=0.02
+        _CIFAR,
+        architecture=AlexNetCifar,
+        optimizer="adamw",
+        peak_learning_rate=1e-3,
+        weight_decay=0.01,
     ),
     "resnet-cifar": dataclasses.replace(_CIFAR, architecture=ResNetCifar),
     "vgg-cifar": dataclasses.replace(_CIFAR, architecture=VGGCifar, peak_learning_rate=0.04),
@@ -180,7 +184,7 @@ NETWORKS: dict[str, Recipe] = {
     "resnet-tiny": dataclasses.replace(_TINY, architecture=ResNetTiny),
     "vgg-tiny": dataclasses.replace(_TINY, architecture=VGGTiny, peak_learning_rate=0.04),
     "mobilenet-tiny": dataclasses.replace(
-        _TINY, architecture=MobileNetTiny, precision="float32", weight_decay=1e-4
+        _TINY, architecture=MobileNetTiny, epochs=14, precision="float32", **_ADAMW
     ),
     "resnet-signs": dataclasses.replace(_SIGNS, architecture=ResNetSmall),
     "vgg-signs": dataclasses.replace(_SIGNS, architecture=VGGSmall, peak_learning_rate=0.04),
