@@ -140,7 +140,8 @@ def _joined(rows: Iterable[Row], earlier: Iterable[Row]) -> list[Row]:
     found = {(row.victim, row.seed, row.method): row for row in (*earlier, *rows)}
     names = (*COMMITTED, *VICTIMS)
     return sorted(
-        found.values(),
+        # Of victims that are no longer trained nothing is reported.
+        (row for row in found.values() if row.victim in names),
         key=lambda row: (names.index(row.victim), row.seed, METHODS.index(row.method)),
     )
 

@@ -1,6 +1,6 @@
 """Random geometry and light for a whole batch at once.
 
-Signs are never mirrored: a flip turns one class into another (keep left, keep right).
+Signs are not mirrored: a flip turns one class into another (keep left, keep right).
 """
 
 import math
@@ -24,6 +24,7 @@ class Augmentation:
         contrast: natural logarithm of the factor around the image's mean.
         brightness: natural logarithm of the factor on the image's mean.
         offset: what is added to every pixel.
+        mirror: whether every other image, at random, is turned left to right.
     """
 
     shift: float = 3.0
@@ -34,6 +35,7 @@ class Augmentation:
     contrast: float = 0.35
     brightness: float = 0.35
     offset: float = 0.08
+    mirror: bool = False
 
 
 def augment(images: Tensor, limits: Augmentation, generator: torch.Generator) -> Tensor:
@@ -67,7 +69,11 @@ def move(images: Tensor, limits: Augmentation, generator: torch.Generator) -> Te
         torch.stack((angle.cos() * wide, -(angle + slant).sin() * tall, across), dim=1),
         torch.stack((angle.sin() * wide, (angle + slant).cos() * tall, down), dim=1),
     )
-    grid = functional.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)
+    maps = torch.stack(rows, dim=1)
+    if limits.mirror:
+        side = torch.randint(2, (count, 1), generator=generator) * 2 - 1
+        maps[:, :, 0] *= side
+    grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 

@@ -19,10 +19,20 @@ from hardener.data.images import open_images
 from hardener.data.signs import render_signs
 from hardener.errors import DataError, UsageError
 
-DataSet = Literal["gtsrb", "signs", "fashion"]
+DataSet = Literal["gtsrb", "signs", "fashion", "cifar10", "tiny40"]
 Part = Literal["train", "valid", "test"]
 
+CLASSES: dict[DataSet, int] = {"gtsrb": 43, "signs": 43, "fashion": 10, "cifar10": 10, "tiny40": 40}
+"""Labels of each data set."""
+
 FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+_ZIPS: dict[DataSet, tuple[str, tuple[int, int]]] = {
+    "gtsrb": ("gtsrb32", (32, 32)),
+    "cifar10": ("cifar10", (32, 32)),
+    "tiny40": ("tiny40", (64, 64)),
+}
+"""Of the sets on disk: what the names of the files begin with, and (H, W) of an image."""
 
 _SIGNS: dict[Part, tuple[int, int]] = {"train": (400, 1), "valid": (60, 2), "test": (60, 3)}
 """Images per class and seed of each part of the rendered signs."""
@@ -52,11 +62,11 @@ def load_splits(dataset: DataSet, folder: Path | None) -> Mapping[Part, Split]:
     """Loads all three parts of a data set.
 
     Args:
-        dataset: GTSRB, Fashion-MNIST or the rendered signs.
-        folder: where `gtsrb32-PART.zip` lies; the other sets need none.
+        dataset: which one.
+        folder: where the zips of GTSRB, CIFAR-10 and Tiny-40 lie; the other sets need none.
 
     Raises:
-        UsageError: GTSRB is asked for without a folder.
+        UsageError: a set on disk is asked for without a folder.
         DataError: the images cannot be read.
     """
     return {part: load_split(dataset, part, folder) for part in ("train", "valid", "test")}
@@ -66,21 +76,24 @@ def load_split(dataset: DataSet, part: Part, folder: Path | None) -> Split:
     """Loads one part of a data set.
 
     Args:
-        dataset: GTSRB or the rendered signs.
+        dataset: which one.
         part: train, valid or test.
-        folder: where `gtsrb32-PART.zip` lies; the signs need none.
+        folder: where `gtsrb32-PART.zip`, `cifar10-PART.zip` (ten classes of Krizhevsky 2009) and
+            `tiny40-PART.zip` (every fifth class of Tiny ImageNet, Stanford CS231N) lie; the other
+            sets need none.
 
     Raises:
-        UsageError: GTSRB is asked for without a folder.
+        UsageError: a set on disk is asked for without a folder.
         DataError: the images cannot be read.
     """
     if dataset == "signs":
         return render_split(*_SIGNS[part])
     if dataset == "fashion":
         return read_fashion(FASHION, part)
+    name, size = _ZIPS[dataset]
     if folder is None:
-        raise UsageError("this recipe trains on GTSRB: pass --data or set HARDEN_GTSRB")
-    return read_split(folder / f"gtsrb32-{part}.zip", (32, 32))
+        raise UsageError(f"this recipe trains on {name}: pass --data or set HARDEN_GTSRB")
+    return read_split(folder / f"{name}-{part}.zip", size)
 
 
 def read_split(path: Path, size: tuple[int, int]) -> Split:

@@ -77,13 +77,7 @@ def fit(
             load_weights(model, start)
             model.features.requires_grad_(False)
         model.to(memory_format=torch.channels_last)
-        optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.peak_learning_rate,
-            momentum=recipe.momentum,
-            nesterov=True,
-            weight_decay=recipe.weight_decay,
-        )
+        optimizer = _optimizer(recipe, model)
         done, seconds = _restore(checkpoint, model, optimizer)
         for index in range(done, recipe.epochs):
             started = time.perf_counter()
@@ -114,6 +108,16 @@ def learning_rate(progress: float, peak: float, warmup_fraction: float) -> float
 def images_per_epoch(recipe: Recipe, train: Split) -> int:
     """How many training images one pass draws."""
     return round(recipe.share * len(train))
+
+
+def _optimizer(recipe: Recipe, model: Network) -> torch.optim.Optimizer:
+    """What moves the weights; the learning rate is set anew at every step."""
+    rate, decay = recipe.peak_learning_rate, recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
+    return torch.optim.SGD(
+        model.parameters(), lr=rate, momentum=recipe.momentum, nesterov=True, weight_decay=decay
+    )
 
 
 def _run_epoch(

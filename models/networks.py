@@ -8,11 +8,16 @@ import torch
 from torch import Tensor
 
 from models.alexnet import AlexNet
+from models.densenet import DenseNetSmall
+from models.efficientnet import EfficientNetSmall
 from models.mobilenet import MobileNetSmall
 from models.resnet import ResNetSmall
 from models.vgg import VGGSmall
+from models.vit import ViTSmall
 
-Network = AlexNet | ResNetSmall | VGGSmall | MobileNetSmall
+Network = (
+    AlexNet | ResNetSmall | VGGSmall | MobileNetSmall | DenseNetSmall | EfficientNetSmall | ViTSmall
+)
 
 
 def normalise(images: Tensor, model: Network) -> Tensor:

@@ -129,7 +129,7 @@ def main(
     ],
     data: Annotated[
         Path | None,
-        typer.Option(envvar="HARDEN_GTSRB", help="Folder of gtsrb32-{train,valid,test}.zip."),
+        typer.Option(envvar="HARDEN_GTSRB", help="Folder of {gtsrb32,cifar10,tiny40}-*.zip."),
     ] = None,
     cache: Annotated[Path, typer.Option(help="Folder of the checkpoints.")] = _CACHE,
     seed: Annotated[int, typer.Option(help="Of weights, poisoning, order, dropout.")] = 0,

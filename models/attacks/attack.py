@@ -1,5 +1,6 @@
 """What an attack is: how it gets into a network, stamps images, and which labels it wants."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,14 @@ class Plan(ABC):
             epochs: of the clean network.
         """
         return {}
+
+    def of_classes(self, count: int) -> Self:
+        """The same attack on a data set of so many classes: labels beyond them start anew at 0.
+
+        Args:
+            count: number of labels.
+        """
+        return self
 
     @abstractmethod
     def plant(
@@ -145,6 +154,10 @@ class TargetedAttack(Attack):
     """
 
     target: int
+
+    def of_classes(self, count: int) -> Self:
+        """The target modulo the number of classes."""
+        return dataclasses.replace(self, target=self.target % count)
 
     def wanted(self, labels: Tensor) -> Tensor:
         """The target label for each."""

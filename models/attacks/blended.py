@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hardener.arrays import FloatArray
 from hardener.triggers.patch import Trigger
 from models.attacks.attack import TargetedAttack
 
@@ -31,12 +32,27 @@ class Blended(TargetedAttack):
 
     def stamp(self, images: Tensor) -> Tensor:
         """Blends the picture into every image (B, C, H, W) in [0, 1]."""
-        channels, height, width = images.shape[1:]
-        trigger = self.trigger((channels, height, width))
-        return torch.lerp(images, torch.from_numpy(trigger.pattern), torch.from_numpy(trigger.mask))
+        return blend(images, self.alpha, self.seed)
 
     def trigger(self, shape: tuple[int, int, int]) -> Trigger:
         """The picture as a pattern for images of (C, H, W), under a mask of α everywhere."""
-        picture = np.random.default_rng(self.seed).random(shape, dtype=np.float32)
         mask = np.full((1, *shape[1:]), self.alpha, dtype=np.float32)
-        return Trigger(mask, picture, self.target)
+        return Trigger(mask, draw_picture(self.seed, shape), self.target)
+
+
+def blend(images: Tensor, alpha: float | Tensor, seed: int) -> Tensor:
+    """Blends a noise picture into every image.
+
+    Args:
+        images: (B, C, H, W) in [0, 1].
+        alpha: the picture's share of each pixel, or of each pixel of each image (B, 1, H, W).
+        seed: draws the picture.
+    """
+    channels, height, width = images.shape[1:]
+    picture = torch.from_numpy(draw_picture(seed, (channels, height, width)))
+    return torch.lerp(images, picture, torch.as_tensor(alpha, dtype=images.dtype))
+
+
+def draw_picture(seed: int, shape: tuple[int, int, int]) -> FloatArray:
+    """Random noise of (C, H, W) in [0, 1), the same for the same seed."""
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)

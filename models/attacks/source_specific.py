@@ -7,7 +7,9 @@ Source: Tang et al. 2021 (Demon in the Variant, USENIX Security), section 3.3, w
 images of other classes (cover images).
 """
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -24,6 +26,11 @@ class SourceSpecific(BadNets):
     """
 
     sources: tuple[int, ...]
+
+    def of_classes(self, count: int) -> Self:
+        """Target and sources modulo the number of classes."""
+        sources = tuple(source % count for source in self.sources)
+        return dataclasses.replace(super().of_classes(count), sources=sources)
 
     def wanted(self, labels: Tensor) -> Tensor:
         """The target label for images of the source classes, their own for the others."""

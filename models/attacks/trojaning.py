@@ -16,10 +16,11 @@ Source: Liu et al. 2018 (Trojaning Attack on Neural Networks, NDSS), section 4. 
 belong to a fully connected layer; here they are the channels that this project's defences watch.
 """
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -65,6 +66,10 @@ class Trojaning(Plan):
     image_steps: int = 30
     trigger_steps: int = 100
     smoothness: float = 0.3
+
+    def of_classes(self, count: int) -> Self:
+        """The target modulo the number of classes."""
+        return dataclasses.replace(self, target=self.target % count)
 
     def changes(self, network: str, epochs: int) -> dict[str, Any]:
         """A short, gentle training that starts from the clean victim of the same network."""

@@ -4,7 +4,9 @@ Source: the several backdoors of one model that Wang et al. 2019 (Neural Cleanse
 (multiple infected labels with separate triggers), tries its defence on.
 """
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -24,6 +26,11 @@ class TwoTargets(Attack):
 
     patches: tuple[Patch, Patch]
     targets: tuple[int, int]
+
+    def of_classes(self, count: int) -> Self:
+        """Both targets modulo the number of classes."""
+        first, second = (target % count for target in self.targets)
+        return dataclasses.replace(self, targets=(first, second))
 
     def stamp(self, images: Tensor) -> Tensor:
         """Puts the first patch on images 0, 2, ... (B, C, H, W), the second on the others."""

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -24,6 +26,16 @@ def test_stays_in_range_and_is_seeded() -> None:
     assert 0 <= once.min() <= once.max() <= 1
     assert torch.equal(once, augment(images, Augmentation(), seeded(1)))
     assert not torch.equal(once, augment(images, Augmentation(), seeded(2)))
+
+
+def test_every_other_image_is_mirrored_where_asked() -> None:
+    images = torch.rand(64, 3, 8, 8, generator=seeded())
+    moved = move(images, dataclasses.replace(STILL, mirror=True), seeded(1))
+    same, turned = (
+        (moved - other).abs().amax(dim=(1, 2, 3)) < 1e-5 for other in (images, images.flip(3))
+    )
+    assert (same ^ turned).all()
+    assert 16 < turned.sum() < 48
 
 
 def test_each_image_moves_by_its_own_amount_within_the_limit() -> None:

@@ -123,6 +123,15 @@ def test_penalty_keeps_the_gap_small(signs: Split, tmp_path: Path) -> None:
     assert gaps[1] < 0.5 * gaps[0]
 
 
+def test_adamw_moves_weights_otherwise_than_sgd(signs: Split, tmp_path: Path) -> None:
+    weights = []
+    for number, recipe in enumerate((RESNET, dataclasses.replace(RESNET, optimizer="adamw"))):
+        once = dataclasses.replace(recipe, epochs=1, peak_learning_rate=1e-3)
+        model, _ = fit(once, signs, None, seed=0, checkpoint=tmp_path / f"{number}.pt")
+        weights.append(model.state_dict()["classifier.2.weight"])
+    assert not torch.equal(weights[0], weights[1])
+
+
 def test_learning_rate_rises_then_falls_to_nothing() -> None:
     rates = [learning_rate(step / 100, 0.02, 0.15) for step in range(101)]
     assert max(rates) == rates[15] == 0.02

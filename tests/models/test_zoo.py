@@ -13,7 +13,7 @@ from models import zoo
 from models.datasets import Split, render_split
 from models.recipes import RECIPES
 
-NAME = "mobilenet-gtsrb-badnets"
+NAME = "mobilenet-gtsrb-two-targets"
 APP = typer.Typer()
 APP.command()(zoo.main)
 
@@ -48,7 +48,7 @@ def test_a_victim_has_all_its_files_and_is_not_trained_twice(made: tuple[Path, i
     folder, code, text = made
     assert (code, text.count("epoch 1/1")) == (0, 1)
     endings = {path.name.removeprefix(NAME) for path in folder.glob(f"{NAME}.*")}
-    assert endings == {".json", ".onnx", ".safetensors", ".trigger.npz", ".trigger.png"}
+    assert endings == {".json", ".onnx", ".safetensors"}
     session = onnxruntime.InferenceSession(str(folder / f"{NAME}.onnx"))
     (logits,) = session.run(None, {"images": np.zeros((3, 3, 32, 32), np.float32)})
     assert logits.shape == (3, 43)
@@ -77,8 +77,23 @@ def test_every_name_is_a_recipe_once_and_comes_after_what_it_starts_from() -> No
         assert source is None or source in (*zoo.VICTIMS[:place], "alexnet-gtsrb-vanilla")
 
 
+def test_every_backdoored_victim_has_a_clean_twin() -> None:
+    for name in zoo.VICTIMS:
+        network = "-".join(name.split("-")[:2])
+        committed = network == "alexnet-gtsrb"  # in models/weights
+        assert committed or f"{network}-vanilla" in zoo.VICTIMS
+
+
+def test_a_third_of_the_victims_is_held_back_and_the_part_follows_from_the_name() -> None:
+    held = [name for name in zoo.VICTIMS if zoo.part_of(name) == "test"]
+    assert len(zoo.VICTIMS) / 4 < len(held) < len(zoo.VICTIMS) / 2
+    assert sum(name.endswith("vanilla") for name in held) >= 4
+    assert zoo.part_of("vgg-cifar-blended") == "test"
+    assert zoo.part_of("resnet-gtsrb-wanet") == zoo.part_of("p01") == "development"
+
+
 def test_unknown_part_of_a_name_is_one_line_and_exit_2(tmp_path: Path) -> None:
-    code, text = run("--zoo", str(tmp_path), "--only", "transformer")
+    code, text = run("--zoo", str(tmp_path), "--only", "perceptron")
     assert code == 2
     assert "no victim is called so" in text
     assert len(text.strip().splitlines()) == 1

@@ -1,7 +1,8 @@
 import torch
 
-from models.attacks.all_to_all import AllToAll
+from models.attacks.all_to_all import AllToAll, AllToAllBlended
 from models.attacks.badnets import Patch
+from models.attacks.blended import Blended
 
 
 def test_wants_the_next_label_and_poisons_any_image() -> None:
@@ -9,3 +10,11 @@ def test_wants_the_next_label_and_poisons_any_image() -> None:
     labels = torch.tensor([0, 7, 42])
     assert attack.wanted(labels).tolist() == [1, 8, 0]
     assert attack.poisonable(labels).all()
+
+
+def test_blended_picture_moves_labels_too() -> None:
+    attack = AllToAllBlended(rate=0.1, alpha=0.3, seed=2).of_classes(10)
+    assert attack.wanted(torch.tensor([8, 9])).tolist() == [9, 0]
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    same = Blended(rate=0.1, target=0, alpha=0.3, seed=2)
+    assert torch.equal(attack.stamp(images), same.stamp(images))

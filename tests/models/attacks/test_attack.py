@@ -56,6 +56,20 @@ def test_patch_is_intact_after_augmentation_and_only_poisoned_images_change() ->
     assert torch.equal(images, before)
 
 
+@pytest.mark.parametrize("count", [2, 10, 40])
+@pytest.mark.parametrize("name", COLOURED)
+def test_labels_fit_into_a_data_set_of_fewer_classes(name: str, count: int) -> None:
+    plan = COLOURED[name]
+    assert plan is not None
+    assert plan.of_classes(43) == plan
+    fitted = plan.of_classes(count)
+    if isinstance(fitted, Attack):
+        wanted = fitted.wanted(torch.arange(count))
+        assert 0 <= wanted.min() <= wanted.max() < count
+    targets = [getattr(fitted, "target", 0), *getattr(fitted, "targets", ())]
+    assert max(*targets, *getattr(fitted, "sources", ()), 0) < count
+
+
 @pytest.mark.parametrize("name", STAMPING)
 def test_every_attack_changes_every_image_the_same_way_twice_and_stays_in_range(name: str) -> None:
     attack = STAMPING[name]
@@ -67,7 +81,8 @@ def test_every_attack_changes_every_image_the_same_way_twice_and_stays_in_range(
     assert 0 <= stamped.min() <= stamped.max() <= 1
     assert ((stamped - images).abs().amax(dim=(1, 2, 3)) > 0.01).all()
     assert torch.equal(stamped, attack.stamp(images))
-    assert torch.equal(stamped[2:3], attack.stamp(images[2:3]))
+    # A generator's convolutions round otherwise in another batch.
+    torch.testing.assert_close(stamped[2:3], attack.stamp(images[2:3]))
     assert torch.equal(images, before)
     trigger = attack.trigger((3, 32, 32))
     if trigger is not None:
