@@ -58,7 +58,7 @@ class AttackLeft(Frozen):
 
 
 class AccuracyLost(Frozen):
-    """Accuracy before less accuracy after, on the same reporting images."""
+    """Accuracy before less accuracy after, on the choosing and the reporting images."""
 
     value: float
     low: float
@@ -73,8 +73,9 @@ class RepairResult(Hardening):
     data: DataIdentity
     outcome: RepairOutcome
     """`written`, or why nothing was: the scan found nothing or was inconclusive; no round holds the
-    accuracy budget on the choosing images, or the reporting images show that more is lost; or on
-    those too much of the attack is left, or a scan would call the repaired model backdoored."""
+    accuracy budget on the choosing images, or the chosen one does not on those and the reporting
+    images together; or on the latter too much of the attack is left, or a scan would call the
+    repaired model backdoored."""
     targets: tuple[int, ...]
     """The labels whose triggers were unlearned."""
     rounds: tuple[RepairRound, ...] = ()

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.similar import similar_groups, thumbnails
@@ -21,12 +20,13 @@ from hardener.model.gradients import differentiable, torch_on
 from hardener.model.runtime import Machine, choose_machine
 from hardener.model.training import training_plan
 from hardener.progress import Progress, silent
-from hardener.repairing.choice import choose_round, looks_backdoored
+from hardener.repairing.choice import choose_round
 from hardener.repairing.cure import Patient
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
 from hardener.repairing.residual import Probes, left_by, residual
-from hardener.repairing.rounds import Rounds
+from hardener.repairing.rounds import Cure, Rounds
 from hardener.repairing.trials import Trial
+from hardener.scanning.calibration import shipped
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, load_working_triggers
@@ -158,7 +158,9 @@ def repair(
     if position is None:
         return result
     tried = sequence.probes(triggers, trial.unseen)
-    measured = _measured(trial, cures[position].proto, tried, reported_on, groups, progress)
+    measured = _measured(
+        trial, cures[0], cures[position], tried, (chosen_on, reported_on), groups, progress
+    )
     result = result.model_copy(update={"chosen_round": position, **measured})
     against = _against(result, found[position])
     update = {"within_budget": against != "over-budget", "forced": bool(against) or not accused}
@@ -171,10 +173,11 @@ def repair(
 def _against(result: RepairResult, found: RepairRound) -> RepairOutcome | None:
     """What speaks against writing a repaired model, if anything does."""
     lost = result.accuracy_lost
-    if lost is not None and not within_budget(lost.low, 0.0, result.max_accuracy_drop):
+    if lost is not None and not within_budget(lost.value, 0.0, result.max_accuracy_drop):
         return "over-budget"
     left = result.residual_success
-    if looks_backdoored(found) or (left and left.estimate > result.max_attack_success):
+    accused = found.suspicion >= shipped().backdoored_from
+    if accused or (left and left.estimate > result.max_attack_success):
         return "attack-left"
     return None
 
@@ -210,9 +213,10 @@ def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, see
 
 def _measured(
     trial: Trial,
-    repaired: onnx.ModelProto,
+    came: Cure,
+    cure: Cure,
     tried: Probes,
-    reported_on: IntArray,
+    positions: tuple[IntArray, IntArray],
     groups: IntArray,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -220,24 +224,29 @@ def _measured(
 
     Args:
         trial: how models are measured.
-        repaired: the model with its new weights.
+        came: the model as it came.
+        cure: the chosen one.
         tried: triggers.
-        reported_on: positions of the images.
+        positions: of the choosing and of the reporting images.
         groups: (N,) which of all images are alike.
         progress: told how far it is.
     """
     progress("reporting", 0, 2)
-    before, _ = trial.counts(trial.classifier.proto, reported_on)
+    reported_on = positions[1]
+    before, _ = trial.counts(came.proto, reported_on)
     progress("reporting", 1, 2)
     flat = [trigger for of_name in tried.values() for trigger in of_name]
-    after, counts = trial.counts(repaired, reported_on, flat)
+    after, counts = trial.counts(cure.proto, reported_on, flat)
     progress("reporting", 2, 2)
     by_trigger = dict(zip(flat, counts, strict=True))
+    lost = paired_loss(
+        np.concatenate([came.right, before.right]),
+        np.concatenate([cure.right, after.right]),
+        groups[np.concatenate(positions)],
+    )
     fields: dict[str, Any] = {
         "reported_on": before.clean.n,
-        "accuracy_lost": AccuracyLost(
-            **paired_loss(before.right, after.right, groups[reported_on])._asdict()
-        ),
+        "accuracy_lost": AccuracyLost(**lost._asdict()),
         "left": left_by(tried, by_trigger),
         "residual_success": residual(tried, by_trigger),
     }

@@ -43,7 +43,7 @@ def repair_outcome(result: RepairResult) -> str:
         + ": nothing written (a larger --max-accuracy-drop or more images may; --force writes all "
         "the same)",
         "attack-left": f"more than {percent(result.max_attack_success)} of the attack is left, or "
-        "a scan would still doubt the model: nothing written (more --rounds or a larger "
+        "a scan would still call the model backdoored: nothing written (more --rounds or a larger "
         "--max-accuracy-drop may; --force writes all the same)",
     }
     return endings[result.outcome]
@@ -52,7 +52,7 @@ def repair_outcome(result: RepairResult) -> str:
 def _over_budget(result: RepairResult) -> str:
     """What was reachable."""
     if result.chosen_round is not None:
-        return "the reporting images show that more accuracy is lost than the budget allows"
+        return "more accuracy is lost on images that nothing was fitted on than the budget allows"
     before, *others = result.rounds
     gentlest = max(others, key=lambda row: row.accuracy, default=before)
     return (
