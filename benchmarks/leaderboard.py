@@ -1,41 +1,39 @@
 """Attack × architecture × method: what each way of hardening leaves, by the true trigger.
 
 `python -m models.zoo` first. Every victim is scanned and hardened with validation images and the
-default options, as a user would; the true trigger and the test images only report. A call that
-was interrupted goes on where it stopped: rows are kept in the zoo's folder. What the results hold
-of victims and seeds that a call does not measure stays there.
+default options, as a user would; the true trigger and the test images only report. Settings were
+chosen on the development part of the victims alone, the test part only reports. A call that was
+interrupted goes on where it stopped: rows are kept in the zoo's folder.
 """
 
 import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from statistics import median
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
 
 import hardener
-from benchmarks.setting import RESULTS, ROOT, commit, exported, gtsrb, machine, write_results
+from benchmarks.setting import ROOT, commit, machine, write_results
+from benchmarks.victims import COMMITTED, Victim, victims
 from hardener.arrays import FloatArray, IntArray
 from hardener.documents.rates import Rate
+from hardener.documents.scan import ScanResult
 from hardener.errors import HardenError
 from hardener.files import sha256_of, write_text
 from hardener.measuring.intervals import wilson
-from hardener.model.classifier import open_classifier, open_full
+from hardener.model.classifier import Overrides, open_classifier, open_full
 from hardener.model.runtime import Machine
 from hardener.scanning.saved import SCAN_FILE
 from models.attacks.attack import Attack
-from models.recipes import RECIPES
-from models.stamping import attack_of
-from models.zoo import FOLDER, VICTIMS
-
-COMMITTED = ("alexnet-gtsrb-badnets", "alexnet-gtsrb-vanilla")
-"""Victims of `models/weights`, beside those of the zoo."""
+from models.zoo import FOLDER, VICTIMS, part_of
 
 METHODS = (
     "none",
@@ -71,10 +69,11 @@ longer training, images of the training set for the defences, poisoning rate 10 
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one victim, rates on GTSRB's test images.
+    """One method on one victim, rates on its data set's test images.
 
     Attributes:
         outcome: what the command said; where nothing was written the rates are the victim's own.
+        residual: what a repair says that is left of the attack, estimate and upper bound.
         rating: BackdoorBench's defence effectiveness rating, in [0, 1].
         seconds: of the hardening command.
         commit: of the code that hardened.
@@ -87,6 +86,7 @@ class Row:
     accuracy: dict[str, float]
     attack_success_rate: dict[str, float] | None
     robust_accuracy: dict[str, float] | None
+    residual: dict[str, float] | None
     rating: float | None
     seconds: float
     commit: str
@@ -104,46 +104,28 @@ def main(
     seeds: Annotated[int, typer.Option(help="Seeds of scan and method: 0 to this less 1.")] = 1,
 ) -> None:
     """Hardens every victim that is there and writes benchmarks/results/leaderboard."""
-    folder = zoo.expanduser()
-    names = [name for name in (*COMMITTED, *VICTIMS) if any(part in name for part in only or ("",))]
-    for name in set(COMMITTED).intersection(names):
-        if not (folder / f"{name}.onnx").is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            exported(name, folder)
-    if not names:
-        sys.exit(f"no victim is called so: there are {', '.join((*COMMITTED, *VICTIMS))}")
-    there = [name for name in names if (folder / f"{name}.onnx").is_file()]
+    there = [
+        victim
+        for victim in victims(zoo.expanduser())
+        if any(part in victim.name for part in only or ("",))
+    ]
+    if not there:
+        sys.exit("no victim that is there is called so: run python -m models.zoo first")
     rows: list[Row] = []
     verdicts: dict[str, str] = {}
     for seed in range(seeds):
-        for name in there:
-            rows += _victim(folder, name, seed, methods or METHODS, verdicts)
-    ceilings = {name: rate for name in there if (rate := _ceiling(folder, name)) is not None}
-    earlier = json.loads((RESULTS / "leaderboard.json").read_text(encoding="utf-8"))
-    rows = _joined(rows, [Row(**row) for row in earlier["rows"]])
-    verdicts = earlier["verdicts"] | verdicts
-    ceilings = earlier["ceilings"] | ceilings
-    measured = {row.victim for row in rows}
-    missing = [name for name in (*COMMITTED, *VICTIMS) if name not in measured]
+        for victim in there:
+            rows += _victim(zoo.expanduser(), victim, seed, methods or METHODS, verdicts)
+    ceilings = {one.name: rate for one in there if (rate := _ceiling(one)) is not None}
+    missing = [name for name in (*COMMITTED, *VICTIMS) if name not in {one.name for one in there}]
     document = {
         "machine": machine(),
         "verdicts": verdicts,
         "ceilings": ceilings,
         "missing": missing,
-        "rows": [asdict(row) for row in rows],
+        "rows": [asdict(row) | {"part": part_of(row.victim)} for row in rows],
     }
     write_results("leaderboard", document, _markdown(rows, verdicts, ceilings, missing))
-
-
-def _joined(rows: Iterable[Row], earlier: Iterable[Row]) -> list[Row]:
-    """This call's rows and the earlier ones that it has not measured, victim by victim."""
-    found = {(row.victim, row.seed, row.method): row for row in (*earlier, *rows)}
-    names = (*COMMITTED, *VICTIMS)
-    return sorted(
-        # Of victims that are no longer trained nothing is reported.
-        (row for row in found.values() if row.victim in names),
-        key=lambda row: (names.index(row.victim), row.seed, METHODS.index(row.method)),
-    )
 
 
 def rating(before: Row, accuracy: float, attack_success_rate: float) -> float:
@@ -160,100 +142,98 @@ def rating(before: Row, accuracy: float, attack_success_rate: float) -> float:
 
 
 def _victim(
-    folder: Path, name: str, seed: int, methods: Sequence[str], verdicts: dict[str, str]
+    folder: Path, victim: Victim, seed: int, methods: Sequence[str], verdicts: dict[str, str]
 ) -> list[Row]:
     """Methods on one victim; what is there from an earlier call is read."""
-    work = folder / "leaderboard" / f"{name}-{seed}"
+    work = folder / "leaderboard" / f"{victim.name}-{seed}"
     kept = work / "rows.json"
     document = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    model, clean = folder / f"{name}.onnx", gtsrb() / "gtsrb32-valid.zip"
-    made_by = {"model": sha256_of(model), "packages": machine()["packages"], "code": _code()}
+    packages = machine()["packages"]
+    made_by = {"model": sha256_of(victim.model), "packages": packages, "code": _code()}
     if document and document.get("made_by") != made_by:
         sys.exit(f"{work} is of another model, other versions or other code: delete it")
     rows = {row["method"]: Row(**row) for row in document.get("rows", ())}
-    if {"none", *methods} <= set(rows):
-        verdicts[f"{name} {seed}"] = document["verdict"]
-        return [rows[method] for method in METHODS if method in rows]
-    scanned = (
-        hardener.load_scan(work / "scan")
-        if (work / "scan" / SCAN_FILE).is_file()
-        else hardener.scan(model, clean, work / "scan", provider="cpu", seed=seed)
-    )
-    targets = ", ".join(map(str, scanned.targets)) or "none"
-    verdict = f"{scanned.verdict}, target {targets}, score {scanned.score:.2f}"
-    verdicts[f"{name} {seed}"] = verdict
+    if not {"none", *methods} <= set(rows):
+        scanned = _scanned(victim, work / "scan", seed)
+        targets = ", ".join(map(str, scanned.targets)) or "none"
+        document["verdict"] = f"{scanned.verdict}, target {targets}, score {scanned.score:.2f}"
+    verdicts[f"{victim.name} {seed}"] = document["verdict"]
     for method in METHODS:
         if method not in rows and method in ("none", *methods):
-            harden = _hardening(method, model, work / "scan", clean, seed)
-            rows[method] = _row(name, seed, method, model, harden, work, rows.get("none"))
+            rows[method] = _row(victim, seed, method, work, rows.get("none"))
             there = [asdict(rows[known]) for known in METHODS if known in rows]
-            write_text(
-                kept, json.dumps({"made_by": made_by, "verdict": verdict, "rows": there}, indent=1)
-            )
+            told = {"made_by": made_by, "verdict": document["verdict"], "rows": there}
+            write_text(kept, json.dumps(told, indent=1))
     return [rows[method] for method in METHODS if method in rows]
 
 
-def _hardening(
-    method: str, model: Path, scan: Path, clean: Path, seed: int
-) -> Callable[[Path], str]:
-    """What a method does, given where to write: it says its outcome."""
-    command, _, criterion = method.partition(" ")
-    if command == "none":
-        return lambda _: "as it came"
-    if command == "repair":
-        return lambda output: (
-            hardener.repair(model, scan, clean, output, provider="cpu", seed=seed).outcome
-        )
-    return lambda output: (
-        hardener.prune(
-            model, scan, clean, output, criterion=criterion or None, provider="cpu", seed=seed
-        ).outcome
+def _scanned(victim: Victim, folder: Path, seed: int) -> ScanResult:
+    if (folder / SCAN_FILE).is_file():
+        return hardener.load_scan(folder)
+    return hardener.scan(
+        victim.model,
+        victim.valid,
+        folder,
+        preprocessing=victim.preprocessing,
+        provider="cpu",
+        seed=seed,
     )
 
 
-def _row(
-    name: str,
-    seed: int,
-    method: str,
-    model: Path,
-    harden: Callable[[Path], str],
-    work: Path,
-    before: Row | None,
-) -> Row:
+def _hardened(
+    victim: Victim, method: str, work: Path, output: Path, seed: int
+) -> tuple[str, dict[str, float] | None]:
+    """Runs a method; gives its outcome, and what a repair says that is left."""
+    command, _, criterion = method.partition(" ")
+    if command == "none":
+        return "as it came", None
+    shared = victim.model, work / "scan", victim.valid, output
+    how: dict[str, Any] = {"provider": "cpu", "seed": seed, "preprocessing": victim.preprocessing}
+    if command != "repair":
+        return hardener.prune(*shared, criterion=criterion or None, **how).outcome, None
+    result = hardener.repair(*shared, **how)
+    left = result.residual_success
+    return result.outcome, left.model_dump() if left else None
+
+
+def _row(victim: Victim, seed: int, method: str, work: Path, before: Row | None) -> Row:
     output = work / f"{method.replace(' ', '-')}.onnx"
     began = time.perf_counter()
+    residual = None
     try:
-        outcome = harden(output)
+        outcome, residual = _hardened(victim, method, work, output, seed)
     except HardenError as error:
         outcome = f"refused: {error}"
-    seconds = time.perf_counter() - began
-    seconds = round(seconds, 1)
+    seconds = round(time.perf_counter() - began, 1)
     if before is not None and outcome != "written":
         nothing = None if before.attack_success_rate is None else 0.5
         return replace(
             before,
             method=method,
             outcome=outcome,
+            residual=residual,
             rating=nothing,
             seconds=seconds,
             commit=commit(),
         )
     accuracy, attacked, robust = rates(
-        model if before is None else output,
-        gtsrb() / "gtsrb32-test.zip",
-        attack_of(name, model.parent),
+        victim.model if before is None else output,
+        victim.test,
+        victim.attack,
+        victim.preprocessing,
     )
     found = None
     if before is not None and attacked is not None:
         found = rating(before, accuracy.value, attacked.value)
     return Row(
-        victim=name,
+        victim=victim.name,
         seed=seed,
         method=method,
         outcome=outcome,
         accuracy=accuracy.model_dump(),
         attack_success_rate=attacked.model_dump() if attacked else None,
         robust_accuracy=robust.model_dump() if robust else None,
+        residual=residual,
         rating=found,
         seconds=seconds,
         commit=commit(),
@@ -266,12 +246,14 @@ def _code() -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def rates(model: Path, data: Path, attack: object) -> tuple[Rate, Rate | None, Rate | None]:
+def rates(
+    model: Path, data: Path, attack: object, preprocessing: Overrides = ()
+) -> tuple[Rate, Rate | None, Rate | None]:
     """Accuracy, attack success rate and robust accuracy on a set of images.
 
     The attack counts on images whose true label is not the one that it wants.
     """
-    classifier = open_classifier(model)
+    classifier = open_classifier(model, preprocessing)
     runner = open_full(classifier.proto, classifier.signature, Machine())
     source = classifier.open_data(data)
 
@@ -297,14 +279,42 @@ def rates(model: Path, data: Path, attack: object) -> tuple[Rate, Rate | None, R
     return accuracy, wilson(hits, others), wilson(kept, others)
 
 
-def _ceiling(folder: Path, name: str) -> dict[str, float] | None:
+def _ceiling(victim: Victim) -> dict[str, float] | None:
     """Robust accuracy of the same network trained without the attack."""
-    attack = RECIPES[name].attack
-    clean = folder / f"{name.split('-', maxsplit=1)[0]}-gtsrb-vanilla.onnx"
-    if not isinstance(attack, Attack) or not clean.is_file():
+    if victim.clean_twin is None or victim.attack is None:
         return None
-    _, _, robust = rates(clean, gtsrb() / "gtsrb32-test.zip", attack)
+    _, _, robust = rates(victim.clean_twin, victim.test, victim.attack)
     return robust.model_dump() if robust else None
+
+
+def _summary(rows: Sequence[Row], part: str) -> list[str]:
+    """What the repair came to on one part."""
+    own = [row for row in rows if part_of(row.victim) == part and row.attack_success_rate]
+    repaired = [row for row in own if row.method == "repair"]
+    written = [row for row in repaired if row.outcome == "written"]
+    if not written:
+        return []
+    before = {(row.victim, row.seed): row for row in own if row.method == "none"}
+    success = [100 * _value(row.attack_success_rate) for row in written]
+    lost = [
+        100 * (before[row.victim, row.seed].accuracy["value"] - row.accuracy["value"])
+        for row in written
+    ]
+    held = sum(
+        row.residual is not None and _value(row.attack_success_rate) <= row.residual["upper"]
+        for row in written
+    )
+    return [
+        f"{part.capitalize()} part, repair: {len(written)} of {len(repaired)} victims written; "
+        f"attack success {median(success):.2f} in the median and {max(success):.2f} at worst, "
+        f"accuracy lost {median(lost):.2f} in the median and {max(lost):.2f} at worst; the printed "
+        f"upper bound held on {held} of {len(written)}.",
+        "",
+    ]
+
+
+def _value(rate: dict[str, float] | None) -> float:
+    return rate["value"] if rate else 0.0
 
 
 def _markdown(
@@ -313,22 +323,27 @@ def _markdown(
     ceilings: dict[str, dict[str, float]],
     missing: list[str],
 ) -> str:
+    rows = list(rows)
     lines = [
-        "GTSRB, 12,630 test images, true trigger; % with 95 % interval. Validation images and",
-        "synthetic triggers alone chose; every method with its default options. Seconds are of",
+        "All test images of each victim's data set, true trigger; % with 95 % interval. Validation",
+        "images and synthetic triggers alone chose; every method with its default options. Left is",
+        "what a repair itself says: estimate and upper bound of the attack success. Seconds are of",
         "the hardening command, after the scan. Where nothing was written the rates are the",
         "victim's own.",
         "",
-        "| victim | seed | method | outcome | accuracy | attack success | robust accuracy | DER "
-        "| seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *_summary(rows, "test"),
+        *_summary(rows, "development"),
+        "| victim | part | seed | method | outcome | accuracy | attack success | left "
+        "| robust accuracy | DER | seconds |",
+        "| --- " * 11 + "|",
     ]
     for row in rows:
-        cells = [row.victim, str(row.seed), row.method, row.outcome]
-        cells += [
-            percent(rate) for rate in (row.accuracy, row.attack_success_rate, row.robust_accuracy)
-        ]
-        cells += ["" if row.rating is None else f"{row.rating:.3f}", f"{row.seconds:.0f}"]
+        cells = [row.victim, part_of(row.victim), str(row.seed), row.method, row.outcome]
+        cells += [percent(rate) for rate in (row.accuracy, row.attack_success_rate)]
+        left = row.residual
+        cells.append(f"{100 * left['estimate']:.1f}, {100 * left['upper']:.1f}" if left else "")
+        cells += [percent(row.robust_accuracy), "" if row.rating is None else f"{row.rating:.3f}"]
+        cells.append(f"{row.seconds:.0f}")
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| victim and seed | scan |", "| --- | --- |"]
     lines += [f"| {name} | {verdict} |" for name, verdict in verdicts.items()]
@@ -341,11 +356,6 @@ def _markdown(
         "| trigger of | robust accuracy |",
         "| --- | --- |",
         *(f"| {name} | {percent(rate)} |" for name, rate in ceilings.items()),
-    ]
-    lines += [
-        "",
-        "WaNet's victims are warped by a grid of 8 and strength 2, four times its paper's; the",
-        "search for warps has a grid of 8 as well.",
     ]
     if missing:
         lines += ["", f"Not measured: {', '.join(missing)}."]

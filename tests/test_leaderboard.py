@@ -14,7 +14,7 @@ from models.recipes import RECIPES
 
 def _row(accuracy: float, attack_success_rate: float) -> Row:
     accuracies, rates_ = {"value": accuracy}, {"value": attack_success_rate}
-    return Row("victim", 0, "none", "as it came", accuracies, rates_, None, None, 0, "")
+    return Row("victim", 0, "none", "as it came", accuracies, rates_, None, None, None, 0, "")
 
 
 @pytest.mark.parametrize(
