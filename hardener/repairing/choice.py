@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from hardener.documents.repair import RepairRound
 from hardener.measuring.budget import within_budget
 from hardener.measuring.intervals import wilson
-from hardener.repairing.trials import Attacked
+from hardener.measuring.quality import Counts
 from hardener.scanning.calibration import shipped
 
 SMALL_SUCCESS = 0.01
@@ -41,30 +41,20 @@ def another_round_helps(rounds: Sequence[RepairRound]) -> bool:
     return answers_still(last) and halved
 
 
-def strongest_first(weighed: Mapping[float, Attacked], least_accuracy: float) -> list[float]:
-    """Weights of stamped images in the order in which they are to be tried.
-
-    First the one that leaves least of the attack, then gentler ones, down to the gentlest. Of
-    those whose success is as low as the lowest, by its 95 % interval, the highest robust accuracy
-    leads.
+def strongest_first(weighed: Mapping[float, Counts], least_accuracy: float) -> list[float]:
+    """Weights of stamped images in the order in which they are to be tried: strongest first.
 
     Args:
-        weighed: counts of the closed form with each weight, on the same images.
+        weighed: counts of clean images by the closed form with each weight.
         least_accuracy: with less a closed form is not tried, but for the gentlest.
     """
     gentlest = min(weighed)
-    allowed = {
-        weight: one
-        for weight, one in weighed.items()
-        if weight == gentlest or one.clean.correct >= least_accuracy * one.clean.n
-    }
-    lowest = min((one.strengthened for one in allowed.values()), key=lambda one: one.success_rate)
-    low_enough = wilson(lowest.hits, max(1, lowest.others)).high
-    best = max(
-        (one for one in allowed if allowed[one].strengthened.success_rate <= low_enough),
-        key=lambda one: (allowed[one].strengthened.robust_accuracy, -one),
+    allowed = (
+        weight
+        for weight, clean in weighed.items()
+        if weight == gentlest or clean.correct >= least_accuracy * clean.n
     )
-    return sorted((one for one in allowed if one <= best), reverse=True)
+    return sorted(allowed, reverse=True)
 
 
 def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int | None:

@@ -49,7 +49,7 @@ _TRIED_STARTS = 2
 _OTHER_LABELS = 3
 """That nobody accuses, and universal perturbations are tried toward as well."""
 
-_WEIGHED_IMAGES = 256
+_WEIGHED_IMAGES = 512
 _SEARCHED_IMAGES = 512
 """Of more, every second, third and so on is searched on: fewer than twice as many."""
 
@@ -247,7 +247,7 @@ class Rounds:
         seed: int,
         on_step: Callable[[int], None],
     ) -> _Fitted:
-        """The weights that leave least of the attack well within the budget, else lose least.
+        """The strongest weights that are well within the budget, else those that lose least.
 
         Args:
             right: (n,) which choosing images the model as it came classifies right.
@@ -258,9 +258,10 @@ class Rounds:
         """
         labels = self.trial.source.labels[self.chosen_on]
         few = stratified_sample(labels, _WEIGHED_IMAGES, self.seed)
+        clean = replace(self.trial, unseen=(), stronger=())
         solved = {weight: self.patient.solved(sums, weight) for weight in WEIGHTS}
         weighed = {
-            weight: self.trial.counts(self.patient.with_weights(new), self.chosen_on[few])[0]
+            weight: clean.counts(self.patient.with_weights(new), self.chosen_on[few])[0].clean
             for weight, new in solved.items()
         }
         least = float(right[few].mean()) - self.budget - _MENDED
