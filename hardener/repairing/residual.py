@@ -14,7 +14,7 @@ from hardener.documents.repair import AttackLeft, ResidualSuccess
 from hardener.documents.scan import ScanResult
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Counts, most_successful
-from hardener.repairing.trials import stronger
+from hardener.repairing.trials import small_ones, stronger
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger
 
@@ -43,16 +43,17 @@ def probes(
     """What is tried.
 
     Args:
-        scanned: the scan's triggers.
+        scanned: the scan's triggers, of which small ones are tried.
         unseen: of a second search on the model as it came.
         universal: perturbations from starts of their own, on the model as it came.
         others: the same toward labels that nobody accuses.
         scan: of the model as it came.
     """
+    few = small_ones(scanned, scan)
     return {
         NONE: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
-        "the scan's": scanned,
-        "the scan's, stronger": [stronger(trigger, scan) for trigger in scanned],
+        "the scan's": few,
+        "the scan's, stronger": [stronger(trigger, scan) for trigger in few],
         "of a second search": unseen,
         "of a second search, stronger": [stronger(trigger, scan) for trigger in unseen],
         UNIVERSAL: universal,

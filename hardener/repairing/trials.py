@@ -15,6 +15,7 @@ from hardener.errors import InconclusiveError
 from hardener.measuring.quality import Counts, Probe, measure, most_successful
 from hardener.model.classifier import Classifier, open_full
 from hardener.model.runtime import Machine
+from hardener.scanning.calibration import shipped
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.families import family_of, strengthened
@@ -97,6 +98,24 @@ def stronger(trigger: SyntheticTrigger, scanned: ScanResult) -> SyntheticTrigger
     more = strengthened(trigger)
     usual = scanned.medians[family_of(trigger).name]
     return more if more.size <= _SMALL * usual else trigger
+
+
+def small_ones(triggers: Sequence[SyntheticTrigger], scanned: ScanResult) -> list[SyntheticTrigger]:
+    """Those that are more likely planted than not, by their size as the scan's verdict sees it.
+
+    Larger ones show what their label looks like, and go on working after any cure.
+
+    Args:
+        triggers: of any kinds and labels.
+        scanned: the scan, for the usual sizes.
+    """
+
+    def is_small(trigger: SyntheticTrigger) -> bool:
+        kind = family_of(trigger).name
+        curve = shipped().kinds.get(kind)
+        return curve is None or trigger.size <= curve.even * scanned.medians[kind]
+
+    return [trigger for trigger in triggers if is_small(trigger)]
 
 
 def measured_by(

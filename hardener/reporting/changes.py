@@ -77,8 +77,15 @@ def changes(changed: Hardened | None, measured: BenchResult | None) -> Changes:
     return Changes(
         f"On {changed.reported_on} clean images kept for this, with synthetic triggers",
         ("before", "after"),
-        _of_hardening(changed),
+        (*_of_hardening(changed), *_left(changed)),
     )
+
+
+def _left(changed: Hardened) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What a repair says that an attacker keeps."""
+    if not isinstance(changed, RepairResult) or changed.residual_success is None:
+        return ()
+    return (("an attacker keeps at most", ("", percent(changed.residual_success.upper))),)
 
 
 def _of_hardening(changed: Hardened) -> tuple[tuple[str, tuple[str, ...]], ...]:
