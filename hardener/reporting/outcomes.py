@@ -51,10 +51,10 @@ def repair_outcome(result: RepairResult) -> str:
 
 def _over_budget(result: RepairResult) -> str:
     """What was reachable."""
-    if result.chosen_round is not None:
+    if result.chosen_round is not None or len(result.rounds) < 2:
         return "more accuracy is lost on images that nothing was fitted on than the budget allows"
     before, *others = result.rounds
-    gentlest = max(others, key=lambda row: row.accuracy, default=before)
+    gentlest = max(others, key=lambda row: row.accuracy)
     return (
         f"even the gentlest cure costs {percent(before.accuracy - gentlest.accuracy)} of accuracy "
         f"(it leaves {percent(gentlest.attack_success_rate)} of the attack)"

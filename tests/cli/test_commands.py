@@ -24,6 +24,8 @@ from hardener.files import sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import Machine
+from hardener.repairing.stamping import STRENGTHS
+from hardener.repairing.universal import UNIVERSAL
 from hardener.triggers.patch import load_trigger
 
 HARDEN = [sys.executable, "-c", "from hardener.entry import main; main()"]
@@ -203,8 +205,9 @@ def test_repair_ends_the_backdoor_in_the_same_graph(
     assert result.hardened is not None
     assert result.hardened.sha256 == sha256_of(output)
     assert result.images_used + result.chosen_on + result.reported_on == 12 * 43
-    # Two kinds or three, each with a stronger one, and up to eight squares.
-    assert 4 <= result.rounds[1].triggers <= 14
+    # Two kinds or three, each with a stronger one, up to eight squares, and universal ones.
+    universal = UNIVERSAL.starts * len(STRENGTHS)
+    assert universal + 4 <= result.rounds[1].triggers <= universal + 14
     assert result.rounds[0].suspicion > 0.6
     classifier = open_classifier(output)
     counts = measure(
@@ -215,6 +218,8 @@ def test_repair_ends_the_backdoor_in_the_same_graph(
     )
     assert counts["clean"].correct > 0.93 * counts["clean"].n
     assert counts["triggered"].hits < 0.1 * counts["triggered"].others
+    assert result.residual_success is not None
+    assert counts["triggered"].success_rate <= result.residual_success.upper
     assert counts["triggered"].robust > 0.8 * counts["triggered"].others
 
 
@@ -633,8 +638,7 @@ def test_a_guard_may_be_guarded_again_but_has_one_alarm(
     [
         (["--max-accuracy-drop", "0"], 1, "over-budget"),
         (["--max-accuracy-drop", "1", "--max-attack-success", "0"], 1, "attack-left"),
-        # A small trigger still works after this one round.
-        (["--max-accuracy-drop", "1", "--max-attack-success", "1"], 1, "attack-left"),
+        (["--max-accuracy-drop", "1", "--max-attack-success", "1"], 0, "written"),
         (["--max-accuracy-drop", "0", "--force"], 0, "written"),
     ],
 )

@@ -1,0 +1,34 @@
+"""What speaks against writing a repaired model."""
+
+import pytest
+from support.documents import some_repair
+
+from hardener.documents.repair import AccuracyLost, ResidualSuccess
+from hardener.repairing.repair import _against
+from hardener.scanning.calibration import shipped
+
+BACKDOORED = shipped().backdoored_from
+
+
+def test_nothing_speaks_against_a_good_repair() -> None:
+    result = some_repair()
+    assert _against(result, result.rounds[1]) is None
+
+
+@pytest.mark.parametrize(("suspicion", "against"), [(BACKDOORED, "attack-left"), (0.59, None)])
+def test_what_a_scan_would_call_backdoored_is_not_written(
+    suspicion: float, against: str | None
+) -> None:
+    result = some_repair()
+    found = result.rounds[1].model_copy(update={"suspicion": suspicion})
+    assert _against(result, found) == against
+
+
+def test_more_than_the_allowed_attack_or_loss_is_not_written() -> None:
+    result = some_repair()
+    left = ResidualSuccess(estimate=0.11, upper=0.2)
+    attacked = result.model_copy(update={"residual_success": left})
+    assert _against(attacked, result.rounds[1]) == "attack-left"
+    lost = AccuracyLost(value=0.011, low=0.0, high=0.02)
+    dearer = result.model_copy(update={"accuracy_lost": lost})
+    assert _against(dearer, result.rounds[1]) == "over-budget"
