@@ -4,10 +4,9 @@ With the original network f, its repaired copy g, temperature T and a trigger t 
 
     minimise  E_x[ T² · KL( softmax(f(x) / T) ‖ softmax(g(x') / T) ) ],   x' = x or t(x)
 
-where x is a clean image, moved and relit a little; where no trigger is stamped, x is a blend of
-two such images (Beyer et al. 2022, arXiv 2106.05237, section 3, function matching). No
-labels are needed: whatever the original says of the clean image is what the copy shall say of the
-clean and of the stamped one.
+where x is a clean image, moved and relit a little. No labels are needed: whatever the original
+says of the clean image is what the copy shall say of the clean and of the stamped one. Blends of
+images are no clean images: to a blended trigger the original answers on them, too.
 Normalisations run as at inference, so that their statistics stay.
 
 Source: the unlearning step of Wang et al. 2019 (Neural Cleanse), section VI-C, with the softened
@@ -26,7 +25,7 @@ from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
 from hardener.repairing.stamping import Pool, stamped
-from hardener.repairing.variation import mixed, varied
+from hardener.repairing.variation import varied
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,6 @@ def distil(
     marked = max(1, round(settings.stamped_fraction * settings.images_per_step))
     for _ in range(settings.steps):
         clean = varied(images[rng.integers(len(images), size=settings.images_per_step)], rng)
-        clean[marked:] = mixed(clean[marked:], rng)
         with torch.no_grad():
             wanted = _logits(original, clean, preprocessing, device)
         changed = np.concatenate([stamped(clean[:marked], pool, rng), clean[marked:]])

@@ -38,25 +38,3 @@ def varied(images: FloatArray, rng: np.random.Generator) -> FloatArray:
     mean = moved.mean(axis=(1, 2, 3), keepdims=True)
     relit: FloatArray = ((moved - mean) * contrast + mean * brightness).clip(0, 1)
     return relit.astype(np.float32)
-
-
-def mixed(images: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Blends each image with another one, each pair in its own proportion.
-
-    Between the clean images lies most of what a network does; a copy that agrees there agrees on
-    images that it was not fitted on.
-
-    Args:
-        images: (N, C, H, W) float32 in [0, 1]; they stay as they are.
-        rng: the source of randomness.
-
-    Returns:
-        New images of the same shape in [0, 1].
-
-    Source: Beyer et al. 2022 (Knowledge distillation: a good teacher is patient and consistent),
-    section 2: aggressive mixup, seen by teacher and student alike.
-    """
-    shares = rng.uniform(0, 1, (len(images), 1, 1, 1)).astype(np.float32)
-    others = images[rng.permutation(len(images))]
-    blended: FloatArray = shares * images + (1 - shares) * others
-    return blended

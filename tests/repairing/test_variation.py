@@ -1,6 +1,6 @@
 import numpy as np
 
-from hardener.repairing.variation import LIGHT, mixed, varied
+from hardener.repairing.variation import LIGHT, varied
 
 
 def test_images_move_by_whole_pixels_and_no_further_than_said() -> None:
@@ -27,17 +27,6 @@ def test_images_stay_images_and_the_given_ones_as_they_were() -> None:
     assert changed.dtype == np.float32
     assert 0 <= changed.min() <= changed.max() <= 1
     assert changed.shape == images.shape
-
-
-def test_images_are_blended_with_others_in_their_own_proportion() -> None:
-    images = np.eye(50, dtype=np.float32).reshape(50, 1, 5, 10)
-    blended = mixed(images, _rng()).reshape(50, 50)
-    np.testing.assert_allclose(blended.sum(axis=1), 1, rtol=1e-6)
-    own = np.diag(blended)
-    assert own.min() < 0.1
-    assert own.max() > 0.9
-    assert ((blended > 0).sum(axis=1) <= 2).all()
-    np.testing.assert_array_equal(images.reshape(50, 50), np.eye(50))
 
 
 def _rng() -> np.random.Generator:
