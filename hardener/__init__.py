@@ -26,7 +26,7 @@ The house, each room importing only from those above it:
     scanning/                 detectors and what they search; findings, one verdict, the scan
     writing                   a hardened model and its JSON go to disk
     pruning/                  criteria, threshold sweep, choice
-    repairing/                new weights in the same graph: distil, invert again, choose
+    repairing/                new weights in the same graph: solve, distil, search again, choose
     benching/                 models side by side, latency
     reporting/                documents as a page with figures, Markdown, SARIF and sentences
     demonstration             the bundled example

@@ -31,10 +31,10 @@ from hardener.triggers.families import strengthened
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
 
-WEIGHTS = (0.03, 0.1, 0.3, 1.0)
+WEIGHTS = (0.03, 0.1, 0.2, 0.4, 1.0)
 """Of stamped images beside clean ones in the closed form, gentlest first."""
 
-UNIVERSAL_SIZE = 0.5
+UNIVERSAL_SIZES = (0.25, 0.5)
 """Of universal perturbations, beside the median size of the scan's additive triggers."""
 
 _MENDED = 0.03
@@ -134,7 +134,11 @@ class Rounds:
             self._searched_images, self.patient.preprocessing, labels, self.patient.device
         )
         searching = counting(progress, "inverting triggers", search.steps * (most + 1))
-        spreading = counting(progress, "universal triggers", most * len(labels) * UNIVERSAL.steps)
+        spreading = counting(
+            progress,
+            "universal triggers",
+            len(UNIVERSAL_SIZES) * most * len(labels) * UNIVERSAL.steps,
+        )
         mending = counting(progress, "distilling", most * len(WEIGHTS) * self.distillation.steps)
 
         others = search.triggers(self.patient.frozen, self.seed, searching)
@@ -149,7 +153,13 @@ class Rounds:
         network, sums = self.patient.frozen, dict[str, Sums]()
         for number in range(1, most + 1):
             seed = self.seed + number
-            fresh = in_strengths(self.spread(labels, seed, network, spreading))
+            fresh = in_strengths(
+                [
+                    trigger
+                    for size in UNIVERSAL_SIZES
+                    for trigger in self.spread(labels, size, seed, network, spreading)
+                ]
+            )
             universal += fresh
             own = self.patient.sums((known, fresh), seed)
             sums = {name: sums[name] + one if sums else one for name, one in own.items()}
@@ -180,13 +190,15 @@ class Rounds:
         others = np.random.default_rng(self.seed).permutation(innocent)[:_OTHER_LABELS].tolist()
         few = UniversalSettings(starts=_TRIED_STARTS)
         universal, beside = (
-            self.spread(labels, self.seed, settings=few) for labels in (accused, others)
+            self.spread(labels, max(UNIVERSAL_SIZES), self.seed, settings=few)
+            for labels in (accused, others)
         )
         return probes(triggers, unseen, universal, beside, self.scanned)
 
     def spread(
         self,
         labels: Sequence[int],
+        relative_size: float,
         seed: int,
         network: nn.Module | None = None,
         on_step: Callable[[int], None] = lambda _: None,
@@ -196,12 +208,13 @@ class Rounds:
 
         Args:
             labels: which ones.
+            relative_size: theirs, beside the median of the scan's additive triggers.
             seed: of the starts.
             network: on which; the one as it came if None.
             on_step: told of each finished step of a label.
             settings: the budget.
         """
-        size = UNIVERSAL_SIZE * self.scanned.medians[ADDITIVE.name]
+        size = relative_size * self.scanned.medians[ADDITIVE.name]
         where = network or self.patient.frozen, self._searched_images, self.patient.preprocessing
         return [
             trigger

@@ -40,7 +40,7 @@ class UniversalSettings:
         images_per_step: that each of them sees in one step.
     """
 
-    starts: int = 8
+    starts: int = 16
     steps: int = 25
     images_per_step: int = 8
 

@@ -24,6 +24,7 @@ from hardener.files import sha256_of
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import Machine
+from hardener.repairing.rounds import UNIVERSAL_SIZES
 from hardener.repairing.stamping import STRENGTHS
 from hardener.repairing.universal import UNIVERSAL
 from hardener.triggers.patch import load_trigger
@@ -206,7 +207,7 @@ def test_repair_ends_the_backdoor_in_the_same_graph(
     assert result.hardened.sha256 == sha256_of(output)
     assert result.images_used + result.chosen_on + result.reported_on == 12 * 43
     # Two kinds or three, each with a stronger one, up to eight squares, and universal ones.
-    universal = UNIVERSAL.starts * len(STRENGTHS)
+    universal = UNIVERSAL.starts * len(STRENGTHS) * len(UNIVERSAL_SIZES)
     assert universal + 4 <= result.rounds[1].triggers <= universal + 14
     assert result.rounds[0].suspicion > 0.6
     classifier = open_classifier(output)
