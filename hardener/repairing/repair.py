@@ -56,18 +56,19 @@ def repair(
     distillation: DistillationSettings = DISTILLATION,
     progress: Progress = silent,
 ) -> RepairResult:
-    """Trains the model, without labels, not to answer to the scan's triggers any more.
+    """Gives the model weights, found without labels, with which it answers to no trigger.
 
-    The clean images are split in three: half is fitted on, of one quarter the choice is made,
-    the other quarter reports. Each round distils on the scan's triggers and those of earlier
-    rounds that still worked, then searches the repaired model for new ones. At most 1 GiB of
-    fitted images is kept in memory; all others are streamed.
+    The clean images are divided so that those that look alike stay together: half is fitted on, a
+    quarter chooses, the last quarter reports. Each round solves the later layers in closed form on
+    the scan's triggers and on universal perturbations, distils briefly, and searches the result
+    again; what still works is fitted on in the next. At most 1 GiB of fitted images is kept in
+    memory, and of all images thumbnails of 192 values; all else is streamed.
 
     Writes `output` and, beside it, a JSON file. Writes nothing where the scan found nothing, no
-    round holds the budget, or too much of the attack is left: `outcome` says which. Too much is
-    left where, on the reporting images, triggers of a second search, stronger versions of them
-    or the scan's own succeed more than allowed, or where a small trigger still works on the
-    chosen round's model. Of several targets the one that succeeds most is held against it.
+    cure holds the budget, or too much of the attack is left: `outcome` says which. Too much is
+    left where on the reporting images some trigger succeeds more than allowed, or where a scan
+    would still call the chosen model backdoored. Of several targets the one that succeeds most is
+    held against it.
 
     Args:
         model: the ONNX classifier that was scanned, a file or open, or one pruned from it, whose
@@ -87,7 +88,7 @@ def repair(
         threads: of one operator on the CPU; by default one for each core.
         device: index of the GPU.
         seed: of the split, the searches and the training.
-        distillation: the budget of the first round.
+        distillation: the budget of each cure's last step.
         progress: told how far it is.
 
     Raises:
