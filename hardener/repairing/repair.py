@@ -139,8 +139,10 @@ def repair(
     # The scan's own seed never comes again: it would give the scan's own triggers.
     drawn = scanned.seed + seed + 1
     trial = Trial(classifier, source, subject.machine)
-    of_choosing = chosen_on, groups[chosen_on]
-    sequence = Rounds(patient, scanned, trial, *of_choosing, max_accuracy_drop, distillation, drawn)
+    held_out = np.sort(np.concatenate([chosen_on, reported_on]))
+    sequence = Rounds(
+        patient, scanned, trial, chosen_on, held_out, groups, max_accuracy_drop, distillation, drawn
+    )
     cures, trial = sequence.run(triggers, rounds, progress, force=force)
     found = [cure.found for cure in cures]
     result = result.model_copy(

@@ -14,7 +14,7 @@ from hardener.documents.repair import AttackLeft, ResidualSuccess
 from hardener.documents.scan import ScanResult
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Counts, most_successful
-from hardener.repairing.trials import small_ones, stronger
+from hardener.repairing.trials import is_small, stronger
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger
 
@@ -49,7 +49,7 @@ def probes(
         others: the same toward labels that nobody accuses.
         scan: of the model as it came.
     """
-    few = small_ones(scanned, scan)
+    few = [trigger for trigger in scanned if is_small(trigger, scan)]
     return {
         NONE: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
         "the scan's": few,

@@ -21,9 +21,6 @@ from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.families import family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
-_SMALL = 0.5
-"""Of the median size of a kind of trigger."""
-
 
 @dataclass(frozen=True, eq=False)
 class Attacked:
@@ -89,33 +86,20 @@ class Trial:
         return attacked, others[2 * count :]
 
 
-def stronger(trigger: SyntheticTrigger, scanned: ScanResult) -> SyntheticTrigger:
-    """Twice as much of a trigger, or itself where that is no small one any more.
-
-    A trigger of more than half the size that is usual for its kind shows what its label looks
-    like, backdoor or not.
-    """
-    more = strengthened(trigger)
-    usual = scanned.medians[family_of(trigger).name]
-    return more if more.size <= _SMALL * usual else trigger
-
-
-def small_ones(triggers: Sequence[SyntheticTrigger], scanned: ScanResult) -> list[SyntheticTrigger]:
-    """Those that are more likely planted than not, by their size as the scan's verdict sees it.
+def is_small(trigger: SyntheticTrigger, scanned: ScanResult) -> bool:
+    """Whether a trigger is more likely planted than not, by its size as the scan's verdict sees it.
 
     Larger ones show what their label looks like, and go on working after any cure.
-
-    Args:
-        triggers: of any kinds and labels.
-        scanned: the scan, for the usual sizes.
     """
+    kind = family_of(trigger).name
+    curve = shipped().kinds.get(kind)
+    return curve is None or trigger.size <= curve.even * scanned.medians[kind]
 
-    def is_small(trigger: SyntheticTrigger) -> bool:
-        kind = family_of(trigger).name
-        curve = shipped().kinds.get(kind)
-        return curve is None or trigger.size <= curve.even * scanned.medians[kind]
 
-    return [trigger for trigger in triggers if is_small(trigger)]
+def stronger(trigger: SyntheticTrigger, scanned: ScanResult) -> SyntheticTrigger:
+    """Twice as much of a trigger, or itself where that is no small one any more."""
+    more = strengthened(trigger)
+    return more if is_small(more, scanned) else trigger
 
 
 def measured_by(

@@ -4,7 +4,7 @@ from support.scans import scan_of
 
 from hardener.documents.repair import RepairRound
 from hardener.measuring.quality import Counts
-from hardener.repairing.trials import Attacked, round_of, small_ones, stronger
+from hardener.repairing.trials import Attacked, is_small, round_of, stronger
 from hardener.scanning.calibration import shipped
 from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger
@@ -52,8 +52,8 @@ def test_a_small_trigger_that_works_looks_like_a_backdoor() -> None:
 
 def test_twice_of_a_small_trigger_is_tried_and_of_a_large_one_itself() -> None:
     scan = scan_of([_patch(1), _additive(1), _warp(1)], 0)
-    small, large = _additive(0.2), _additive(0.3)
-    assert stronger(small, scan).size == pytest.approx(0.4)
+    small, large = _additive(0.15), _additive(0.3)
+    assert stronger(small, scan).size == pytest.approx(0.3)
     assert stronger(large, scan) is large
 
 
@@ -61,4 +61,4 @@ def test_triggers_that_are_more_likely_innocent_than_planted_are_left_out() -> N
     scan = scan_of([_patch(1), _additive(1), _warp(1)], 0)
     even = shipped().kinds["additive"].even
     small, large, larger = _additive(even - 0.01), _additive(even + 0.01), _patch(9)
-    assert small_ones([large, small, larger], scan) == [small]
+    assert [is_small(one, scan) for one in (small, large, larger)] == [True, False, False]
