@@ -5,6 +5,8 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.mobilenet import convolution
+
 
 class Stage(NamedTuple):
     """Widths, stride and kernel of one inverted residual block."""
@@ -52,10 +54,10 @@ class EfficientNetSmall(nn.Module):
         """
         super().__init__()
         self.features = nn.Sequential(
-            *_convolution(self.input_size[0], self.stages[0].inputs, kernel=3, stride=2),
+            *convolution(self.input_size[0], self.stages[0].inputs, kernel=3, stride=2),
             nn.SiLU(),
             *(MBConv(stage, self.expansion) for stage in self.stages),
-            *_convolution(self.stages[-1].outputs, self.width),
+            *convolution(self.stages[-1].outputs, self.width),
             nn.SiLU(),
         )
         self.classifier = nn.Sequential(
@@ -82,12 +84,12 @@ class MBConv(nn.Module):
         wide = stage.inputs * expansion
         self.adds = stage.stride == 1 and stage.inputs == stage.outputs
         self.body = nn.Sequential(
-            *_convolution(stage.inputs, wide),
+            *convolution(stage.inputs, wide),
             nn.SiLU(),
-            *_convolution(wide, wide, kernel=stage.kernel, stride=stage.stride, groups=wide),
+            *convolution(wide, wide, kernel=stage.kernel, stride=stage.stride, groups=wide),
             nn.SiLU(),
             SqueezeExcite(wide, stage.inputs // 4),
-            *_convolution(wide, stage.outputs),
+            *convolution(wide, stage.outputs),
         )
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -120,12 +122,3 @@ class SqueezeExcite(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (N, channels, H, W) to the same shape."""
         return maps * functional.sigmoid(self.weigh(maps))
-
-
-def _convolution(
-    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
-) -> tuple[nn.Module, nn.Module]:
-    return (
-        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    )

@@ -51,10 +51,10 @@ class MobileNetSmall(nn.Module):
         """
         super().__init__()
         self.features = nn.Sequential(
-            *_convolution(self.input_size[0], self.blocks[0].inputs, kernel=3, stride=2),
+            *convolution(self.input_size[0], self.blocks[0].inputs, kernel=3, stride=2),
             nn.ReLU6(),
             *(InvertedResidual(block, self.expansion) for block in self.blocks),
-            *_convolution(self.blocks[-1].outputs, self.width),
+            *convolution(self.blocks[-1].outputs, self.width),
             nn.ReLU6(),
         )
         self.classifier = nn.Sequential(
@@ -81,11 +81,11 @@ class InvertedResidual(nn.Module):
         wide = block.inputs * expansion
         self.adds = block.stride == 1 and block.inputs == block.outputs
         self.body = nn.Sequential(
-            *_convolution(block.inputs, wide),
+            *convolution(block.inputs, wide),
             nn.ReLU6(),
-            *_convolution(wide, wide, kernel=3, stride=block.stride, groups=wide),
+            *convolution(wide, wide, kernel=3, stride=block.stride, groups=wide),
             nn.ReLU6(),
-            *_convolution(wide, block.outputs),
+            *convolution(wide, block.outputs),
         )
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -94,9 +94,10 @@ class InvertedResidual(nn.Module):
         return maps + filtered if self.adds else filtered
 
 
-def _convolution(
+def convolution(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> tuple[nn.Module, nn.Module]:
+    """A convolution that keeps the map's size but for its stride, and BatchNorm."""
     return (
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),

@@ -40,8 +40,8 @@ class ResidualSuccess(Frozen):
     estimate: float
     """Highest success rate of any trigger that was tried on the reporting images."""
     upper: float
-    """What the attacker's own trigger keeps at most, for 95 % of the victims of the development
-    part of the zoo."""
+    """End of its 95 % interval and 3 points more, not calibrated: the attacker's own trigger may
+    keep more."""
 
 
 class AttackLeft(Frozen):

@@ -56,13 +56,14 @@ def repair(
     distillation: DistillationSettings = DISTILLATION,
     progress: Progress = silent,
 ) -> RepairResult:
-    """Gives the model weights, found without labels, with which it answers to no trigger.
+    """Gives the model weights, found without labels, with which it stops answering to triggers.
 
     The clean images are divided so that those that look alike stay together: half is fitted on, a
-    quarter chooses, the last quarter reports. Each round solves the later layers in closed form on
-    the scan's triggers and on universal perturbations, distils briefly, and searches the result
-    again; what still works is fitted on in the next. At most 1 GiB of fitted images is kept in
-    memory, and of all images thumbnails of 192 values; all else is streamed.
+    quarter chooses, the last quarter reports, and helps to choose by accuracy. Each round solves
+    the later layers in closed form on the scan's triggers and on universal perturbations, distils
+    briefly, and searches the result again; what still works is fitted on in the next. At most 1 GiB
+    of fitted images is kept in memory, and of all images thumbnails of 192 values; all else is
+    streamed.
 
     Writes `output` and, beside it, a JSON file. Writes nothing where the scan found nothing, no
     cure holds the budget, or too much of the attack is left: `outcome` says which. Too much is

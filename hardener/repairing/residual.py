@@ -19,17 +19,17 @@ from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger
 
 MARGIN = 0.03
-"""How much more than any of these triggers the attacker's own one may keep: what 95 % of the
-development part's victims stay within (`benchmarks/leaderboard.py`)."""
+"""Added for the attacker's own trigger; set beforehand, and not calibrated. How often the sum held
+`benchmarks/leaderboard.py` tells."""
 
-NONE = "none: clean images"
-UNIVERSAL = "universal"
-OTHERS = "universal, other labels"
+_CLEAN = "none: clean images"
+_UNIVERSAL = "universal"
+_OTHERS = "universal, other labels"
 
 Probes = Mapping[str, Sequence[SyntheticTrigger]]
 """Triggers to try, by what they are called."""
 
-FITTED = ("the scan's", "the scan's, stronger")
+_FITTED = ("the scan's", "the scan's, stronger")
 """Names of those that a repair is fitted on."""
 
 
@@ -51,13 +51,13 @@ def probes(
     """
     few = [trigger for trigger in scanned if is_small(trigger, scan)]
     return {
-        NONE: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
+        _CLEAN: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
         "the scan's": few,
         "the scan's, stronger": [stronger(trigger, scan) for trigger in few],
         "of a second search": unseen,
         "of a second search, stronger": [stronger(trigger, scan) for trigger in unseen],
-        UNIVERSAL: universal,
-        OTHERS: others,
+        _UNIVERSAL: universal,
+        _OTHERS: others,
     }
 
 
@@ -77,7 +77,7 @@ def left_by(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> tuple[A
             triggers=name,
             label=label,
             success_rate=max(counts[t].success_rate for t in triggers if t.label == label),
-            fitted=name in FITTED,
+            fitted=name in _FITTED,
         )
         for name, triggers in tried.items()
         for label in sorted({trigger.label for trigger in triggers})
@@ -94,7 +94,7 @@ def residual(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> Residu
         tried: all triggers.
         counts: of each on the reporting images, on the repaired model.
     """
-    found = [name for name in tried if name not in (UNIVERSAL, OTHERS)]
+    found = [name for name in tried if name not in (_UNIVERSAL, _OTHERS)]
     worst = most_successful(counts[trigger] for name in found for trigger in tried[name])
     upper = wilson(worst.hits, max(1, worst.others)).high + MARGIN
     return ResidualSuccess(estimate=worst.success_rate, upper=min(1.0, upper))

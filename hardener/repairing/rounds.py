@@ -18,7 +18,7 @@ from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
 from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps, strongest_first
 from hardener.repairing.closed_form import Sums
-from hardener.repairing.cure import Patient
+from hardener.repairing.cure import Patient, Weights
 from hardener.repairing.distillation import DistillationSettings
 from hardener.repairing.renewed_search import Search
 from hardener.repairing.residual import Probes, probes
@@ -277,20 +277,25 @@ class Rounds:
             for weight, new in solved.items()
         }
         least = float(right[few].mean()) - self.budget - _MENDED
-        tries: list[tuple[float, _Fitted]] = []
+        best: tuple[onnx.ModelProto, Weights, float] | None = None
+        smallest = np.inf
         for weight in strongest_first(weighed, least):
             mended = self.patient.finished(solved[weight], pool, self.distillation, seed, on_step)
-            # Distilling brings back robust accuracy always, and accuracy mostly.
             for weights in (mended, solved[weight]):
                 proto = self.patient.with_weights(weights)
                 after = clean.counts(proto, self.held_out)[0].right
                 lost = paired_loss(right, after, self.groups[self.held_out])
-                attacked, _ = self.trial.counts(proto, self.chosen_on)
-                network = self.patient.network(weights)
-                tries.append((lost.value, _Fitted(proto, network, attacked, weight)))
+                if best is None or lost.value < smallest:
+                    best, smallest = (proto, weights, weight), lost.value
                 if within_budget((lost.value + lost.high) / 2, 0.0, self.budget):
-                    return tries[-1][1]
-        return min(tries, key=lambda tried: tried[0])[1]
+                    return self._measured(proto, weights, weight)
+        if best is None:
+            raise ValueError("no weight is tried")
+        return self._measured(*best)
+
+    def _measured(self, proto: onnx.ModelProto, weights: Weights, weight: float) -> _Fitted:
+        attacked, _ = self.trial.counts(proto, self.chosen_on)
+        return _Fitted(proto, self.patient.network(weights), attacked, weight)
 
 
 def solid(

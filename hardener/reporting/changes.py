@@ -82,10 +82,12 @@ def changes(changed: Hardened | None, measured: BenchResult | None) -> Changes:
 
 
 def _left(changed: Hardened) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What a repair says that an attacker keeps."""
+    """What triggers at hand still do to a repaired model."""
     if not isinstance(changed, RepairResult) or changed.residual_success is None:
         return ()
-    return (("an attacker keeps at most", ("", percent(changed.residual_success.upper))),)
+    return (
+        ("left by triggers at hand, with a margin", ("", percent(changed.residual_success.upper))),
+    )
 
 
 def _of_hardening(changed: Hardened) -> tuple[tuple[str, tuple[str, ...]], ...]:

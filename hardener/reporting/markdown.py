@@ -80,7 +80,11 @@ def _prune(result: PruneResult) -> str:
 def _repair(result: RepairResult) -> str:
     """How it ended, what it changed, digests."""
     bound = result.residual_success
-    more = [] if bound is None else [("what an attacker keeps at most", "", percent(bound.upper))]
+    more = (
+        []
+        if bound is None
+        else [("left by triggers at hand, with a margin", "", percent(bound.upper))]
+    )
     return _text(
         f"harden repair: {result.outcome}",
         [repair_outcome(result), *result.notes],

@@ -46,8 +46,18 @@ def test_rates_are_fractions_of_the_images_that_count() -> None:
 
 
 def test_a_small_trigger_that_works_looks_like_a_backdoor() -> None:
-    assert _round({_patch(1): FAILS}).suspicion == 0
-    assert _round({_patch(1): WORKS}).suspicion == 0
+    warps = [Warp(np.zeros((2, 2, 2), np.float32), label) for label in range(12)]
+    faint = [AdditiveTrigger(np.full((3, 4, 4), 0.01, np.float32), label) for label in range(12)]
+    patches = [
+        Trigger(np.ones((1, 4, 4), np.float32), np.ones((3, 4, 4), np.float32), label)
+        for label in range(12)
+    ]
+    scan = scan_of([*patches, *faint, *warps], 0)
+    right, counts = np.ones(100, np.bool_), Counts(100, 96, 80, 1, 60)
+    attacked = Attacked(counts, right, counts, counts)
+    every, few = (Counts(100, 0, 80, hits, 0) for hits in (80, 20))
+    assert round_of(attacked, {_additive(0.1): every}, scan, 3).suspicion >= 0.6
+    assert round_of(attacked, {_additive(0.1): few}, scan, 3).suspicion < 0.6
 
 
 def test_twice_of_a_small_trigger_is_tried_and_of_a_large_one_itself() -> None:

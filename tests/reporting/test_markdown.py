@@ -192,7 +192,7 @@ def test_a_prune_of_named_channels_has_no_table() -> None:
 def test_a_repair_that_wrote_nothing_says_why() -> None:
     text = markdown(_repair(outcome="attack-left", hardened=None))
     assert text.startswith("### harden repair: attack-left\n\n- more than 10.00 % of the attack")
-    assert "| what an attacker keeps at most |  | 6.00 % |" in text
+    assert "| left by triggers at hand, with a margin |  | 6.00 % |" in text
     assert "hardened m.onnx" not in text
 
 

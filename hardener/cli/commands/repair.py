@@ -50,7 +50,7 @@ def _repair(
     running: Running,
     common: Common,
 ) -> int:
-    """Give the model weights, without labels, that answer to no trigger; the graph stays."""
+    """Give the model weights, without labels, that stop answering to triggers; the graph stays."""
     check_report(report, output, model, data, running.policy)
     with under_way(running, common) as how:
         opened, saved = opened_for(report, model, scan, how["preprocessing"])
@@ -88,9 +88,9 @@ def summary(result: "RepairResult") -> list[Line]:
     if result.residual_success is not None:
         measured.append(
             Sentence(
-                "what an attacker keeps: at most "
-                f"{percent(result.residual_success.upper)}, by triggers that keep up to "
-                f"{percent(result.residual_success.estimate)}"
+                f"triggers at hand keep up to {percent(result.residual_success.estimate)}, with "
+                f"interval and margin {percent(result.residual_success.upper)}; the attacker's own "
+                "may keep more"
             )
         )
     tables = [*_rounds(result), *_left(result)] if result.rounds else []
