@@ -40,8 +40,11 @@ class ResidualSuccess(Frozen):
     estimate: float
     """Highest success rate of any trigger that was tried on the reporting images."""
     upper: float
-    """End of its 95 % interval and 3 points more, not calibrated: the attacker's own trigger may
-    keep more."""
+    """End of its 95 % interval, or of that of universal perturbations toward the label where it is
+    higher, and 3 points more, not calibrated: the attacker's own trigger may keep more."""
+    held_against: float
+    """The same as `estimate`, but a perturbation counts only where it reaches the label more often
+    than universal ones of about its size reach labels that nobody accuses."""
 
 
 class AttackLeft(Frozen):
@@ -73,9 +76,8 @@ class RepairResult(Hardening):
     data: DataIdentity
     outcome: RepairOutcome
     """`written`, or why nothing was: the scan found nothing or was inconclusive; no round holds the
-    accuracy budget on the choosing images, or the chosen one does not on those and the reporting
-    images together; or on the latter too much of the attack is left, or a scan would call the
-    repaired model backdoored."""
+    accuracy budget on the choosing and the reporting images together; on the latter too much of the
+    attack is left; or a scan would call the repaired model backdoored."""
     targets: tuple[int, ...]
     """The labels whose triggers were unlearned."""
     rounds: tuple[RepairRound, ...] = ()

@@ -1,18 +1,25 @@
 """Which round of a repair is kept."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from hardener.documents.repair import RepairRound
 from hardener.measuring.budget import within_budget
-from hardener.measuring.intervals import wilson
-from hardener.measuring.quality import Counts
+from hardener.measuring.intervals import Interval, wilson
 from hardener.scanning.calibration import shipped
 
 SMALL_SUCCESS = 0.01
 """A trigger of a later search that succeeds more is fitted on in the next round."""
 
 LARGE_SUCCESS = 0.05
-"""As much success of stronger triggers that were not fitted on means another round."""
+"""As much success of stronger triggers that were not fitted on means another round, and an attempt
+that leaves as much is taken only where no other does better."""
+
+Standing: TypeAlias = tuple[int, int, float]
+
+ENDED: Standing = (0, 1, -math.inf)
+"""An attempt that stands better is safely inside the budget and leaves less than a percent."""
 
 
 def answers_still(found: RepairRound) -> bool:
@@ -41,23 +48,28 @@ def another_round_helps(rounds: Sequence[RepairRound]) -> bool:
     return answers_still(last) and halved
 
 
-def strongest_first(weighed: Mapping[float, Counts], least_accuracy: float) -> list[float]:
-    """Weights of stamped images in the order in which they are to be tried: strongest first.
+def standing(lost: Interval, left: float, max_accuracy_drop: float) -> Standing:
+    """How one attempt stands among others: the lowest is the best.
+
+    First come those that are inside the budget by one standard error and leave little, then those
+    inside it, then all others. Within a rank what is left decides, in whole percents, then what is
+    lost; of those over the budget what is lost alone.
 
     Args:
-        weighed: counts of clean images by the closed form with each weight.
-        least_accuracy: with less a closed form is not tried, but for the gentlest.
+        lost: accuracy, with its 95 % interval.
+        left: success rate of triggers that it was not fitted on.
+        max_accuracy_drop: the budget, as a fraction of all images.
     """
-    gentlest = min(weighed)
-    allowed = (
-        weight
-        for weight, clean in weighed.items()
-        if weight == gentlest or clean.correct >= least_accuracy * clean.n
-    )
-    return sorted(allowed, reverse=True)
+    percents = int(100 * left)
+    if not within_budget(lost.value, 0.0, max_accuracy_drop):
+        return 2, 0, lost.value
+    safe = within_budget((lost.value + lost.high) / 2, 0.0, max_accuracy_drop)
+    return (0 if safe and left <= LARGE_SUCCESS else 1), percents, lost.value
 
 
-def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int | None:
+def choose_round(
+    rounds: Sequence[RepairRound], lost: Sequence[float], max_accuracy_drop: float
+) -> int | None:
     """Picks the round that leaves least of the attack within the accuracy budget.
 
     A model that no longer answers to triggers comes before one that does. Of the others the
@@ -66,6 +78,7 @@ def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int
 
     Args:
         rounds: in order; the first is the model as it came.
+        lost: accuracy that each has lost on all images that nothing was fitted on.
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
 
     Returns:
@@ -73,8 +86,8 @@ def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int
     """
     allowed = [
         position
-        for position, found in enumerate(rounds)
-        if position and within_budget(rounds[0].accuracy, found.accuracy, max_accuracy_drop)
+        for position, loss in enumerate(lost)
+        if position and within_budget(loss, 0.0, max_accuracy_drop)
     ]
     ended = [position for position in allowed if not answers_still(rounds[position])]
     if not allowed:

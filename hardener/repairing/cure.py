@@ -1,4 +1,4 @@
-"""New weights for a model: the closed form, then a short distillation."""
+"""New weights for a model: by the closed form, or by a short distillation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
+from hardener.model.classifier import Classifier
 from hardener.model.differentiation.building import NetworkPlan
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.gradients import of_any_number
+from hardener.model.files import PLAN_KEY
+from hardener.model.gradients import differentiable, of_any_number, torch_on
+from hardener.model.runtime import Machine
 from hardener.model.signature import Signature
-from hardener.model.training import with_weights
+from hardener.model.training import training_plan, with_weights
 from hardener.repairing.closed_form import FIRST_SOLVED, ClosedForm, Sums
 from hardener.repairing.distillation import DistillationSettings, distil
 from hardener.repairing.linear_layers import linear_layers
@@ -66,7 +69,7 @@ class Patient:
             return found
         return {name: new * (self.plan.constants[name] != 0) for name, new in found.items()}
 
-    def finished(
+    def distilled(
         self,
         weights: Weights,
         pool: Pool,
@@ -119,3 +122,29 @@ class Patient:
     def _closed_form(self) -> ClosedForm:
         layers = linear_layers(self.plan, self.changeable)
         return ClosedForm(self.plan, self.signature, layers[int(FIRST_SOLVED * len(layers)) :])
+
+
+def patient_of(classifier: Classifier, images: FloatArray, machine: Machine) -> Patient:
+    """A classifier as a patient; zeros of a pruned one stay.
+
+    Args:
+        classifier: the model as it came.
+        images: (N, C, H, W) clean images in [0, 1] to fit on.
+        machine: where to compute.
+
+    Raises:
+        ModelError: torch cannot run the model.
+    """
+    proto, signature = classifier.proto, classifier.signature
+    plan, changeable = training_plan(proto, signature)
+    return Patient(
+        proto,
+        plan,
+        changeable,
+        signature,
+        classifier.preprocessing,
+        images,
+        differentiable(proto, signature, classifier.preprocessing.apply(images[:4])),
+        torch_on(machine),
+        keep_zeros=PLAN_KEY in classifier.model.metadata,
+    )

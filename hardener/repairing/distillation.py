@@ -40,7 +40,7 @@ class DistillationSettings:
         temperature: that softens both networks' outputs.
     """
 
-    steps: int = 100
+    steps: int = 50
     images_per_step: int = 64
     stamped_fraction: float = 0.15
     peak_learning_rate: float = 3e-4

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hardener.arrays import FloatArray, IntArray
+from hardener.arrays import IntArray
 from hardener.data.similar import similar_groups, thumbnails
 from hardener.data.splits import grouped_parts, stratified_sample
 from hardener.documents.repair import AccuracyLost, RepairOutcome, RepairResult, RepairRound
@@ -15,13 +15,10 @@ from hardener.measuring.budget import check_budgets, within_budget
 from hardener.measuring.intervals import paired_loss
 from hardener.measuring.suitability import check_classes, check_others
 from hardener.model.classifier import Classifier, ModelGiven, Overrides, data_identity, path_of
-from hardener.model.files import PLAN_KEY
-from hardener.model.gradients import differentiable, torch_on
-from hardener.model.runtime import Machine, choose_machine
-from hardener.model.training import training_plan
+from hardener.model.runtime import choose_machine
 from hardener.progress import Progress, silent
 from hardener.repairing.choice import choose_round
-from hardener.repairing.cure import Patient
+from hardener.repairing.cure import patient_of
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
 from hardener.repairing.residual import Probes, left_by, residual
 from hardener.repairing.rounds import Cure, Rounds
@@ -67,8 +64,9 @@ def repair(
 
     Writes `output` and, beside it, a JSON file. Writes nothing where the scan found nothing, no
     cure holds the budget, or too much of the attack is left: `outcome` says which. Too much is
-    left where on the reporting images some trigger succeeds more than allowed, or where a scan
-    would still call the chosen model backdoored. Of several targets the one that succeeds most is
+    left where on the reporting images some trigger succeeds more than allowed (a perturbation only
+    if it also succeeds more than such perturbations do toward other labels), or where a scan would
+    still call the chosen model backdoored. Of several targets the one that succeeds most is
     held against it.
 
     Args:
@@ -136,7 +134,7 @@ def repair(
         check_others(source.labels[indices], targets, str(data))
     fitted = _affordable(fitted, source.labels, classifier, seed)
     triggers = load_working_triggers(saved, LEAST_SUCCESS)
-    patient = _patient(classifier, classifier.images_of(source, fitted), subject.machine)
+    patient = patient_of(classifier, classifier.images_of(source, fitted), subject.machine)
     # The scan's own seed never comes again: it would give the scan's own triggers.
     drawn = scanned.seed + seed + 1
     trial = Trial(classifier, source, subject.machine)
@@ -156,9 +154,9 @@ def repair(
             "chosen_on": len(chosen_on),
         }
     )
-    position = choose_round(found, max_accuracy_drop)
+    position = choose_round(found, [cure.lost for cure in cures], max_accuracy_drop)
     if position is None and force:
-        position = max(range(1, len(found)), key=lambda row: found[row].accuracy)
+        position = max(range(1, len(found)), key=lambda row: -cures[row].lost)
     if position is None:
         return result
     tried = sequence.probes(triggers, trial.unseen)
@@ -181,29 +179,9 @@ def _against(result: RepairResult, found: RepairRound) -> RepairOutcome | None:
         return "over-budget"
     left = result.residual_success
     accused = found.suspicion >= shipped().backdoored_from
-    if accused or (left and left.estimate > result.max_attack_success):
+    if accused or (left and left.held_against > result.max_attack_success):
         return "attack-left"
     return None
-
-
-def _patient(classifier: Classifier, images: FloatArray, machine: Machine) -> Patient:
-    proto, signature, preprocessing = (
-        classifier.proto,
-        classifier.signature,
-        classifier.preprocessing,
-    )
-    plan, changeable = training_plan(proto, signature)
-    return Patient(
-        proto,
-        plan,
-        changeable,
-        signature,
-        preprocessing,
-        images,
-        differentiable(proto, signature, preprocessing.apply(images[:4])),
-        torch_on(machine),
-        keep_zeros=PLAN_KEY in classifier.model.metadata,
-    )
 
 
 def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, seed: int) -> IntArray:

@@ -7,6 +7,7 @@ of them works; after one that learnt to know the fitted triggers, those that it 
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import mean, median
 
 import numpy as np
 
@@ -25,6 +26,7 @@ MARGIN = 0.03
 _CLEAN = "none: clean images"
 _UNIVERSAL = "universal"
 _OTHERS = "universal, other labels"
+_SPREAD = (_UNIVERSAL, _OTHERS)
 
 Probes = Mapping[str, Sequence[SyntheticTrigger]]
 """Triggers to try, by what they are called."""
@@ -85,16 +87,32 @@ def left_by(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> tuple[A
 
 
 def residual(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> ResidualSuccess:
-    """A bound from the triggers that searches found.
+    """What triggers at hand keep, and a bound.
 
-    Universal perturbations are as large as what sends some images to any label: they are told
-    beside the same of other labels, and are no part of it.
+    Universal perturbations toward the accused label count for the bound by their mean, for any one
+    of them may be a bad one.
 
     Args:
         tried: all triggers.
         counts: of each on the reporting images, on the repaired model.
     """
-    found = [name for name in tried if name not in (_UNIVERSAL, _OTHERS)]
-    worst = most_successful(counts[trigger] for name in found for trigger in tried[name])
-    upper = wilson(worst.hits, max(1, worst.others)).high + MARGIN
-    return ResidualSuccess(estimate=worst.success_rate, upper=min(1.0, upper))
+    found = [one for name, some in tried.items() if name not in _SPREAD for one in some]
+    worst = most_successful(counts[trigger] for trigger in found)
+    highest = wilson(worst.hits, max(1, worst.others)).high
+    for label in {trigger.label for trigger in tried[_UNIVERSAL]}:
+        own = [counts[one] for one in tried[_UNIVERSAL] if one.label == label]
+        others = max(1, own[0].others)
+        hits = round(mean(one.hits for one in own))
+        highest = max(highest, wilson(hits, others).high)
+    beside = [counts[one].success_rate for one in tried[_OTHERS]]
+    usual = median(beside) if beside else 0.0
+    held = [
+        counts[one].success_rate
+        for one in found
+        if not isinstance(one, AdditiveTrigger) or counts[one].success_rate > usual
+    ]
+    return ResidualSuccess(
+        estimate=worst.success_rate,
+        upper=min(1.0, highest + MARGIN),
+        held_against=max(held, default=0.0),
+    )

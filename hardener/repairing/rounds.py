@@ -11,19 +11,18 @@ from hardener.arrays import BoolArray, FloatArray, IntArray
 from hardener.data.splits import stratified_sample
 from hardener.documents.repair import RepairRound
 from hardener.documents.scan import ScanResult
-from hardener.measuring.budget import within_budget
-from hardener.measuring.intervals import paired_loss
 from hardener.measuring.quality import Counts
 from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
-from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps, strongest_first
+from hardener.repairing.attempts import AGAINST, DISTILLED, Attempts
+from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps
 from hardener.repairing.closed_form import Sums
-from hardener.repairing.cure import Patient, Weights
+from hardener.repairing.cure import Patient
 from hardener.repairing.distillation import DistillationSettings
 from hardener.repairing.renewed_search import Search
 from hardener.repairing.residual import Probes, probes
-from hardener.repairing.stamping import Pool, in_strengths
-from hardener.repairing.trials import Attacked, Trial, measured_by, round_of, stronger
+from hardener.repairing.stamping import in_strengths
+from hardener.repairing.trials import Trial, measured_by, round_of, stronger
 from hardener.repairing.universal import UNIVERSAL, UniversalSettings, universal_triggers
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
@@ -31,21 +30,17 @@ from hardener.triggers.families import strengthened
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
 
-WEIGHTS = (0.03, 0.1, 0.2, 0.4, 1.0)
-"""Of stamped images beside clean ones in the closed form, gentlest first."""
-
 UNIVERSAL_SIZES = (0.25, 0.5)
 """Of universal perturbations, beside the median size of the scan's additive triggers."""
 
-_MENDED = 0.03
-"""Accuracy that distilling may bring back: a closed form that costs more is not tried."""
-
-_TRIED_STARTS = 2
+_TRIED = UniversalSettings(starts=4)
 """Of universal perturbations that a repair is not fitted on and is measured by."""
+_UNMET = 100
+"""Beside the seed: of those that choose among the attempts of a round."""
 _OTHER_LABELS = 3
 """That nobody accuses, and universal perturbations are tried toward as well."""
 
-_WEIGHED_IMAGES = 512
+_TRIED_IMAGES = 512
 _SEARCHED_IMAGES = 512
 """Of more, every second, third and so on is searched on: fewer than twice as many."""
 
@@ -58,28 +53,13 @@ class Cure:
         proto: the model.
         found: what the document says of it.
         right: (n,) which choosing images it classifies right.
+        lost: accuracy, on all images that nothing is fitted on.
     """
 
     proto: onnx.ModelProto
     found: RepairRound
     right: BoolArray
-
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """New weights, before they were searched again.
-
-    Attributes:
-        proto: the model with them.
-        network: the same, from normalised images to logits.
-        attacked: counts on the choosing images.
-        weight: of stamped images beside clean ones.
-    """
-
-    proto: onnx.ModelProto
-    network: nn.Module
-    attacked: Attacked
-    weight: float
+    lost: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +115,9 @@ class Rounds:
         spreading = counting(
             progress,
             "universal triggers",
-            len(UNIVERSAL_SIZES) * most * len(labels) * UNIVERSAL.steps,
+            len(UNIVERSAL_SIZES) * len(labels) * UNIVERSAL.steps * most * (1 + DISTILLED),
         )
-        mending = counting(progress, "distilling", most * len(WEIGHTS) * self.distillation.steps)
+        mending = counting(progress, "distilling", most * DISTILLED * self.distillation.steps)
 
         others = search.triggers(self.patient.frozen, self.seed, searching)
         by_trigger = self._counted(self.patient.proto, others)
@@ -145,6 +125,7 @@ class Rounds:
         more = [stronger(trigger, self.scanned) for trigger in unseen]
         measured = replace(self, trial=replace(self.trial, unseen=unseen, stronger=more))
         cures = [measured._as_it_came(triggers, force=force)]
+        attempts = measured._attempts(labels, spreading, mending)
         # What was planted is often solid, and stands where one of these squares covers it.
         known = [*triggers, *map(strengthened, triggers), *solid(by_trigger, unseen)]
         universal: list[AdditiveTrigger] = []
@@ -161,12 +142,13 @@ class Rounds:
             universal += fresh
             own = self.patient.sums((known, fresh), seed)
             sums = {name: sums[name] + one if sums else one for name, one in own.items()}
-            fitted = measured._fitted(sums, (known, universal), seed, mending)
-            network = fitted.network
-            answers = self._counted(fitted.proto, search.triggers(network, seed, searching))
+            best = attempts.best(sums, (known, universal), seed)
+            proto, network = self.patient.with_weights(best.weights), best.network
+            answers = self._counted(proto, search.triggers(network, seed, searching))
+            attacked, _ = measured.trial.counts(proto, self.chosen_on)
             count = len(known) + len(universal)
-            found = round_of(fitted.attacked, answers, self.scanned, count, fitted.weight)
-            cures.append(Cure(fitted.proto, found, fitted.attacked.right))
+            found = round_of(attacked, answers, self.scanned, count, best.weight)
+            cures.append(Cure(proto, found, attacked.right, best.lost))
             if not another_round_helps([cure.found for cure in cures]):
                 break
             left = [one for one, counts in answers.items() if counts.success_rate > SMALL_SUCCESS]
@@ -186,9 +168,8 @@ class Rounds:
         rows = self.scanned.searched
         innocent = [row.label for row in rows if row.label not in accused]
         others = np.random.default_rng(self.seed).permutation(innocent)[:_OTHER_LABELS].tolist()
-        few = UniversalSettings(starts=_TRIED_STARTS)
         universal, beside = (
-            self.spread(labels, max(UNIVERSAL_SIZES), self.seed, settings=few)
+            self.spread(labels, min(UNIVERSAL_SIZES), self.seed, settings=_TRIED)
             for labels in (accused, others)
         )
         return probes(triggers, unseen, universal, beside, self.scanned)
@@ -233,6 +214,39 @@ class Rounds:
         images = self.patient.images
         return images[:: max(1, len(images) // _SEARCHED_IMAGES)]
 
+    def _attempts(
+        self,
+        labels: Sequence[int],
+        spreading: Callable[[int], None],
+        mending: Callable[[int], None],
+    ) -> Attempts:
+        """What makes and measures every attempt of a round."""
+
+        def against(network: nn.Module, seed: int) -> list[AdditiveTrigger]:
+            return in_strengths(
+                [
+                    trigger
+                    for size in UNIVERSAL_SIZES
+                    for trigger in self.spread(labels, size, seed, network, spreading, AGAINST)
+                ]
+            )
+
+        labels_there = self.trial.source.labels[self.chosen_on]
+        few = self.chosen_on[stratified_sample(labels_there, _TRIED_IMAGES, self.seed)]
+        unmet = self.spread(labels, min(UNIVERSAL_SIZES), self.seed + _UNMET, settings=_TRIED)
+        return Attempts(
+            self.patient,
+            self.trial,
+            unmet,
+            few,
+            self.held_out,
+            self.groups,
+            self.budget,
+            self.distillation,
+            against,
+            mending,
+        )
+
     def _as_it_came(self, triggers: Sequence[SyntheticTrigger], *, force: bool) -> Cure:
         """The model before any cure, and what the scan's triggers do to it."""
         proto = self.patient.proto
@@ -249,53 +263,6 @@ class Rounds:
         """What triggers do to a model, on the choosing images."""
         trial = replace(self.trial, unseen=(), stronger=())
         return dict(zip(triggers, trial.counts(proto, self.chosen_on, triggers)[1], strict=True))
-
-    def _fitted(
-        self,
-        sums: Mapping[str, Sums],
-        pool: Pool,
-        seed: int,
-        on_step: Callable[[int], None],
-    ) -> _Fitted:
-        """The strongest weights that are safely within the budget, else those that lose least.
-
-        Safely: by one standard error of the loss, for on other images it may be larger.
-
-        Args:
-            sums: of every layer.
-            pool: triggers to unlearn.
-            seed: of the distillation.
-            on_step: told of each of its steps.
-        """
-        labels = self.trial.source.labels[self.held_out]
-        few = stratified_sample(labels, _WEIGHED_IMAGES, self.seed)
-        clean = replace(self.trial, unseen=(), stronger=())
-        right = clean.counts(self.patient.proto, self.held_out)[0].right
-        solved = {weight: self.patient.solved(sums, weight) for weight in WEIGHTS}
-        weighed = {
-            weight: clean.counts(self.patient.with_weights(new), self.held_out[few])[0].clean
-            for weight, new in solved.items()
-        }
-        least = float(right[few].mean()) - self.budget - _MENDED
-        best: tuple[onnx.ModelProto, Weights, float] | None = None
-        smallest = np.inf
-        for weight in strongest_first(weighed, least):
-            mended = self.patient.finished(solved[weight], pool, self.distillation, seed, on_step)
-            for weights in (mended, solved[weight]):
-                proto = self.patient.with_weights(weights)
-                after = clean.counts(proto, self.held_out)[0].right
-                lost = paired_loss(right, after, self.groups[self.held_out])
-                if best is None or lost.value < smallest:
-                    best, smallest = (proto, weights, weight), lost.value
-                if within_budget((lost.value + lost.high) / 2, 0.0, self.budget):
-                    return self._measured(proto, weights, weight)
-        if best is None:
-            raise ValueError("no weight is tried")
-        return self._measured(*best)
-
-    def _measured(self, proto: onnx.ModelProto, weights: Weights, weight: float) -> _Fitted:
-        attacked, _ = self.trial.counts(proto, self.chosen_on)
-        return _Fitted(proto, self.patient.network(weights), attacked, weight)
 
 
 def solid(

@@ -26,9 +26,11 @@ def test_what_a_scan_would_call_backdoored_is_not_written(
 
 def test_more_than_the_allowed_attack_or_loss_is_not_written() -> None:
     result = some_repair()
-    left = ResidualSuccess(estimate=0.11, upper=0.2)
+    left = ResidualSuccess(estimate=0.11, upper=0.2, held_against=0.11)
     attacked = result.model_copy(update={"residual_success": left})
     assert _against(attacked, result.rounds[1]) == "attack-left"
+    usual = left.model_copy(update={"held_against": 0.0})
+    assert _against(result.model_copy(update={"residual_success": usual}), result.rounds[1]) is None
     lost = AccuracyLost(value=0.011, low=0.0, high=0.02)
     dearer = result.model_copy(update={"accuracy_lost": lost})
     assert _against(dearer, result.rounds[1]) == "over-budget"

@@ -38,6 +38,22 @@ def test_of_each_label_the_trigger_that_succeeds_most_is_told() -> None:
 
     found = residual(tried, counts)
     assert found.estimate == pytest.approx(0.1), "universal ones are no part of it"
-    assert found.upper == pytest.approx(wilson(8, 80).high + MARGIN)
+    assert found.upper == pytest.approx(wilson(40, 80).high + MARGIN), "but of the bound"
     everything = dict.fromkeys(flat, _counts(80))
     assert residual(tried, everything).upper == 1
+
+
+@pytest.mark.parametrize(("beside", "held"), [(6, 0.1), (10, 0.05)])
+def test_a_perturbation_is_held_against_a_model_where_others_reach_their_labels_less(
+    beside: int, held: float
+) -> None:
+    mask = np.zeros((1, 4, 4), np.float32)
+    patch = Trigger(mask, np.ones((3, 4, 4), np.float32), 0)
+    scan = scan_of([patch, _faint(0), Warp(np.zeros((2, 2, 2), np.float32), 0)], 0)
+    faint, other = _faint(0), _faint(5)
+    tried = probes([faint], [patch], [], [other], scan)
+    hits: dict[SyntheticTrigger, int] = {faint: 8, patch: 4, other: beside}
+    flat = [trigger for of_name in tried.values() for trigger in of_name]
+    found = residual(tried, {trigger: _counts(hits.get(trigger, 0)) for trigger in flat})
+    assert found.held_against == pytest.approx(held)
+    assert found.estimate == pytest.approx(0.1)

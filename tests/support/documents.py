@@ -57,7 +57,7 @@ def some_repair() -> RepairResult:
             AttackLeft(triggers="the scan's", label=8, success_rate=0.004, fitted=True),
             AttackLeft(triggers="of a second search", label=8, success_rate=0.012, fitted=False),
         ),
-        residual_success=ResidualSuccess(estimate=0.012, upper=0.05),
+        residual_success=ResidualSuccess(estimate=0.012, upper=0.05, held_against=0.012),
         hardened=ModelIdentity(path="h.onnx", sha256="1" * 64),
     )
 
