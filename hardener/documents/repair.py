@@ -42,7 +42,7 @@ class ResidualSuccess(Frozen):
     upper: float
     """End of its 95 % interval, or of that of universal perturbations toward the label where it is
     higher, and 3 points more, not calibrated: the attacker's own trigger may keep more."""
-    held_against: float
+    held_against: float | None = None
     """The same as `estimate`, but a perturbation counts only where it reaches the label more often
     than universal ones of about its size reach labels that nobody accuses."""
 

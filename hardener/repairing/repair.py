@@ -179,7 +179,7 @@ def _against(result: RepairResult, found: RepairRound) -> RepairOutcome | None:
         return "over-budget"
     left = result.residual_success
     accused = found.suspicion >= shipped().backdoored_from
-    if accused or (left and left.held_against > result.max_attack_success):
+    if accused or (left and (left.held_against or 0.0) > result.max_attack_success):
         return "attack-left"
     return None
 
