@@ -1,7 +1,7 @@
 """Ways to cure, on development victims: what each costs and leaves, by the true trigger.
 
 `python -m benchmarks.leaderboard --method repair` first: its scans are read. All ways are given the
-same images and the same triggers, those of the scan and universal perturbations. Settings of a
+same images, and start with the same triggers. Settings of a
 repair are chosen by this table, so that no victim of the test part may be in it.
 """
 
@@ -23,7 +23,7 @@ from hardener.model.differentiation.network import GraphNetwork
 from hardener.model.gradients import of_any_number
 from hardener.model.runtime import Machine
 from hardener.repairing.attempts import AGAINST, DISTILLED
-from hardener.repairing.closed_form import FIRST_SOLVED
+from hardener.repairing.closed_form import FIRST_SOLVED, PLACES
 from hardener.repairing.cure import Patient, Weights, patient_of
 from hardener.repairing.distillation import DISTILLATION
 from hardener.repairing.linear_layers import LinearLayer, linear_layers, watched
@@ -39,8 +39,6 @@ from models.zoo import FOLDER, part_of
 
 _PASSES = 3
 _FOLDS = 5
-_PLACES = 16
-"""Of a map, as in the closed form."""
 _LEAST_RIDGE = 1e-30
 
 Spread = Callable[[torch.nn.Module, int, UniversalSettings], list[AdditiveTrigger]]
@@ -59,6 +57,8 @@ def main(
         if victim.name in only
         for row in _cured(victim, zoo.expanduser())
     ]
+    if not rows:
+        sys.exit("no victim that is there is called so: run python -m models.zoo first")
     lines = ["| victim | way | accuracy | attack success | robust accuracy |", "| --- " * 5 + "|"]
     lines += [f"| {' | '.join(map(str, row.values()))} |" for row in rows]
     write_results("cures", {"machine": machine(), "rows": rows}, "\n".join(lines) + "\n")
@@ -148,7 +148,8 @@ def _front_to_back(
     layers = linear_layers(patient.plan, patient.changeable)
     for number, layer in enumerate(layers[int(FIRST_SOLVED * len(layers)) :]):
         came, now = (_Rows(patient, layer, given) for given in ({}, weights))
-        old, base = (_matrix(patient, layer, given) for given in ({}, weights))
+        constants = patient.plan.constants
+        old, base = layer.matrix(constants), layer.matrix({**constants, **weights})
         gram, wanted = torch.zeros(()), torch.zeros(())
         pool = (folds[number % len(folds)],)
         drawn = pairs(patient.images, pool, patient.preprocessing, patient.device, number)
@@ -161,12 +162,7 @@ def _front_to_back(
         mean = gram.diagonal(dim1=1, dim2=2).mean(1).clamp(min=_LEAST_RIDGE)
         gram.diagonal(dim1=1, dim2=2).add_(mean[:, None])
         new = base + torch.linalg.solve(gram, missing, left=False)
-        stored = patient.plan.constants[layer.weight]
-        if layer.bias is not None:
-            bias = patient.plan.constants[layer.bias]
-            weights[layer.bias] = new[..., -1].reshape(bias.shape).to(bias.dtype)
-            new = new[..., :-1]
-        weights[layer.weight] = layer.as_weights(new, stored.shape).to(stored.dtype)
+        weights.update(layer.stored(new, patient.plan.constants))
     return weights
 
 
@@ -178,9 +174,7 @@ class _Rows:
         self._drawn = torch.Generator()
 
         def watch(layer: LinearLayer, x: Tensor) -> None:
-            rows = layer.rows(x.double(), self._drawn, _PLACES)
-            bias = [] if layer.bias is None else [torch.ones_like(rows[..., :1])]
-            self._seen.append(torch.cat([rows, *bias], -1))
+            self._seen.append(layer.inputs(x.double(), self._drawn, PLACES))
 
         plan = watched(patient.plan.with_constants(weights), [layer], watch)
         graph = GraphNetwork(plan, patient.signature.layout == "NHWC").eval()
@@ -192,15 +186,6 @@ class _Rows:
         with torch.no_grad():
             self._network(inputs)
         return torch.cat(self._seen, 1)
-
-
-def _matrix(patient: Patient, layer: LinearLayer, weights: Weights) -> Tensor:
-    constants = {**patient.plan.constants, **weights}
-    matrix = layer.as_matrix(constants[layer.weight]).double()
-    if layer.bias is None:
-        return matrix
-    bias = constants[layer.bias].double().reshape(*matrix.shape[:2], 1)
-    return torch.cat([matrix, bias], -1)
 
 
 if __name__ == "__main__":

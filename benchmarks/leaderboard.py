@@ -46,6 +46,16 @@ METHODS = (
 )
 """A word behind `prune` is its --criterion."""
 
+
+def _code() -> str:
+    """A digest of the package, so that rows of other code are not taken for this one's."""
+    digests = [sha256_of(path) for path in sorted((ROOT / "hardener").rglob("*.py"))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+CODE, COMMIT = _code(), commit()
+"""Of when this was imported: files may change while it runs."""
+
 PUBLISHED = """
 Published numbers for orientation, from the BackdoorBench GTSRB leaderboard: other networks,
 longer training, images of the training set for the defences, poisoning rate 10 %.
@@ -149,7 +159,7 @@ def _victim(
     kept = work / "rows.json"
     document = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     packages = machine()["packages"]
-    made_by = {"model": sha256_of(victim.model), "packages": packages, "code": _code()}
+    made_by = {"model": sha256_of(victim.model), "packages": packages, "code": CODE}
     if document and document.get("made_by") != made_by:
         sys.exit(f"{work} is of another model, other versions or other code: delete it")
     rows = {row["method"]: Row(**row) for row in document.get("rows", ())}
@@ -214,7 +224,7 @@ def _row(victim: Victim, seed: int, method: str, work: Path, before: Row | None)
             residual=residual,
             rating=nothing,
             seconds=seconds,
-            commit=commit(),
+            commit=COMMIT,
         )
     accuracy, attacked, robust = rates(
         victim.model if before is None else output,
@@ -236,14 +246,8 @@ def _row(victim: Victim, seed: int, method: str, work: Path, before: Row | None)
         residual=residual,
         rating=found,
         seconds=seconds,
-        commit=commit(),
+        commit=COMMIT,
     )
-
-
-def _code() -> str:
-    """A digest of the package, so that rows of other code are not taken for this one's."""
-    digests = [sha256_of(path) for path in sorted((ROOT / "hardener").rglob("*.py"))]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def rates(
@@ -305,7 +309,7 @@ def _summary(rows: Sequence[Row], part: str) -> list[str]:
         for row in written
     )
     return [
-        f"{part.capitalize()} part, repair: {len(written)} of {len(repaired)} victims written; "
+        f"{part.capitalize()} part, repair: {len(written)} of {len(repaired)} runs written; "
         f"attack success {median(success):.2f} in the median and {max(success):.2f} at worst, "
         f"accuracy lost {median(lost):.2f} in the median and {max(lost):.2f} at worst; the printed "
         f"upper bound held on {held} of {len(written)}.",

@@ -54,6 +54,7 @@ VICTIMS = (
     "alexnet-gtsrb-sig",
     "alexnet-cifar-blended",
     "vgg-cifar-photo-filter",
+    "densenet-cifar-blended",
     "mobilenet-gtsrb-blended",
     "resnet-cifar-blended",
     "resnet-gtsrb-vanilla",

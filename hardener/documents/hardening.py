@@ -25,7 +25,8 @@ class Hardening(Run):
     robust_accuracy_before: float | None = None
     robust_accuracy_after: float | None = None
     within_budget: bool | None = None
-    """Whether the accuracy lost on the reporting images is within the budget."""
+    """Whether the lost accuracy is within the budget: of a pruning on the reporting images, of a
+    repair on all that nothing was fitted on."""
     notes: tuple[str, ...] = ()
     """What has to be known of the model."""
     hardened: ModelIdentity | None = None

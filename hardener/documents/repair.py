@@ -15,6 +15,10 @@ class RepairRound(Frozen):
     weight: float
     """How much stamped images weighed beside clean ones in the closed form; 0 of the model as it
     came."""
+    distilled: int = 0
+    """How often the closed form's result was distilled."""
+    accuracy_lost: float = 0.0
+    """On all images that nothing was fitted on."""
     accuracy: float
     """On the clean images."""
     attack_success_rate: float
@@ -38,13 +42,15 @@ class ResidualSuccess(Frozen):
     """How much of the attack is left, as far as triggers that are at hand can tell."""
 
     estimate: float
-    """Highest success rate of any trigger that was tried on the reporting images."""
+    """Highest success rate of any trigger that was tried on the reporting images, but for universal
+    perturbations."""
     upper: float
     """End of its 95 % interval, or of that of universal perturbations toward the label where it is
     higher, and 3 points more, not calibrated: the attacker's own trigger may keep more."""
     held_against: float | None = None
-    """The same as `estimate`, but a perturbation counts only where it reaches the label more often
-    than universal ones of about its size reach labels that nobody accuses."""
+    """The highest success rate that speaks against the model: of any trigger, and of universal
+    perturbations by their mean; perturbations count only where they reach the label more often than
+    universal ones do other labels."""
 
 
 class AttackLeft(Frozen):
@@ -89,8 +95,8 @@ class RepairResult(Hardening):
     max_accuracy_drop: float
     max_attack_success: float
     groups: int = 0
-    """Into how many groups of images that look alike all images fall; no group is both fitted on
-    and reported on."""
+    """Into how many groups of images that look alike all images fall; a group is both fitted on and
+    reported on only where its class has fewer groups than the split has parts."""
     attack_success_rate_before: float | None = None
     """Of synthetic triggers that the model was not fitted on; of several targets the highest."""
     attack_success_rate_after: float | None = None
@@ -106,7 +112,11 @@ class RepairResult(Hardening):
     def plan(self) -> dict[str, object]:
         """What was done, as the hardened model's metadata say it."""
         return {
-            "repair": "closed form and distillation",
+            "repair": "closed form and distillation" if self._is_distilled else "closed form",
             "targets": self.targets,
             "rounds": self.chosen_round,
         }
+
+    @property
+    def _is_distilled(self) -> bool:
+        return self.chosen_round is not None and self.rounds[self.chosen_round].distilled > 0

@@ -6,8 +6,9 @@ distillation the other way round. So each is measured on images that nothing is 
 best is kept.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from statistics import mean
 
 import onnx
@@ -47,6 +48,8 @@ class Attempt:
     Attributes:
         weights: of the whole network or of some layers.
         weight: of stamped images beside clean ones in the closed form they come from.
+        distilled: how often they were distilled since.
+        met: on how many triggers beside the pool's.
         network: with them, from normalised images to logits.
         lost: accuracy, on all images that nothing is fitted on.
         standing: the lower, the better.
@@ -54,6 +57,8 @@ class Attempt:
 
     weights: Weights
     weight: float
+    distilled: int
+    met: int
     network: nn.Module
     lost: float
     standing: Standing
@@ -100,19 +105,22 @@ class Attempts:
         """
         right = self._right(self.patient.proto)
 
-        def best_of(made: Iterable[tuple[float, Weights]]) -> Attempt:
-            attempts = (self._measured(weights, weight, right) for weight, weights in made)
-            return min(attempts, key=lambda attempt: attempt.standing)
-
-        solved = best_of((weight, self.patient.solved(sums, weight)) for weight in WEIGHTS)
-        if solved.standing < ENDED:
-            return solved
-        distilled = best_of(
-            (_DISTILLED_FROM, weights) for weights in self._distilled(sums, pool, seed)
+        solved = (
+            self._measured(self.patient.solved(sums, weight), weight, right) for weight in WEIGHTS
         )
-        return min(solved, distilled, key=lambda attempt: attempt.standing)
+        best = min(solved, key=_standing)
+        if best.standing < ENDED:
+            return best
+        distilled = (
+            self._measured(weights, _DISTILLED_FROM, right, number, met)
+            for number, (weights, met) in enumerate(self._distilled(sums, pool, seed), 1)
+        )
+        return min(chain((best,), distilled), key=_standing)
 
-    def _distilled(self, sums: Mapping[str, Sums], pool: Pool, seed: int) -> Iterator[Weights]:
+    def _distilled(
+        self, sums: Mapping[str, Sums], pool: Pool, seed: int
+    ) -> Iterator[tuple[Weights, int]]:
+        """Weights after each distillation, and how many triggers it met beside the pool's."""
         weights = self.patient.solved(sums, _DISTILLED_FROM)
         met: list[SyntheticTrigger] = []
         for number in range(DISTILLED):
@@ -121,16 +129,18 @@ class Attempts:
             weights = self.patient.distilled(
                 weights, (*pool, met), self.distillation, own, self.on_step
             )
-            yield weights
+            yield weights, len(met)
 
-    def _measured(self, weights: Weights, weight: float, right: BoolArray) -> Attempt:
+    def _measured(
+        self, weights: Weights, weight: float, right: BoolArray, distilled: int = 0, met: int = 0
+    ) -> Attempt:
         proto = self.patient.with_weights(weights)
         lost = paired_loss(right, self._right(proto), self.groups[self.held_out])
         inside = within_budget(lost.value, 0.0, self.budget)
         left = self._left(proto) if inside else 1.0
         network = self.patient.network(weights)
         stands = standing(lost, left, self.budget)
-        return Attempt(weights, weight, network, lost.value, stands)
+        return Attempt(weights, weight, distilled, met, network, lost.value, stands)
 
     def _left(self, proto: onnx.ModelProto) -> float:
         """The highest success of what no attempt is fitted on."""
@@ -149,3 +159,7 @@ class Attempts:
     def _right(self, proto: onnx.ModelProto) -> BoolArray:
         clean = replace(self.trial, unseen=(), stronger=())
         return clean.counts(proto, self.held_out)[0].right
+
+
+def _standing(attempt: Attempt) -> Standing:
+    return attempt.standing

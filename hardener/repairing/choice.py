@@ -67,18 +67,16 @@ def standing(lost: Interval, left: float, max_accuracy_drop: float) -> Standing:
     return (0 if safe and left <= LARGE_SUCCESS else 1), percents, lost.value
 
 
-def choose_round(
-    rounds: Sequence[RepairRound], lost: Sequence[float], max_accuracy_drop: float
-) -> int | None:
+def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int | None:
     """Picks the round that leaves least of the attack within the accuracy budget.
 
-    A model that no longer answers to triggers comes before one that does. Of the others the
+    A model that no longer answers to triggers comes first, then one that a scan would not call
+    backdoored. Of equals the
     success rate of strengthened triggers decides; rates within the 95 % interval of the lowest
     count as equally low, and the highest robust accuracy wins.
 
     Args:
         rounds: in order; the first is the model as it came.
-        lost: accuracy that each has lost on all images that nothing was fitted on.
         max_accuracy_drop: allowed loss of accuracy, as a fraction of all images.
 
     Returns:
@@ -86,13 +84,14 @@ def choose_round(
     """
     allowed = [
         position
-        for position, loss in enumerate(lost)
-        if position and within_budget(loss, 0.0, max_accuracy_drop)
+        for position, found in enumerate(rounds)
+        if position and within_budget(found.accuracy_lost, 0.0, max_accuracy_drop)
     ]
     ended = [position for position in allowed if not answers_still(rounds[position])]
     if not allowed:
         return None
-    best = ended or allowed
+    quiet = [row for row in allowed if rounds[row].suspicion < shipped().backdoored_from]
+    best = ended or quiet or allowed
     rates = {position: rounds[position].strengthened_success_rate for position in best}
     tries = rounds[0].strengthened_tries
     low_enough = wilson(round(min(rates.values()) * tries), tries).high

@@ -38,7 +38,7 @@ RIDGE = 0.2
 FIRST_SOLVED = 0.4
 """Of the layers, from the front: these stay as they are."""
 
-_PLACES = 16
+PLACES = 16
 """Of a map or of the tokens, drawn anew for every batch and layer."""
 
 
@@ -84,10 +84,7 @@ class ClosedForm:
         drawn = torch.Generator()
 
         def watch(layer: LinearLayer, x: Tensor) -> None:
-            rows = layer.rows(x.float(), drawn, _PLACES)
-            if layer.bias is not None:
-                rows = torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
-            seen.setdefault(layer.weight, []).append(rows)
+            seen.setdefault(layer.weight, []).append(layer.inputs(x.float(), drawn, PLACES))
 
         plan = watched(self.plan, self.layers, watch)
         graph = GraphNetwork(plan, self.signature.layout == "NHWC").eval()
@@ -122,11 +119,7 @@ class ClosedForm:
         }
 
     def _solved(self, layer: LinearLayer, sums: Sums, weight: float) -> dict[str, Tensor]:
-        stored = self.plan.constants[layer.weight]
-        old = layer.as_matrix(stored).double()
-        if layer.bias is not None:
-            bias = self.plan.constants[layer.bias]
-            old = torch.cat([old, bias.double().reshape(*old.shape[:2], 1)], -1)
+        old = layer.matrix(self.plan.constants)
         gram = sums.clean + weight * sums.stamped
         mean = gram.diagonal(dim1=1, dim2=2).mean(1)
         # An input that is always zero has no say in a layer whose inputs all are.
@@ -134,12 +127,7 @@ class ClosedForm:
         gram.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
         wanted = weight * (old @ sums.shift)
         new = old + torch.linalg.solve(gram, wanted, left=False)
-        found: dict[str, Tensor] = {}
-        if layer.bias is not None:
-            found[layer.bias] = new[..., -1].reshape(bias.shape).to(bias.dtype)
-            new = new[..., :-1]
-        found[layer.weight] = layer.as_weights(new, stored.shape).to(stored.dtype)
-        return found
+        return layer.stored(new, self.plan.constants)
 
 
 def _sums(clean: Tensor, stamped: Tensor) -> Sums:

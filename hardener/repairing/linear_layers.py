@@ -1,6 +1,6 @@
 """The layers that a closed form can solve: what each output value is a weighted sum of."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +11,7 @@ from hardener.model.differentiation.nodes import Node, Step
 from hardener.model.differentiation.windows import Window, pad_sides, read_window, with_kernel
 
 _WIDEST = 8192
-"""Inputs of one output: the sums of such a layer take 1 GiB."""
+"""Inputs of one output: the three sums of such a layer take 1.5 GiB."""
 
 Rows = Callable[[Tensor, torch.Generator, int], Tensor]
 Watch = Callable[["LinearLayer", Tensor], None]
@@ -39,6 +39,29 @@ class LinearLayer:
     rows: Rows
     as_matrix: Callable[[Tensor], Tensor]
     as_weights: Callable[[Tensor, torch.Size], Tensor]
+
+    def inputs(self, x: Tensor, generator: torch.Generator, places: int) -> Tensor:
+        """What outputs are sums of: (G, rows, I), and a column of ones where there is a bias."""
+        rows = self.rows(x, generator, places)
+        return rows if self.bias is None else torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
+
+    def matrix(self, constants: Mapping[str, Tensor]) -> Tensor:
+        """The weights (G, O, I) in float64, the bias as one more column."""
+        found = self.as_matrix(constants[self.weight]).double()
+        if self.bias is None:
+            return found
+        bias = constants[self.bias].double().reshape(*found.shape[:2], 1)
+        return torch.cat([found, bias], -1)
+
+    def stored(self, matrix: Tensor, constants: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The way back from `matrix`: weights and bias by their names, as `constants` have them."""
+        weight, found = constants[self.weight], dict[str, Tensor]()
+        if self.bias is not None:
+            bias = constants[self.bias]
+            found[self.bias] = matrix[..., -1].reshape(bias.shape).to(bias.dtype)
+            matrix = matrix[..., :-1]
+        found[self.weight] = self.as_weights(matrix, weight.shape).to(weight.dtype)
+        return found
 
 
 def linear_layers(plan: NetworkPlan, changeable: Collection[str]) -> list[LinearLayer]:

@@ -39,17 +39,14 @@ class Search:
         """A trigger of every kind for each label, then squares that reach one.
 
         Args:
-            network: torch module from normalised images to logits; its weights stay.
+            network: torch module from normalised images to logits, weights frozen.
             seed: of the search.
             on_step: told how many of `steps` just finished.
         """
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        for parameter in trained:
-            parameter.requires_grad_(False)
         shared = network, self.images, self.preprocessing, self.labels
         squares = try_squares(*shared, on_step, self.device).reaching
         best = [first for first, *_ in squares.values()]
-        found: list[SyntheticTrigger] = [
+        return [
             *(
                 trigger
                 for kind, search in SEARCHES.items()
@@ -59,9 +56,6 @@ class Search:
             ),
             *chain.from_iterable(squares.values()),
         ]
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        return found
 
     @property
     def steps(self) -> int:

@@ -58,9 +58,9 @@ def repair(
     The clean images are divided so that those that look alike stay together: half is fitted on, a
     quarter chooses, the last quarter reports, and helps to choose by accuracy. Each round solves
     the later layers in closed form on the scan's triggers and on universal perturbations, distils
-    briefly, and searches the result again; what still works is fitted on in the next. At most 1 GiB
-    of fitted images is kept in memory, and of all images thumbnails of 192 values; all else is
-    streamed.
+    what that does not end, keeps the best attempt and searches it again; what still works is
+    fitted on in the next. At most 1 GiB of fitted images is kept in memory, and of all images
+    thumbnails of 192 values; all else is streamed.
 
     Writes `output` and, beside it, a JSON file. Writes nothing where the scan found nothing, no
     cure holds the budget, or too much of the attack is left: `outcome` says which. Too much is
@@ -87,7 +87,7 @@ def repair(
         threads: of one operator on the CPU; by default one for each core.
         device: index of the GPU.
         seed: of the split, the searches and the training.
-        distillation: the budget of each cure's last step.
+        distillation: the budget of each distillation.
         progress: told how far it is.
 
     Raises:
@@ -154,9 +154,9 @@ def repair(
             "chosen_on": len(chosen_on),
         }
     )
-    position = choose_round(found, [cure.lost for cure in cures], max_accuracy_drop)
+    position = choose_round(found, max_accuracy_drop)
     if position is None and force:
-        position = max(range(1, len(found)), key=lambda row: -cures[row].lost)
+        position = max(range(1, len(found)), key=lambda row: -found[row].accuracy_lost)
     if position is None:
         return result
     tried = sequence.probes(triggers, trial.unseen)

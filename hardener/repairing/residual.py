@@ -99,18 +99,17 @@ def residual(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> Residu
     found = [one for name, some in tried.items() if name not in _SPREAD for one in some]
     worst = most_successful(counts[trigger] for trigger in found)
     highest = wilson(worst.hits, max(1, worst.others)).high
+    spread: list[float] = []
     for label in {trigger.label for trigger in tried[_UNIVERSAL]}:
         own = [counts[one] for one in tried[_UNIVERSAL] if one.label == label]
+        spread.append(mean(one.success_rate for one in own))
         others = max(1, own[0].others)
-        hits = round(mean(one.hits for one in own))
-        highest = max(highest, wilson(hits, others).high)
+        highest = max(highest, wilson(round(spread[-1] * others), others).high)
     beside = [counts[one].success_rate for one in tried[_OTHERS]]
     usual = median(beside) if beside else 0.0
-    held = [
-        counts[one].success_rate
-        for one in found
-        if not isinstance(one, AdditiveTrigger) or counts[one].success_rate > usual
-    ]
+    shapes = [counts[one].success_rate for one in found if not isinstance(one, AdditiveTrigger)]
+    faint = [counts[one].success_rate for one in found if isinstance(one, AdditiveTrigger)]
+    held = [*shapes, *(rate for rate in (*faint, *spread) if rate > usual)]
     return ResidualSuccess(
         estimate=worst.success_rate,
         upper=min(1.0, highest + MARGIN),

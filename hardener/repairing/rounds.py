@@ -35,8 +35,8 @@ UNIVERSAL_SIZES = (0.25, 0.5)
 
 _TRIED = UniversalSettings(starts=4)
 """Of universal perturbations that a repair is not fitted on and is measured by."""
-_UNMET = 100
-"""Beside the seed: of those that choose among the attempts of a round."""
+_UNMET_SEED = 100
+"""Beside the seed of all draws: of perturbations that choose among the attempts of a round."""
 _OTHER_LABELS = 3
 """That nobody accuses, and universal perturbations are tried toward as well."""
 
@@ -53,13 +53,11 @@ class Cure:
         proto: the model.
         found: what the document says of it.
         right: (n,) which choosing images it classifies right.
-        lost: accuracy, on all images that nothing is fitted on.
     """
 
     proto: onnx.ModelProto
     found: RepairRound
     right: BoolArray
-    lost: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +72,7 @@ class Rounds:
         held_out: positions of all images that nothing is fitted on.
         groups: (N,) which of all images are alike.
         budget: allowed loss of accuracy.
-        distillation: the budget of each cure's last step.
+        distillation: the budget of each distillation.
         seed: of every draw.
     """
 
@@ -146,9 +144,10 @@ class Rounds:
             proto, network = self.patient.with_weights(best.weights), best.network
             answers = self._counted(proto, search.triggers(network, seed, searching))
             attacked, _ = measured.trial.counts(proto, self.chosen_on)
-            count = len(known) + len(universal)
-            found = round_of(attacked, answers, self.scanned, count, best.weight)
-            cures.append(Cure(proto, found, attacked.right, best.lost))
+            count = len(known) + len(universal) + best.met
+            told = best.weight, best.distilled, best.lost
+            found = round_of(attacked, answers, self.scanned, count, *told)
+            cures.append(Cure(proto, found, attacked.right))
             if not another_round_helps([cure.found for cure in cures]):
                 break
             left = [one for one, counts in answers.items() if counts.success_rate > SMALL_SUCCESS]
@@ -233,7 +232,7 @@ class Rounds:
 
         labels_there = self.trial.source.labels[self.chosen_on]
         few = self.chosen_on[stratified_sample(labels_there, _TRIED_IMAGES, self.seed)]
-        unmet = self.spread(labels, min(UNIVERSAL_SIZES), self.seed + _UNMET, settings=_TRIED)
+        unmet = self.spread(labels, min(UNIVERSAL_SIZES), self.seed + _UNMET_SEED, settings=_TRIED)
         return Attempts(
             self.patient,
             self.trial,

@@ -140,6 +140,8 @@ def round_of(
     scanned: ScanResult,
     triggers: int,
     weight: float = 0.0,
+    distilled: int = 0,
+    lost: float = 0.0,
 ) -> RepairRound:
     """One row of a repair's result.
 
@@ -149,11 +151,15 @@ def round_of(
         scanned: the scan, for the sizes of other labels' triggers.
         triggers: how many the model was fitted on.
         weight: of stamped images beside clean ones.
+        distilled: how often the closed form's result was distilled.
+        lost: accuracy, on all images that nothing was fitted on.
     """
     clean, unseen, strong = attacked.clean, attacked.unseen, attacked.strengthened
     return RepairRound(
         triggers=triggers,
         weight=weight,
+        distilled=distilled,
+        accuracy_lost=lost,
         accuracy=clean.correct / clean.n,
         attack_success_rate=unseen.success_rate,
         robust_accuracy=unseen.robust_accuracy,

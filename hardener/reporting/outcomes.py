@@ -53,10 +53,9 @@ def _over_budget(result: RepairResult) -> str:
     """What was reachable."""
     if result.chosen_round is not None or len(result.rounds) < 2:
         return "more accuracy is lost on images that nothing was fitted on than the budget allows"
-    before, *others = result.rounds
-    gentlest = max(others, key=lambda row: row.accuracy)
+    gentlest = min(result.rounds[1:], key=lambda row: row.accuracy_lost)
     return (
-        f"even the gentlest cure costs {percent(before.accuracy - gentlest.accuracy)} of accuracy "
+        f"even the gentlest cure costs {percent(gentlest.accuracy_lost)} of accuracy "
         f"(it leaves {percent(gentlest.attack_success_rate)} of the attack)"
     )
 

@@ -20,6 +20,7 @@ def _round(
     return RepairRound(
         triggers=2,
         weight=0.1,
+        accuracy_lost=0.97 - accuracy,
         accuracy=accuracy,
         attack_success_rate=attack,
         robust_accuracy=robust,
@@ -31,10 +32,6 @@ def _round(
 
 BEFORE = _round(0.97, 1.0, 0.0, suspicion=0.95)
 DOUBTED = shipped().clean_below
-
-
-def _chosen(rounds: list[RepairRound], budget: float) -> int | None:
-    return choose_round(rounds, [rounds[0].accuracy - row.accuracy for row in rounds], budget)
 
 
 def test_what_a_scan_would_doubt_answers_still() -> None:
@@ -59,26 +56,31 @@ def test_another_round_follows_while_it_helps() -> None:
     assert not another_round_helps([BEFORE, fell, _round(0.97, 0.09, 0.8)])
 
 
-def test_the_model_as_it_came_is_never_chosen() -> None:
-    assert _chosen([BEFORE], 1.0) is None
+def test_the_model_as_it_came_is_neverchoose_round() -> None:
+    assert choose_round([BEFORE], 1.0) is None
 
 
-def test_no_round_over_budget_is_chosen() -> None:
+def test_no_round_over_budget_ischoose_round() -> None:
     rounds = [BEFORE, _round(0.95, 0.0, 0.9)]
-    assert _chosen(rounds, 0.01) is None
-    assert _chosen(rounds, 0.02) == 1
+    assert choose_round(rounds, 0.01) is None
+    assert choose_round(rounds, 0.02) == 1
 
 
 def test_a_model_that_no_longer_answers_comes_first() -> None:
     rounds = [BEFORE, _round(0.97, 0.0, 0.95, suspicion=0.8), _round(0.965, 0.01, 0.9)]
-    assert _chosen(rounds, 0.01) == 2
-    assert _chosen(rounds, 0.001) == 1
+    assert choose_round(rounds, 0.01) == 2
+    assert choose_round(rounds, 0.001) == 1
+
+
+def test_a_model_that_a_scan_would_not_call_backdoored_comes_before_one_that_it_would() -> None:
+    accused = _round(0.97, 0.0, 0.96, suspicion=shipped().backdoored_from)
+    assert choose_round([BEFORE, accused, _round(0.97, 0.06, 0.90)], 0.01) == 2
 
 
 def test_of_equal_attack_success_the_higher_robust_accuracy_wins() -> None:
     rounds = [BEFORE, _round(0.97, 0.002, 0.96), _round(0.97, 0.001, 0.90)]
-    assert _chosen(rounds, 0.01) == 1
-    assert _chosen([BEFORE, _round(0.97, 0.2, 0.96), rounds[2]], 0.01) == 2
+    assert choose_round(rounds, 0.01) == 1
+    assert choose_round([BEFORE, _round(0.97, 0.2, 0.96), rounds[2]], 0.01) == 2
 
 
 def test_an_attempt_that_is_safely_inside_the_budget_and_leaves_little_comes_first() -> None:
@@ -100,5 +102,6 @@ def test_over_the_budget_what_is_lost_decides_alone() -> None:
 
 
 def test_the_budget_is_held_on_all_images_that_nothing_was_fitted_on() -> None:
-    rounds = [BEFORE, _round(BEFORE.accuracy - 0.02, 0.0, 0.96), _round(0.97, 0.0, 0.90)]
-    assert choose_round(rounds, [0.0, 0.005, 0.02], 0.01) == 1
+    worse_here = _round(0.94, 0.0, 0.96).model_copy(update={"accuracy_lost": 0.005})
+    better_here = _round(0.97, 0.0, 0.90).model_copy(update={"accuracy_lost": 0.02})
+    assert choose_round([BEFORE, worse_here, better_here], 0.01) == 1

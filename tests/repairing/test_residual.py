@@ -57,3 +57,17 @@ def test_a_perturbation_is_held_against_a_model_where_others_reach_their_labels_
     found = residual(tried, {trigger: _counts(hits.get(trigger, 0)) for trigger in flat})
     assert found.held_against == pytest.approx(held)
     assert found.estimate == pytest.approx(0.1)
+
+
+def test_a_label_that_universal_perturbations_still_reach_more_than_others_is_held_against_it() -> (
+    None
+):
+    one, two, other = _faint(0), _faint(0), _faint(5)
+    patch = Trigger(np.zeros((1, 4, 4), np.float32), np.ones((3, 4, 4), np.float32), 0)
+    scan = scan_of([patch, _faint(0), Warp(np.zeros((2, 2, 2), np.float32), 0)], 0)
+    tried = probes([], [], [one, two], [other], scan)
+    hits: dict[SyntheticTrigger, int] = {one: 80, two: 40, other: 20}
+    flat = [trigger for of_name in tried.values() for trigger in of_name]
+    found = residual(tried, {trigger: _counts(hits.get(trigger, 0)) for trigger in flat})
+    assert found.held_against == pytest.approx(0.75), "by their mean"
+    assert found.estimate == 0

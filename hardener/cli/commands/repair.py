@@ -81,16 +81,18 @@ def summary(result: "RepairResult") -> list[Line]:
         measured.append(
             Sentence(
                 f"accuracy lost: {percent(lost.value)}, with 95 % confidence between "
-                f"{percent(lost.low)} and {percent(lost.high)} (all images fall into "
-                f"{result.groups} groups that look alike; none is both fitted on and reported on)"
+                f"{percent(lost.low)} and {percent(lost.high)}, on all images that nothing was "
+                f"fitted on; they also chose by accuracy ({result.groups} groups of images that "
+                "look alike stay on one side of the split where their class has groups enough)"
             )
         )
     if result.residual_success is not None:
         measured.append(
             Sentence(
-                f"triggers at hand keep up to {percent(result.residual_success.estimate)}, with "
-                f"interval and margin {percent(result.residual_success.upper)}; the attacker's own "
-                "may keep more"
+                f"triggers at hand, universal ones aside, keep up to "
+                f"{percent(result.residual_success.estimate)}; the bound, with the universal ones' "
+                f"mean, interval and margin, is {percent(result.residual_success.upper)}; the "
+                "attacker's own may keep more"
             )
         )
     tables = [*_rounds(result), *_left(result)] if result.rounds else []
