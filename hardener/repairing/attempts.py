@@ -15,6 +15,7 @@ import onnx
 from torch import nn
 
 from hardener.arrays import BoolArray, IntArray
+from hardener.errors import InconclusiveError
 from hardener.measuring.budget import within_budget
 from hardener.measuring.intervals import paired_loss
 from hardener.measuring.quality import Counts
@@ -101,7 +102,7 @@ class Attempts:
             seed: of every draw.
 
         Raises:
-            InconclusiveError: values are not finite.
+            InconclusiveError: a closed form gives values that are not finite.
         """
         right = self._right(self.patient.proto)
 
@@ -126,9 +127,12 @@ class Attempts:
         for number in range(DISTILLED):
             own = DISTILLED * seed + number
             met += self.against(self.patient.network(weights), own)
-            weights = self.patient.distilled(
-                weights, (*pool, met), self.distillation, own, self.on_step
-            )
+            try:
+                weights = self.patient.distilled(
+                    weights, (*pool, met), self.distillation, own, self.on_step
+                )
+            except InconclusiveError:
+                return  # Values are not finite: what is there already may still do.
             yield weights, len(met)
 
     def _measured(

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,13 @@ FEW_STEPS = DistillationSettings(steps=2, images_per_step=16)
 class _Case:
     """The small victim, its true trigger, and what the attempts asked for."""
 
-    def __init__(self, model: Path, signs: Path, trigger: Path, budget: float) -> None:
+    def __init__(
+        self,
+        files: tuple[Path, Path, Path],
+        budget: float,
+        distillation: DistillationSettings = FEW_STEPS,
+    ) -> None:
+        model, signs, trigger = files
         classifier = open_classifier(model)
         source = classifier.open_data(signs)
         fitted, held = np.arange(0, len(source), 2), np.arange(1, len(source), 2)
@@ -38,7 +44,7 @@ class _Case:
             held,
             np.arange(len(source)),
             budget,
-            FEW_STEPS,
+            distillation,
             self._against,
             self._count,
         )
@@ -53,14 +59,14 @@ class _Case:
 
 
 @pytest.fixture
-def case(signs_victim: Path, signs: Path, signs_trigger: Path) -> Callable[[float], _Case]:
-    return lambda budget: _Case(signs_victim, signs, signs_trigger, budget)
+def files(signs_victim: Path, signs: Path, signs_trigger: Path) -> tuple[Path, Path, Path]:
+    return signs_victim, signs, signs_trigger
 
 
 def test_a_closed_form_that_ends_the_attack_is_not_distilled(
-    case: Callable[[float], _Case],
+    files: tuple[Path, Path, Path],
 ) -> None:
-    own = case(0.05)
+    own = _Case(files, 0.05)
     pool = ([own.trigger],)
     best = own.attempts.best(own.patient.sums(pool, 1), pool, 1)
     assert best.standing < ENDED
@@ -69,9 +75,9 @@ def test_a_closed_form_that_ends_the_attack_is_not_distilled(
 
 
 def test_what_the_closed_form_does_not_end_is_distilled_against_the_network_of_the_moment(
-    case: Callable[[float], _Case],
+    files: tuple[Path, Path, Path],
 ) -> None:
-    own = case(0.05)
+    own = _Case(files, 0.05)
     nothing = Trigger(np.zeros_like(own.trigger.mask), own.trigger.pattern, own.trigger.label)
     pool = ([nothing],)
     best = own.attempts.best(own.patient.sums(pool, 1), pool, 1)
@@ -80,8 +86,8 @@ def test_what_the_closed_form_does_not_end_is_distilled_against_the_network_of_t
     assert len(set(map(id, own.networks))) == DISTILLED
 
 
-def test_the_best_leaves_no_more_than_any_closed_form(case: Callable[[float], _Case]) -> None:
-    own = case(1.0)
+def test_the_best_leaves_no_more_than_any_closed_form(files: tuple[Path, Path, Path]) -> None:
+    own = _Case(files, 1.0)
     faint = Trigger(0.1 * own.trigger.mask, own.trigger.pattern, own.trigger.label)
     pool = ([faint],)
     sums = own.patient.sums(pool, 1)
@@ -94,3 +100,14 @@ def test_the_best_leaves_no_more_than_any_closed_form(case: Callable[[float], _C
     ]
     assert best.standing[1] <= int(100 * min(left))
     assert max(left) > min(left), "the weights differ in what they leave"
+
+
+def test_a_distillation_that_breaks_down_leaves_the_closed_form(
+    files: tuple[Path, Path, Path],
+) -> None:
+    own = _Case(files, 0.05, replace(FEW_STEPS, peak_learning_rate=1e30))
+    nothing = Trigger(np.zeros_like(own.trigger.mask), own.trigger.pattern, own.trigger.label)
+    pool = ([nothing],)
+    best = own.attempts.best(own.patient.sums(pool, 1), pool, 1)
+    assert (best.distilled, best.met) == (0, 0)
+    assert 0 < own.steps < DISTILLED * FEW_STEPS.steps
