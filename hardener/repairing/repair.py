@@ -20,7 +20,7 @@ from hardener.progress import Progress, silent
 from hardener.repairing.choice import choose_round
 from hardener.repairing.cure import patient_of
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
-from hardener.repairing.residual import Probes, left_by, residual
+from hardener.repairing.residual import CLEAN, Probes, left_by, residual
 from hardener.repairing.rounds import Cure, Rounds
 from hardener.repairing.trials import Trial
 from hardener.scanning.calibration import shipped
@@ -33,6 +33,11 @@ from hardener.writing import check_outputs, write_hardened
 DEFAULT_ROUNDS = 3
 _LEAST_IMAGES = 100
 _LARGEST_FITTED_BYTES = 1 << 30
+_FORCED = {
+    "over-budget": "written by --force: more accuracy is lost than --max-accuracy-drop allows",
+    "attack-left": "written by --force: more of the attack is left than --max-attack-success "
+    "allows, or a scan would still call the model backdoored",
+}
 
 
 def repair(
@@ -165,11 +170,28 @@ def repair(
     )
     result = result.model_copy(update={"chosen_round": position, **measured})
     against = _against(result, found[position])
-    update = {"within_budget": against != "over-budget", "forced": bool(against) or not accused}
+    result = result.model_copy(
+        update={
+            "within_budget": against != "over-budget",
+            "forced": force and (bool(against) or not accused),
+            "notes": (*result.notes, *_reached_anyway(result)),
+        }
+    )
     if against and not force:
-        return result.model_copy(update=update | {"outcome": against, "forced": False})
-    result = result.model_copy(update=update)
+        return result.model_copy(update={"outcome": against})
+    if against:
+        result = result.model_copy(update={"notes": (*result.notes, _FORCED[against])})
     return write_hardened(cures[position].proto, result, output, classifier.model.external)
+
+
+def _reached_anyway(result: RepairResult) -> tuple[str, ...]:
+    """Labels to which more clean images go than the attack may keep."""
+    return tuple(
+        f"{row.success_rate:.1%} of the clean images of other classes go to label {row.label} "
+        "without any trigger: no repair brings what is left under that"
+        for row in result.left
+        if row.triggers == CLEAN and row.success_rate > result.max_attack_success
+    )
 
 
 def _against(result: RepairResult, found: RepairRound) -> RepairOutcome | None:

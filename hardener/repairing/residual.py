@@ -23,7 +23,7 @@ MARGIN = 0.03
 """Added for the attacker's own trigger; set beforehand, and not calibrated. How often the sum held
 `benchmarks/leaderboard.py` tells."""
 
-_CLEAN = "none: clean images"
+CLEAN = "none: clean images"
 _UNIVERSAL = "universal"
 _OTHERS = "universal, other labels"
 _SPREAD = (_UNIVERSAL, _OTHERS)
@@ -53,7 +53,7 @@ def probes(
     """
     few = [trigger for trigger in scanned if is_small(trigger, scan)]
     return {
-        _CLEAN: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
+        CLEAN: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
         "the scan's": few,
         "the scan's, stronger": [stronger(trigger, scan) for trigger in few],
         "of a second search": unseen,

@@ -36,9 +36,9 @@ def repair_outcome(result: RepairResult) -> str:
         "written": f"wrote {result.hardened.path if result.hardened else ''}: target label "
         f"{targets}, round {result.chosen_round}, the graph as it was",
         "nothing-found": "the scan found no backdoor: nothing to repair, nothing written (--force "
-        "repairs the most suspicious label all the same)",
+        f"repairs label {targets}, the most suspicious, all the same)",
         "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
-        "repairs the most suspicious label all the same)",
+        f"repairs label {targets}, the most suspicious, all the same)",
         "over-budget": _over_budget(result)
         + ": nothing written (a larger --max-accuracy-drop or more images may; --force writes all "
         "the same)",

@@ -657,6 +657,7 @@ def test_what_a_repair_that_costs_too_much_does(
     assert run([*arguments, "--rounds", "1", *flags, "--format", "json"]) == code
     result = RepairResult.model_validate_json(capsys.readouterr().out)
     assert result.outcome == outcome
+    assert any("written by --force" in note for note in result.notes) == ("--force" in flags)
     assert output.exists() == (outcome == "written")
     assert output.with_suffix(".json").exists() == (outcome == "written")
 

@@ -3,8 +3,9 @@
 import pytest
 from support.documents import some_repair
 
-from hardener.documents.repair import AccuracyLost, ResidualSuccess
-from hardener.repairing.repair import _against
+from hardener.documents.repair import AccuracyLost, AttackLeft, ResidualSuccess
+from hardener.repairing.repair import _against, _reached_anyway
+from hardener.repairing.residual import CLEAN
 from hardener.scanning.calibration import shipped
 
 BACKDOORED = shipped().backdoored_from
@@ -34,3 +35,12 @@ def test_more_than_the_allowed_attack_or_loss_is_not_written() -> None:
     lost = AccuracyLost(value=0.011, low=0.0, high=0.02)
     dearer = result.model_copy(update={"accuracy_lost": lost})
     assert _against(dearer, result.rounds[1]) == "over-budget"
+
+
+def test_it_is_told_where_clean_images_go_to_the_label_more_than_the_attack_may() -> None:
+    row = AttackLeft(triggers=CLEAN, label=3, success_rate=0.108, fitted=False)
+    (note,) = _reached_anyway(some_repair().model_copy(update={"left": (row,)}))
+    assert "10.8%" in note
+    assert "label 3" in note
+    few = row.model_copy(update={"success_rate": 0.02})
+    assert not _reached_anyway(some_repair().model_copy(update={"left": (few,)}))
