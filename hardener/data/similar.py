@@ -15,6 +15,8 @@ from hardener.data.images import Batch
 _SIDE = 8
 _SAMPLED = 2000
 _QUANTILE = 0.999
+_SAME = 0.99
+"""Pictures that correlate more are one, even where different classes share some."""
 _ROWS_AT_ONCE = 1024
 
 
@@ -78,12 +80,13 @@ def _small(images: FloatArray) -> FloatArray:
 
 
 def _likeness_of_strangers(small: FloatArray, labels: IntArray) -> float:
-    """The correlation that one in a thousand pairs of different classes exceeds; else 1."""
+    """The correlation that one in a thousand pairs of different classes exceeds, if any."""
     some = np.random.default_rng(0).permutation(len(labels))[:_SAMPLED]
     strangers = labels[some][:, None] != labels[some][None]
     if not strangers.any():
         return 1.0
-    return float(np.quantile((small[some] @ small[some].T)[strangers], _QUANTILE))
+    likeness = np.quantile((small[some] @ small[some].T)[strangers], _QUANTILE)
+    return min(float(likeness), _SAME)
 
 
 def _connected(small: FloatArray, least: float) -> IntArray:

@@ -45,7 +45,7 @@ class Document(Frozen):
     """The program that wrote it."""
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """When it was written: UTC, as ISO 8601."""
-    seed: int
+    seed: int = Field(ge=0, lt=2**63)
     """Seed of every random choice."""
     provider: str
     """The execution provider that ran, not the one that was asked for."""

@@ -109,7 +109,8 @@ def repair(
         raise UsageError(f"--rounds is 1 or more, not {rounds}")
     saved, classifier = open_as_scanned(model, scan, preprocessing, hardened_too=True)
     scanned = saved.result
-    check_outputs(output, saved.folder / SCAN_FILE, *classifier.model.external)
+    came = Path(scanned.model.path)
+    check_outputs(output, saved.folder / SCAN_FILE, came, *classifier.model.external)
     source = classifier.open_data(data)
     subject = Subject(classifier, source, choose_machine(provider, threads, device), seed)
     if len(source) < _LEAST_IMAGES:
@@ -174,7 +175,7 @@ def repair(
         update={
             "within_budget": against != "over-budget",
             "forced": force and (bool(against) or not accused),
-            "notes": (*result.notes, *_reached_anyway(result)),
+            "notes": (*result.notes, *_reached_anyway(result), *_unsure(result)),
         }
     )
     if against and not force:
@@ -191,6 +192,17 @@ def _reached_anyway(result: RepairResult) -> tuple[str, ...]:
         "without any trigger: no repair brings what is left under that"
         for row in result.left
         if row.triggers == CLEAN and row.success_rate > result.max_attack_success
+    )
+
+
+def _unsure(result: RepairResult) -> tuple[str, ...]:
+    """Whether so few images can tell a loss as large as the budget."""
+    lost = result.accuracy_lost
+    if lost is None or lost.high - lost.value <= result.max_accuracy_drop:
+        return ()
+    return (
+        f"so few images tell the accuracy lost to within {lost.high - lost.value:.1%}, which is "
+        "more than the budget: give more for a surer answer",
     )
 
 

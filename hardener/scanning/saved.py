@@ -286,6 +286,8 @@ def load_of_kind(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> Sy
     if content is None:
         raise DataError(f"{path} is not the trigger that the scan saved: scan again")
     trigger: SyntheticTrigger = FAMILIES[kind].from_npz(path, content)
+    if trigger.label != evidence.label:
+        raise DataError(f"{path} is a trigger of label {trigger.label}: scan again")
     return trigger
 
 

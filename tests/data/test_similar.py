@@ -35,6 +35,16 @@ def test_frames_of_a_track_are_one_group_and_other_tracks_are_not() -> None:
         assert len(np.unique(groups[shown == thing])) == 1
 
 
+def test_a_picture_that_all_classes_share_parts_no_copies() -> None:
+    images, labels, _ = _tracks(0.05)
+    copied, of = np.concatenate([images] * 3), np.concatenate([labels] * 3)
+    shared = np.repeat(images[:1], 40, axis=0)
+    every, theirs = np.concatenate([copied, shared]), np.concatenate([of, np.arange(40) % 4])
+    groups = similar_groups(thumbnails(_batches(every, theirs), len(every)), theirs)
+    copies = groups[: len(copied)].reshape(3, -1)
+    assert (copies == copies[0]).all()
+
+
 def test_images_that_only_share_a_class_stand_alone() -> None:
     images, labels, _ = _tracks(5)
     groups = similar_groups(thumbnails(_batches(images, labels), len(images)), labels)

@@ -4,7 +4,7 @@ import pytest
 from support.documents import some_repair
 
 from hardener.documents.repair import AccuracyLost, AttackLeft, ResidualSuccess
-from hardener.repairing.repair import _against, _reached_anyway
+from hardener.repairing.repair import _against, _reached_anyway, _unsure
 from hardener.repairing.residual import CLEAN
 from hardener.scanning.calibration import shipped
 
@@ -44,3 +44,11 @@ def test_it_is_told_where_clean_images_go_to_the_label_more_than_the_attack_may(
     assert "label 3" in note
     few = row.model_copy(update={"success_rate": 0.02})
     assert not _reached_anyway(some_repair().model_copy(update={"left": (few,)}))
+
+
+def test_it_is_told_where_the_images_are_too_few_for_the_budget() -> None:
+    sure = AccuracyLost(value=0.0, low=-0.01, high=0.01)
+    assert not _unsure(some_repair().model_copy(update={"accuracy_lost": sure}))
+    unsure = sure.model_copy(update={"high": 0.054})
+    (note,) = _unsure(some_repair().model_copy(update={"accuracy_lost": unsure}))
+    assert "5.4%" in note

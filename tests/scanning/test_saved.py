@@ -14,6 +14,7 @@ from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.scanning.saved import (
     SCAN_FILE,
     SavedScan,
+    load_of_kind,
     load_scan,
     load_synthetic_triggers,
     load_working_triggers,
@@ -138,6 +139,26 @@ def test_a_trigger_that_is_neither_is_refused(tmp_path: Path) -> None:
         load_synthetic_triggers(SavedScan(tmp_path, scanned))
     with pytest.raises(DataError, match="has no trigger of label 7"):
         load_synthetic_triggers(SavedScan(tmp_path, scanned), (7,))
+
+
+def test_a_trigger_of_another_label_than_its_row_is_refused(tmp_path: Path) -> None:
+    _save(tmp_path, 0.25)
+    scanned = load_scan(tmp_path)
+    row, other = scanned.searched[:2]
+    path = trigger_path(tmp_path, row.label, row.kind)
+    path.write_bytes(trigger_path(tmp_path, other.label, row.kind).read_bytes())
+    update = {"trigger_sha256": other.of_kind(row.kind).trigger_sha256}
+    with pytest.raises(DataError, match=f"is a trigger of label {other.label}"):
+        load_of_kind(tmp_path, row.model_copy(update=update), row.kind)
+
+
+@pytest.mark.parametrize("seed", [-5, 10**30])
+def test_a_seed_that_cannot_be_is_refused(tmp_path: Path, seed: int) -> None:
+    _save(tmp_path, 0.25)
+    document = json.loads((tmp_path / SCAN_FILE).read_text(encoding="utf-8"))
+    (tmp_path / SCAN_FILE).write_text(json.dumps(document | {"seed": seed}), encoding="utf-8")
+    with pytest.raises(DataError):
+        load_scan(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_keeps_the_old_scan(tmp_path: Path) -> None:

@@ -92,7 +92,9 @@ def summary(result: "RepairResult") -> list[Line]:
                 f"triggers at hand, universal ones aside, keep up to "
                 f"{percent(result.residual_success.estimate)}; the bound, with the universal ones' "
                 f"mean, interval and margin, is {percent(result.residual_success.upper)}; the "
-                "attacker's own may keep more"
+                "attacker's own may keep more. Held against it: "
+                f"{percent(result.residual_success.held_against or 0.0)}, which leaves out "
+                "perturbations that reach other labels as often"
             )
         )
     tables = [*_rounds(result), *_left(result)] if result.rounds else []
