@@ -82,19 +82,19 @@ def summary(result: "RepairResult") -> list[Line]:
             Sentence(
                 f"accuracy lost: {percent(lost.value)}, with 95 % confidence between "
                 f"{percent(lost.low)} and {percent(lost.high)}, on all images that nothing was "
-                f"fitted on; they also chose by accuracy ({result.groups} groups of images that "
-                "look alike stay on one side of the split where their class has groups enough)"
+                f"fitted on, which also chose by it ({result.groups} groups of images that look "
+                "alike)"
             )
         )
     if result.residual_success is not None:
         measured.append(
             Sentence(
                 f"triggers at hand, universal ones aside, keep up to "
-                f"{percent(result.residual_success.estimate)}; the bound, with the universal ones' "
-                f"mean, interval and margin, is {percent(result.residual_success.upper)}; the "
-                "attacker's own may keep more. Held against it: "
-                f"{percent(result.residual_success.held_against or 0.0)}, which leaves out "
-                "perturbations that reach other labels as often"
+                f"{percent(result.residual_success.estimate)}, of which "
+                f"{percent(result.residual_success.held_against or 0.0)} is held against it "
+                "(perturbations only where they reach other labels less); with the universal "
+                f"ones' mean, interval and margin {percent(result.residual_success.upper)}; the "
+                "attacker's own may keep more"
             )
         )
     tables = [*_rounds(result), *_left(result)] if result.rounds else []
