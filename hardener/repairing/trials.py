@@ -67,8 +67,11 @@ class Trial:
             indices: positions to measure on.
             more: further triggers.
         """
+        asked = (*self.unseen, *self.stronger, *more)
+        # A large trigger is its own stronger version, and no image is worth running twice.
+        once = list(dict.fromkeys(asked))
         probes = {CLEAN: Probe()}
-        for row, trigger in enumerate((*self.unseen, *self.stronger, *more)):
+        for row, trigger in enumerate(once):
             probes[f"{row}"] = Probe((trigger,), trigger.label)
         runner = open_full(proto, self.classifier.signature, self.machine)
         right = np.zeros(len(self.source), np.bool_)
@@ -77,9 +80,11 @@ class Trial:
             if name == CLEAN:
                 right[batch.indices] = scores.argmax(axis=1) == batch.labels
 
-        clean, *others = measure(
+        clean, *counted = measure(
             self.classifier, runner, self.source, probes, indices=indices, on_scores=note
         ).values()
+        by_trigger = dict(zip(once, counted, strict=True))
+        others = [by_trigger[trigger] for trigger in asked]
         count = len(self.unseen)
         unseen, strong = others[:count], others[count : 2 * count]
         attacked = Attacked(clean, right[indices], most_successful(unseen), most_successful(strong))
