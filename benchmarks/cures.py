@@ -1,8 +1,8 @@
 """Ways to cure, on development victims: what each costs and leaves, by the true trigger.
 
 `python -m benchmarks.leaderboard --method repair` first: its scans are read. All ways are given the
-same images, and start with the same triggers. Settings of a
-repair are chosen by this table, so that no victim of the test part may be in it.
+same images and start with the same triggers. Settings of a repair may be chosen by this table, so
+that no victim of the test part may be in it.
 """
 
 import sys

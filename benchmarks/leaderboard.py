@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -46,15 +47,6 @@ METHODS = (
 )
 """A word behind `prune` is its --criterion."""
 
-
-def _code() -> str:
-    """A digest of the package, so that rows of other code are not taken for this one's."""
-    digests = [sha256_of(path) for path in sorted((ROOT / "hardener").rglob("*.py"))]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-CODE, COMMIT = _code(), commit()
-"""Of when this was imported: files may change while it runs."""
 
 PUBLISHED = """
 Published numbers for orientation, from the BackdoorBench GTSRB leaderboard: other networks,
@@ -159,7 +151,7 @@ def _victim(
     kept = work / "rows.json"
     document = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     packages = machine()["packages"]
-    made_by = {"model": sha256_of(victim.model), "packages": packages, "code": CODE}
+    made_by = {"model": sha256_of(victim.model), "packages": packages, "code": _code()[0]}
     if document and document.get("made_by") != made_by:
         sys.exit(f"{work} is of another model, other versions or other code: delete it")
     rows = {row["method"]: Row(**row) for row in document.get("rows", ())}
@@ -224,7 +216,7 @@ def _row(victim: Victim, seed: int, method: str, work: Path, before: Row | None)
             residual=residual,
             rating=nothing,
             seconds=seconds,
-            commit=COMMIT,
+            commit=_code()[1],
         )
     accuracy, attacked, robust = rates(
         victim.model if before is None else output,
@@ -246,8 +238,18 @@ def _row(victim: Victim, seed: int, method: str, work: Path, before: Row | None)
         residual=residual,
         rating=found,
         seconds=seconds,
-        commit=COMMIT,
+        commit=_code()[1],
     )
+
+
+@cache
+def _code() -> tuple[str, str]:
+    """A digest of the package and the commit, of when it is first asked: files may change later.
+
+    Rows of other code are not taken for this one's.
+    """
+    digests = [sha256_of(path) for path in sorted((ROOT / "hardener").rglob("*.py"))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest(), commit()
 
 
 def rates(

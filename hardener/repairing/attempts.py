@@ -105,7 +105,6 @@ class Attempts:
             InconclusiveError: a closed form gives values that are not finite.
         """
         right = self._right(self.patient.proto)
-
         solved = (
             self._measured(self.patient.solved(sums, weight), weight, right) for weight in WEIGHTS
         )

@@ -130,13 +130,7 @@ class Rounds:
         network, sums = self.patient.frozen, dict[str, Sums]()
         for number in range(1, most + 1):
             seed = self.seed + number
-            fresh = in_strengths(
-                [
-                    trigger
-                    for size in UNIVERSAL_SIZES
-                    for trigger in self.spread(labels, size, seed, network, spreading)
-                ]
-            )
+            fresh = self._of_every_size(labels, seed, network, spreading, UNIVERSAL)
             universal += fresh
             own = self.patient.sums((known, fresh), seed)
             sums = {name: sums[name] + one if sums else one for name, one in own.items()}
@@ -208,6 +202,23 @@ class Rounds:
             )
         ]
 
+    def _of_every_size(
+        self,
+        labels: Sequence[int],
+        seed: int,
+        network: nn.Module,
+        on_step: Callable[[int], None],
+        settings: UniversalSettings,
+    ) -> list[AdditiveTrigger]:
+        """What a repair is fitted on: universal perturbations of every size and strength."""
+        return in_strengths(
+            [
+                trigger
+                for size in UNIVERSAL_SIZES
+                for trigger in self.spread(labels, size, seed, network, on_step, settings)
+            ]
+        )
+
     @property
     def _searched_images(self) -> FloatArray:
         images = self.patient.images
@@ -222,13 +233,7 @@ class Rounds:
         """What makes and measures every attempt of a round."""
 
         def against(network: nn.Module, seed: int) -> list[AdditiveTrigger]:
-            return in_strengths(
-                [
-                    trigger
-                    for size in UNIVERSAL_SIZES
-                    for trigger in self.spread(labels, size, seed, network, spreading, AGAINST)
-                ]
-            )
+            return self._of_every_size(labels, seed, network, spreading, AGAINST)
 
         labels_there = self.trial.source.labels[self.chosen_on]
         few = self.chosen_on[stratified_sample(labels_there, _TRIED_IMAGES, self.seed)]

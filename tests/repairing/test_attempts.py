@@ -1,8 +1,10 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from hardener.model.classifier import open_classifier
@@ -83,7 +85,12 @@ def test_what_the_closed_form_does_not_end_is_distilled_against_the_network_of_t
     best = own.attempts.best(own.patient.sums(pool, 1), pool, 1)
     assert best.standing > ENDED, "a trigger that changes nothing cures nothing"
     assert own.steps == DISTILLED * FEW_STEPS.steps
-    assert len(set(map(id, own.networks))) == DISTILLED
+    assert len(own.networks) == DISTILLED
+    inputs = torch.from_numpy(own.patient.preprocessing.apply(own.patient.images[:8]))
+    with torch.no_grad():
+        answers = [network(inputs) for network in own.networks]
+    for before, after in pairwise(answers):
+        assert not torch.equal(before, after)
 
 
 def test_the_best_leaves_no_more_than_any_closed_form(files: tuple[Path, Path, Path]) -> None:
