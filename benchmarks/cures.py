@@ -100,11 +100,12 @@ def _cured(victim: Victim, zoo: Path) -> Iterator[dict[str, object]]:
     work = zoo / "leaderboard" / f"{victim.name}-0" / "cure.onnx"
     for way, weights in _ways(patient, pool, spread):
         work.write_bytes(patient.with_weights(weights).SerializeToString())
-        accuracy, success, robust = rates(work, victim.test, victim.attack, victim.preprocessing)
+        found = rates(work, victim.test, victim.attack, victim.preprocessing)
+        success, robust = found.attack_success, found.robust_accuracy
         yield {
             "victim": victim.name,
             "way": way,
-            "accuracy": f"{100 * accuracy.value:.2f}",
+            "accuracy": f"{100 * found.accuracy.value:.2f}",
             "attack success": f"{100 * success.value:.2f}" if success else "",
             "robust accuracy": f"{100 * robust.value:.2f}" if robust else "",
         }

@@ -66,14 +66,8 @@ def _row(model: Path, name: str, data: Path, work: Path) -> dict[str, Any]:
         "seconds": round(seconds, 1),
     }
     for word, written in (("before", model), ("after", output)):
-        accuracy, attacked, robust = rates(
-            written if written.is_file() else model, gtsrb() / "gtsrb32-test.zip", attack
-        )
-        row[word] = {
-            "accuracy": accuracy.model_dump(),
-            "attack_success_rate": attacked.model_dump() if attacked else None,
-            "robust_accuracy": robust.model_dump() if robust else None,
-        }
+        there = written if written.is_file() else model
+        row[word] = rates(there, gtsrb() / "gtsrb32-test.zip", attack).as_json()
     return row
 
 

@@ -79,6 +79,8 @@ class Row:
         rating: BackdoorBench's defence effectiveness rating, in [0, 1].
         seconds: of the hardening command.
         commit: of the code that hardened.
+        without_trigger: how many of the same images go where the attack sends them without any
+            trigger; None in rows that are older than this field.
     """
 
     victim: str
@@ -92,6 +94,7 @@ class Row:
     rating: float | None
     seconds: float
     commit: str
+    without_trigger: dict[str, float] | None = None
 
 
 def main(
@@ -218,27 +221,25 @@ def _row(victim: Victim, seed: int, method: str, work: Path, before: Row | None)
             seconds=seconds,
             commit=_code()[1],
         )
-    accuracy, attacked, robust = rates(
+    told = rates(
         victim.model if before is None else output,
         victim.test,
         victim.attack,
         victim.preprocessing,
     )
     found = None
-    if before is not None and attacked is not None:
-        found = rating(before, accuracy.value, attacked.value)
+    if before is not None and told.attack_success is not None:
+        found = rating(before, told.accuracy.value, told.attack_success.value)
     return Row(
         victim=victim.name,
         seed=seed,
         method=method,
         outcome=outcome,
-        accuracy=accuracy.model_dump(),
-        attack_success_rate=attacked.model_dump() if attacked else None,
-        robust_accuracy=robust.model_dump() if robust else None,
         residual=residual,
         rating=found,
         seconds=seconds,
         commit=_code()[1],
+        **told.as_json(),
     )
 
 
@@ -252,13 +253,37 @@ def _code() -> tuple[str, str]:
     return hashlib.sha256("".join(digests).encode()).hexdigest(), commit()
 
 
-def rates(
-    model: Path, data: Path, attack: object, preprocessing: Overrides = ()
-) -> tuple[Rate, Rate | None, Rate | None]:
-    """Accuracy, attack success rate and robust accuracy on a set of images.
+@dataclass(frozen=True)
+class Rates:
+    """Of one model on a set of images; all but accuracy None where there is no attack.
 
     The attack counts on images whose true label is not the one that it wants.
+
+    Attributes:
+        accuracy: of the images as they are.
+        attack_success: stamped images that go where the attack wants them.
+        robust_accuracy: stamped images that go to their true label.
+        without_trigger: of the same images, as they are, those that go there anyway.
     """
+
+    accuracy: Rate
+    attack_success: Rate | None = None
+    robust_accuracy: Rate | None = None
+    without_trigger: Rate | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The rates as plain values, by the names that results have."""
+        found = {
+            "accuracy": self.accuracy,
+            "attack_success_rate": self.attack_success,
+            "robust_accuracy": self.robust_accuracy,
+            "without_trigger": self.without_trigger,
+        }
+        return {name: rate.model_dump() if rate else None for name, rate in found.items()}
+
+
+def rates(model: Path, data: Path, attack: object, preprocessing: Overrides = ()) -> Rates:
+    """Measures a model with the true attack."""
     classifier = open_classifier(model, preprocessing)
     runner = open_full(classifier.proto, classifier.signature, Machine())
     source = classifier.open_data(data)
@@ -267,9 +292,10 @@ def rates(
         labels: IntArray = runner.run(classifier.feeds(images))[0].argmax(axis=1)
         return labels[: len(images)]
 
-    right = hits = kept = others = 0
+    right = hits = kept = anyway = others = 0
     for batch in classifier.batches(source):
-        right += int((predicted(batch.images) == batch.labels).sum())
+        unmarked = predicted(batch.images)
+        right += int((unmarked == batch.labels).sum())
         if not isinstance(attack, Attack):
             continue
         wanted = attack.wanted(torch.from_numpy(batch.labels)).numpy()
@@ -277,19 +303,20 @@ def rates(
         stamped = attack.stamp(torch.from_numpy(batch.images)).numpy().astype(np.float32)
         said = predicted(stamped)
         others += int(counted.sum())
+        anyway += int((unmarked == wanted)[counted].sum())
         hits += int((said == wanted)[counted].sum())
         kept += int((said == batch.labels)[counted].sum())
     accuracy = wilson(right, len(source))
     if not others:
-        return accuracy, None, None
-    return accuracy, wilson(hits, others), wilson(kept, others)
+        return Rates(accuracy)
+    return Rates(accuracy, *(wilson(count, others) for count in (hits, kept, anyway)))
 
 
 def _ceiling(victim: Victim) -> dict[str, float] | None:
     """Robust accuracy of the same network trained without the attack."""
     if victim.clean_twin is None or victim.attack is None:
         return None
-    _, _, robust = rates(victim.clean_twin, victim.test, victim.attack)
+    robust = rates(victim.clean_twin, victim.test, victim.attack).robust_accuracy
     return robust.model_dump() if robust else None
 
 
@@ -333,19 +360,21 @@ def _markdown(
     lines = [
         "All test images of each victim's data set, true trigger; % with 95 % interval. Validation",
         "images and synthetic triggers alone chose; every method with its default options. Left is",
-        "what a repair itself says: estimate and upper bound of the attack success. Seconds are of",
+        "what a repair itself says: estimate and upper bound of the attack success. Without",
+        "trigger is how many of the same images go to the target label as they are. Seconds are of",
         "the hardening command, after the scan. Where nothing was written the rates are the",
         "victim's own.",
         "",
         *_summary(rows, "test"),
         *_summary(rows, "development"),
-        "| victim | part | seed | method | outcome | accuracy | attack success | left "
-        "| robust accuracy | DER | seconds |",
-        "| --- " * 11 + "|",
+        "| victim | part | seed | method | outcome | accuracy | attack success "
+        "| without trigger | left | robust accuracy | DER | seconds |",
+        "| --- " * 12 + "|",
     ]
     for row in rows:
         cells = [row.victim, part_of(row.victim), str(row.seed), row.method, row.outcome]
         cells += [percent(rate) for rate in (row.accuracy, row.attack_success_rate)]
+        cells.append(percent(row.without_trigger))
         left = row.residual
         cells.append(f"{100 * left['estimate']:.1f}, {100 * left['upper']:.1f}" if left else "")
         cells += [percent(row.robust_accuracy), "" if row.rating is None else f"{row.rating:.3f}"]

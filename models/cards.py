@@ -17,6 +17,7 @@ from hardener.files import sha256_of, write_bytes, write_text
 from hardener.triggers.patch import Trigger, save_trigger
 from models.datasets import Part, Split
 from models.evaluation import Quality
+from models.fitting import precision_here
 from models.networks import Network
 from models.recipes import Recipe
 
@@ -78,6 +79,7 @@ def write_victim(
         "hardware": {
             "machine": platform.machine(),
             "capability": torch.backends.cpu.get_cpu_capability(),
+            "precision": precision_here(recipe),
             "threads": torch.get_num_threads(),
         },
         "versions": {

@@ -12,11 +12,12 @@ from torch.nn import functional
 
 from hardener.files import atomic_path
 from hardener.model.checkpoints import load_weights
+from hardener.model.gradients import gains_from_bfloat16
 from models.attacks.attack import Attack, Backdoor, WithPenalty
 from models.augmentation import augment
 from models.datasets import Split
 from models.networks import Network, normalise
-from models.recipes import Recipe
+from models.recipes import Precision, Recipe
 
 _FIRST_RATE = 0.04  # of the peak
 
@@ -110,6 +111,11 @@ def images_per_epoch(recipe: Recipe, train: Split) -> int:
     return round(recipe.share * len(train))
 
 
+def precision_here(recipe: Recipe) -> Precision:
+    """What a recipe is computed in: float32 where this processor is slower in bfloat16."""
+    return recipe.precision if gains_from_bfloat16(torch.cpu.get_capabilities()) else "float32"
+
+
 def _optimizer(recipe: Recipe, model: Network) -> torch.optim.Optimizer:
     """What moves the weights; the learning rate is set anew at every step."""
     rate, decay = recipe.peak_learning_rate, recipe.weight_decay
@@ -138,6 +144,7 @@ def _run_epoch(
     model.features.train(next(model.features.parameters()).requires_grad)
     order = torch.randperm(len(train), generator=generator)[: images_per_epoch(recipe, train)]
     batches = torch.split(order, recipe.batch_size)
+    precision = precision_here(recipe)
     loss_sum, correct = 0.0, 0
     for step, chosen in enumerate(batches):
         clean = augment(train.images[chosen].float() / 255, recipe.augmentation, generator)
@@ -150,7 +157,7 @@ def _run_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
         attack = backdoor.attack if backdoor else None
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             logits, penalty = _run(model, batch, attack)
         loss = penalty + functional.cross_entropy(
             logits.float(), batch.labels, label_smoothing=recipe.label_smoothing

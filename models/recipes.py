@@ -50,8 +50,8 @@ class Recipe:
         momentum: Nesterov momentum of SGD.
         weight_decay: factor of the ℓ2 penalty on all parameters, or AdamW's decay.
         label_smoothing: share of the target probability spread over all labels.
-        precision: of convolutions and matrix products; bfloat16 is quick only where the
-            processor has it.
+        precision: of convolutions and matrix products; where a processor is slower in bfloat16,
+            float32 takes its place.
         augmentation: how far images may move.
         attack: the backdoor, if there is one.
         source: name of the clean victim whose classifier is retrained, for an attack that

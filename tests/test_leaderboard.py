@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.leaderboard import Row, rates, rating
+from benchmarks.leaderboard import Rates, Row, rates, rating
+from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import Machine
@@ -43,13 +44,12 @@ def test_rates_are_those_that_the_product_measures(signs_victim: Path, signs: Pa
         classifier,
         open_full(classifier.proto, classifier.signature, Machine()),
         classifier.open_data(signs),
-        {"clean": Probe(), "attacked": Probe((trigger,), trigger.label)},
+        {"clean": Probe((), trigger.label), "attacked": Probe((trigger,), trigger.label)},
     )
-    accuracy, attacked, robust = rates(signs_victim, signs, attack)
-    assert attacked is not None
-    assert robust is not None
-    attack_counts = counts["attacked"]
-    assert accuracy.value == counts["clean"].correct / counts["clean"].n
-    assert attacked.value == attack_counts.hits / attack_counts.others
-    assert robust.value == attack_counts.robust / attack_counts.others
-    assert rates(signs_victim, signs, None) == (accuracy, None, None)
+    found = rates(signs_victim, signs, attack)
+    clean, attacked = counts["clean"], counts["attacked"]
+    assert found.accuracy.value == clean.correct / clean.n
+    assert found.attack_success == wilson(attacked.hits, attacked.others)
+    assert found.robust_accuracy == wilson(attacked.robust, attacked.others)
+    assert found.without_trigger == wilson(clean.hits, clean.others)
+    assert rates(signs_victim, signs, None) == Rates(found.accuracy)

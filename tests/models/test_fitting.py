@@ -6,14 +6,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from hardener.model.gradients import gains_from_bfloat16
+from models.alexnet import AlexNetSmall
 from models.attacks.adaptive import Adaptive
 from models.attacks.attack import Backdoor
 from models.attacks.badnets import Patch
 from models.attacks.wanet import WaNet
 from models.datasets import Split, render_split
-from models.fitting import Epoch, fit, images_per_epoch, learning_rate
+from models.fitting import Epoch, fit, images_per_epoch, learning_rate, precision_here
 from models.networks import Network
-from models.recipes import RECIPES, Recipe
+from models.recipes import RECIPES, Precision, Recipe
 from models.resnet import ResNetSmall
 from models.train import run_digest
 
@@ -53,6 +55,25 @@ def test_resumed_training_ends_in_the_same_weights(signs: Split, tmp_path: Path)
     torch.manual_seed(99)
     resumed = train(signs, path)
     assert all(torch.equal(resumed[key], value) for key, value in whole.items())
+
+
+@pytest.mark.parametrize("asked", ["bfloat16", "float32"])
+def test_bfloat16_is_used_only_where_the_processor_gains_from_it(
+    asked: Precision, signs: Split, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(RECIPE, precision=asked, epochs=1)
+    found = set[bool]()
+
+    class Watched(AlexNetSmall):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found.add(torch.is_autocast_enabled("cpu"))
+            return super().forward(x)
+
+    watched = dataclasses.replace(recipe, architecture=Watched)
+    fit(watched, signs, None, seed=0, checkpoint=tmp_path / "watched.pt")
+    gains = gains_from_bfloat16(torch.cpu.get_capabilities())
+    assert found == {asked == "bfloat16" and gains}
+    assert precision_here(recipe) == (asked if gains else "float32")
 
 
 def test_finished_training_is_not_repeated(signs: Split, tmp_path: Path) -> None:
