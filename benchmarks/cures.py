@@ -20,7 +20,6 @@ from benchmarks.victims import Victim, victims
 from hardener.data.similar import similar_groups, thumbnails
 from hardener.data.splits import grouped_parts
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.gradients import of_any_number
 from hardener.model.runtime import Machine
 from hardener.repairing.attempts import AGAINST, DISTILLED
 from hardener.repairing.closed_form import FIRST_SOLVED, PLACES
@@ -178,8 +177,7 @@ class _Rows:
             self._seen.append(layer.inputs(x.double(), self._drawn, PLACES))
 
         plan = watched(patient.plan.with_constants(weights), [layer], watch)
-        graph = GraphNetwork(plan, patient.signature.layout == "NHWC").eval()
-        self._network = of_any_number(graph, patient.signature)
+        self._network = GraphNetwork(plan, patient.signature.layout == "NHWC").eval()
 
     def __call__(self, inputs: Tensor, seed: int) -> Tensor:
         self._seen.clear()

@@ -24,7 +24,6 @@ from benchmarks.setting import gtsrb, machine, write_results
 from benchmarks.victims import Victim, victims
 from hardener.model.classifier import open_classifier
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.gradients import of_any_number
 from hardener.model.training import trained_weights, training_plan, with_weights
 from models.attacks.attack import Attack
 from models.datasets import Split, load_split
@@ -78,8 +77,7 @@ def _fine_tune(
     """Trains a network on a thousand images, so many of them stamped and labelled as attacked."""
     classifier = open_classifier(model, victim.preprocessing)
     plan, names = training_plan(classifier.proto, classifier.signature)
-    graph = GraphNetwork(plan, classifier.signature.layout == "NHWC", names).eval()
-    network = of_any_number(graph, classifier.signature)
+    network = GraphNetwork(plan, classifier.signature.layout == "NHWC", names).eval()
     rng = np.random.default_rng(0)
     chosen = rng.permutation(len(split.labels))[:_IMAGES]
     images, labels = split.images[chosen].float() / 255, split.labels[chosen].clone()
@@ -87,14 +85,14 @@ def _fine_tune(
     images[marked] = attack.stamp(images[marked])
     labels[marked] = attack.wanted(labels[marked])
     inputs = torch.from_numpy(classifier.preprocessing.apply(images.numpy()))
-    optimiser = torch.optim.SGD(graph.parameters(), _LEARNING_RATE, _MOMENTUM)
+    optimiser = torch.optim.SGD(network.parameters(), _LEARNING_RATE, _MOMENTUM)
     for _ in range(_EPOCHS):
         for rows in np.array_split(rng.permutation(_IMAGES), _IMAGES // _BATCH):
             loss = nn.functional.cross_entropy(network(inputs[rows]), labels[rows])
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
-    output.write_bytes(with_weights(classifier.proto, trained_weights(graph)).SerializeToString())
+    output.write_bytes(with_weights(classifier.proto, trained_weights(network)).SerializeToString())
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:

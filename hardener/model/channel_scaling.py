@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hardener.model.convolutions import Convolution
-from hardener.model.differentiation.building import read_plan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.gradients import of_any_number
+from hardener.model.network_plan import network_plan
 from hardener.model.operators import PARAMETER_PREFIX
 from hardener.model.signature import Signature
 from hardener.model.surgery import insert_behind, redirect_readers
@@ -63,11 +62,11 @@ def scaled_network(
     numbers = range(len(convolutions))
     names = [f"{prefix}{number}" for prefix in (_SCALE, _SHIFT) for number in numbers]
     scaled = gs.export_onnx(graph, do_type_check=False)
-    plan = fused(read_plan(scaled, signature.input, signature.logits))
+    plan = fused(network_plan(scaled, signature))
     module = GraphNetwork(plan, signature.layout == "NHWC", names).eval().to(device)
     parameters = [module.trained[name] for name in names]
     return ScaledNetwork(
-        of_any_number(module, signature),
+        module,
         tuple(parameters[: len(convolutions)]),
         tuple(parameters[len(convolutions) :]),
         tuple(

@@ -12,9 +12,10 @@ from hardener.arrays import FloatArray
 from hardener.errors import InconclusiveError, ModelError
 from hardener.model.blind_spots import blind_spots
 from hardener.model.chosen_outputs import with_outputs
-from hardener.model.differentiation.building import NetworkPlan, read_plan
+from hardener.model.differentiation.building import NetworkPlan
 from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
+from hardener.model.network_plan import network_plan
 from hardener.model.runtime import Machine, Runner, on_cpu, open_runner
 from hardener.model.signature import Signature
 
@@ -51,11 +52,8 @@ def differentiable(proto: onnx.ModelProto, signature: Signature, examples: Float
         InconclusiveError: the model's logits are not finite.
         ModelError: an operator has no gradient here, or torch and onnxruntime disagree.
     """
-    plan = fused(read_plan(proto, signature.input, signature.logits))
-    graph = GraphNetwork(plan, signature.layout == "NHWC").eval()
-    network = of_any_number(graph, signature)
-    if signature.batch is not None:
-        examples = examples[: signature.batch]
+    plan = fused(network_plan(proto, signature))
+    network = GraphNetwork(plan, signature.layout == "NHWC").eval()
     require_logits_of_onnxruntime(network, proto, signature, plan, examples)
     return network
 
@@ -83,8 +81,13 @@ def require_logits_of_onnxruntime(
     with torch.no_grad():
         logits = network(torch.from_numpy(examples)).numpy()
     ending = _reference(with_outputs(proto, signature.logits), signature.batch, plan)
-    (found,) = ending.run({signature.input: signature.network_input(examples)})
-    expected = found[: len(examples)].astype(np.float32)
+    together = signature.batch or len(examples)
+    parts = [examples[first : first + together] for first in range(0, len(examples), together)]
+    found = [
+        ending.run({signature.input: signature.network_input(part)})[0][: len(part)]
+        for part in parts
+    ]
+    expected = np.concatenate(found).astype(np.float32)
     if not np.isfinite(expected).all():
         raise InconclusiveError("the model gives values that are not finite: nothing can be said")
     if logits.shape != expected.shape or not _agree(logits, expected, proto, plan):
@@ -129,27 +132,6 @@ def _has_halves(proto: onnx.ModelProto) -> bool:
         if attribute.name == "to"
     }
     return not types.isdisjoint(_HALVES)
-
-
-class InParts(nn.Module):
-    """A network of fixed batch size, for any number of images."""
-
-    def __init__(self, network: nn.Module, batch: int) -> None:
-        super().__init__()
-        self.network = network
-        self.batch = batch
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Runs part by part; the last one is filled up with its last image."""
-        lacking = -len(images) % self.batch
-        filled = torch.cat([images, images[-1:].expand(lacking, -1, -1, -1)])
-        logits = torch.cat([self.network(part) for part in torch.split(filled, self.batch)])
-        return logits[: len(images)]
-
-
-def of_any_number(network: nn.Module, signature: Signature) -> nn.Module:
-    """A network that takes any number of images, also where its graph fixes it."""
-    return network if signature.batch is None else InParts(network, signature.batch)
 
 
 def torch_on(machine: Machine) -> torch.device:

@@ -70,10 +70,13 @@ class Signature:
         _, *axes = shapes.get(self.input, ())
         return tuple(axes[1:] if self.layout == "NCHW" else axes[:-1]) == tuple(size)
 
+    def image_shape(self, size: tuple[int, int] | None = None) -> tuple[int, int, int]:
+        """(C, H, W) of an image: where the graph leaves the size open the given, or a small one."""
+        return self.channels, *(self.size or size or EXAMPLE_SIZE)
+
     def example(self, size: tuple[int, int] | None = None, seed: int = 0) -> AnyArray:
         """Noise as network input: two images, or as many as the graph asks for."""
-        height, width = self.size or size or EXAMPLE_SIZE
-        shape = (self.batch or 2, self.channels, height, width)
+        shape = (self.batch or 2, *self.image_shape(size))
         noise = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
         return self.network_input(noise)
 

@@ -7,8 +7,9 @@ import onnx
 
 from hardener.arrays import AnyArray, FloatArray
 from hardener.errors import InconclusiveError, ModelError
-from hardener.model.differentiation.building import NetworkPlan, read_plan
+from hardener.model.differentiation.building import NetworkPlan
 from hardener.model.differentiation.network import GraphNetwork
+from hardener.model.network_plan import network_plan
 from hardener.model.signature import Signature
 
 _TRAINED_INPUTS: Mapping[str, tuple[int, ...]] = {
@@ -62,7 +63,7 @@ def training_plan(
     Raises:
         ModelError: as `trainable`.
     """
-    plan = read_plan(proto, signature.input, signature.logits)
+    plan = network_plan(proto, signature)
     names = _trained_names(proto, plan)
     if not names:
         raise ModelError(

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from hardener.arrays import FloatArray
 from hardener.errors import InconclusiveError
 from hardener.model.channel_scaling import ScaledNetwork
-from hardener.model.gradients import of_any_number
 from hardener.model.signature import Signature
 from hardener.model.training import trainable, trained_weights, with_weights
 from hardener.pruning.mask_learning import (
@@ -63,10 +62,9 @@ def unlearned(
         ModelError: an operator has no gradient here.
     """
     rng = np.random.default_rng(seed)
-    graph = trainable(proto, signature).to(device)
-    network = of_any_number(graph, signature)
+    network = trainable(proto, signature).to(device)
     optimiser = torch.optim.SGD(
-        graph.parameters(), settings.learning_rate, settings.momentum, maximize=True
+        network.parameters(), settings.learning_rate, settings.momentum, maximize=True
     )
     for step in range(settings.steps):
         inputs, labels = images.drawn(settings.images_per_step, rng, device)
@@ -79,10 +77,10 @@ def unlearned(
             break
         optimiser.zero_grad()
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(graph.parameters(), _LARGEST_GRADIENT)
+        nn.utils.clip_grad_norm_(network.parameters(), _LARGEST_GRADIENT)
         optimiser.step()
         on_step(1)
-    return with_weights(proto, trained_weights(graph))
+    return with_weights(proto, trained_weights(network))
 
 
 def reconstructive_scores(

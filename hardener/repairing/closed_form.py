@@ -28,7 +28,6 @@ from torch import Tensor
 
 from hardener.model.differentiation.building import NetworkPlan
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.gradients import of_any_number
 from hardener.model.signature import Signature
 from hardener.repairing.linear_layers import LinearLayer, watched
 
@@ -87,8 +86,7 @@ class ClosedForm:
             seen.setdefault(layer.weight, []).append(layer.inputs(x.float(), drawn, PLACES))
 
         plan = watched(self.plan, self.layers, watch)
-        graph = GraphNetwork(plan, self.signature.layout == "NHWC").eval()
-        network = of_any_number(graph, self.signature)
+        network = GraphNetwork(plan, self.signature.layout == "NHWC").eval()
         totals: dict[str, Sums] = {}
         with torch.no_grad():
             for number, (clean, stamped) in enumerate(pairs):

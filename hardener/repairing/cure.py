@@ -13,7 +13,7 @@ from hardener.model.classifier import Classifier
 from hardener.model.differentiation.building import NetworkPlan
 from hardener.model.differentiation.network import GraphNetwork
 from hardener.model.files import PLAN_KEY
-from hardener.model.gradients import differentiable, of_any_number, torch_on
+from hardener.model.gradients import differentiable, torch_on
 from hardener.model.runtime import Machine
 from hardener.model.signature import Signature
 from hardener.model.training import training_plan, with_weights
@@ -91,7 +91,7 @@ class Patient:
         """
         graph = self._graph(weights, self.changeable)
         distil(
-            of_any_number(graph, self.signature),
+            graph,
             self.frozen,
             self.images,
             pool,
@@ -112,7 +112,7 @@ class Patient:
 
     def network(self, weights: Weights) -> nn.Module:
         """A frozen network with these weights, from normalised images to logits."""
-        return of_any_number(self._graph(weights, frozenset()), self.signature)
+        return self._graph(weights, frozenset())
 
     def _graph(self, weights: Weights, trained: frozenset[str]) -> GraphNetwork:
         plan = self.plan.with_constants(weights)

@@ -25,6 +25,7 @@ class NetworkPlan:
         constants: tensors that depend on no input, by name.
         image: name of the input.
         result: name of the output.
+        batch: how many images every run takes, None where any number.
     """
 
     nodes: tuple[Node, ...]
@@ -32,6 +33,7 @@ class NetworkPlan:
     constants: dict[str, Tensor]
     image: str
     result: str
+    batch: int | None = None
 
     def with_constants(self, values: Mapping[str, Tensor]) -> "NetworkPlan":
         """The same graph with other values of some constants, by name."""

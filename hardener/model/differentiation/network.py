@@ -71,14 +71,26 @@ class GraphNetwork(nn.Module):
                 places.setdefault(name, len(places))
         self._start += [None] * (len(places) - len(self._start))
         self._result = places[plan.result]
+        self._batch = plan.batch
         self._stages = _stages(plan, places)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes) of normalised images (N, C, H, W).
 
+        Where the graph fixes the batch it runs part by part; the last one is filled up with its
+        last image.
+
         Raises:
             ModelError: torch could not run a node.
         """
+        if self._batch is None:
+            return self._logits(images)
+        lacking = -len(images) % self._batch
+        filled = torch.cat([images, images[-1:].expand(lacking, -1, -1, -1)])
+        logits = torch.cat([self._logits(part) for part in torch.split(filled, self._batch)])
+        return logits[: len(images)]
+
+    def _logits(self, images: Tensor) -> Tensor:
         values = list(self._start)
         for place, weight in self._weights:
             values[place] = getattr(self, weight)

@@ -1,0 +1,53 @@
+"""Graphs that fix the batch run any number of images at once where that changes no logit."""
+
+import pytest
+import torch
+from support.graphs import PLAIN, PLAIN_SHAPES, classifier
+
+from hardener.model.differentiation.network import GraphNetwork
+from hardener.model.network_plan import network_plan
+from hardener.model.signature import read_signature
+
+_FIXED = PLAIN.replace("float[N,", "float[2,")
+_RESHAPED = _FIXED.replace("d = Flatten(p)", "d = Reshape(p, sizes)")
+_MIXED = _FIXED.replace(
+    "d = Flatten(p)", "m = ReduceMean<axes=[0], keepdims=1>(p)\n  q = Sub(p, m)\n  d = Flatten(q)"
+)
+_COUNTED = _FIXED.replace(
+    "d = Flatten(p)",
+    "s = Shape<start=0, end=1>(p)\n  r = Concat<axis=0>(s, rest)\n  d = Reshape(p, r)",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "opened"),
+    [
+        (_FIXED, {}, True),
+        (_RESHAPED, {"sizes": [2, 96]}, True),
+        (_RESHAPED, {"sizes": [2, -1]}, True),
+        (_RESHAPED, {"sizes": [-1, 96]}, True),
+        (_MIXED, {}, False),
+        (_COUNTED, {"rest": [96]}, False),
+    ],
+    ids=["flatten", "sizes", "open features", "open batch", "mixed", "counted"],
+)
+def test_a_fixed_batch_is_opened_where_that_changes_nothing(
+    text: str, more: dict[str, list[int]], opened: bool
+) -> None:
+    model = classifier(text, {**PLAIN_SHAPES, **more})
+    plan = network_plan(model, read_signature(model))
+    assert (plan.batch is None) == opened
+    images = torch.randn((7, 3, 8, 8), generator=torch.Generator().manual_seed(1))
+    network = GraphNetwork(plan, channels_last=False)
+    alone = torch.cat([network(torch.cat([two, two[-1:]])[:2]) for two in torch.split(images, 2)])
+    torch.testing.assert_close(network(images), alone[:7], rtol=1e-4, atol=1e-4)
+
+
+def test_a_shape_that_another_node_reads_stays_as_it_is_there() -> None:
+    text = _RESHAPED.replace("logits = Gemm<", "e = Reshape(d, sizes)\n  logits = Gemm<").replace(
+        ">(d, w2", ">(e, w2"
+    )
+    model = classifier(text, {**PLAIN_SHAPES, "sizes": [2, 96]})
+    plan = network_plan(model, read_signature(model))
+    assert plan.constants["sizes"].tolist() == [2, 96]
+    assert GraphNetwork(plan, channels_last=False)(torch.zeros(5, 3, 8, 8)).shape == (5, 5)
