@@ -31,9 +31,15 @@ class RepairRound(Frozen):
     highest."""
     strengthened_tries: int
     """How many stamped images that rate was measured on."""
+    provoked_success_rate: float = 0.0
+    """Of both, beyond the images that go to the label without any trigger; of several targets the
+    highest."""
     suspicion: float
     """The scan's own score of the target labels, whose triggers were searched again."""
 
+
+NO_TRIGGER = "none: clean images"
+"""What `AttackLeft.triggers` calls images as they are."""
 
 RepairOutcome = Literal["written", "nothing-found", "inconclusive", "over-budget", "attack-left"]
 
@@ -107,6 +113,15 @@ class RepairResult(Hardening):
     residual_success: ResidualSuccess | None = None
     forced: bool = False
     """Whether it was written although something spoke against it."""
+
+    @property
+    def unprovoked(self) -> float:
+        """How many images of other classes the chosen round's model sends to a target anyway.
+
+        Without any trigger, as a fraction; of several targets the highest.
+        """
+        rates = (row.success_rate for row in self.left if row.triggers == NO_TRIGGER)
+        return max(rates, default=0.0)
 
     @property
     def plan(self) -> dict[str, object]:

@@ -146,13 +146,11 @@ class Attempts:
         return Attempt(weights, weight, distilled, met, network, lost.value, stands)
 
     def _left(self, proto: onnx.ModelProto) -> float:
-        """The highest success of what no attempt is fitted on."""
+        """The highest success of what no attempt is fitted on, beyond that of no trigger."""
         attacked, unmet = self.trial.counts(proto, self.tried_on, self.unmet)
-        return max(
-            attacked.unseen.success_rate,
-            attacked.strengthened.success_rate,
-            *(self._mean(label, unmet) for label in {trigger.label for trigger in self.unmet}),
-        )
+        labels = {trigger.label for trigger in self.unmet}
+        spread = (self._mean(label, unmet) - attacked.unprovoked[label] for label in labels)
+        return max(0.0, attacked.provoked, *spread)
 
     def _mean(self, label: int, counts: Sequence[Counts]) -> float:
         """Success of the triggers toward one label, of which any one may be a bad one."""

@@ -8,7 +8,13 @@ import numpy as np
 from hardener.arrays import IntArray
 from hardener.data.similar import similar_groups, thumbnails
 from hardener.data.splits import grouped_parts, stratified_sample
-from hardener.documents.repair import AccuracyLost, RepairOutcome, RepairResult, RepairRound
+from hardener.documents.repair import (
+    NO_TRIGGER,
+    AccuracyLost,
+    RepairOutcome,
+    RepairResult,
+    RepairRound,
+)
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
 from hardener.measuring.budget import check_budgets, within_budget
@@ -20,7 +26,7 @@ from hardener.progress import Progress, silent
 from hardener.repairing.choice import choose_round
 from hardener.repairing.cure import patient_of
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
-from hardener.repairing.residual import CLEAN, Probes, left_by, residual
+from hardener.repairing.residual import Probes, left_by, residual
 from hardener.repairing.rounds import Cure, Rounds
 from hardener.repairing.trials import Trial
 from hardener.scanning.calibration import shipped
@@ -191,7 +197,7 @@ def _reached_anyway(result: RepairResult) -> tuple[str, ...]:
         f"{row.success_rate:.1%} of the clean images of other classes go to label {row.label} "
         "without any trigger: no repair brings what is left under that"
         for row in result.left
-        if row.triggers == CLEAN and row.success_rate > result.max_attack_success
+        if row.triggers == NO_TRIGGER and row.success_rate > result.max_attack_success
     )
 
 

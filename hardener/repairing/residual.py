@@ -11,7 +11,7 @@ from statistics import mean, median
 
 import numpy as np
 
-from hardener.documents.repair import AttackLeft, ResidualSuccess
+from hardener.documents.repair import NO_TRIGGER, AttackLeft, ResidualSuccess
 from hardener.documents.scan import ScanResult
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Counts, most_successful
@@ -23,7 +23,6 @@ MARGIN = 0.03
 """Added for the attacker's own trigger; set beforehand, and not calibrated. How often the sum held
 `benchmarks/leaderboard.py` tells."""
 
-CLEAN = "none: clean images"
 _UNIVERSAL = "universal"
 _OTHERS = "universal, other labels"
 _SPREAD = (_UNIVERSAL, _OTHERS)
@@ -53,7 +52,7 @@ def probes(
     """
     few = [trigger for trigger in scanned if is_small(trigger, scan)]
     return {
-        CLEAN: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
+        NO_TRIGGER: list({trigger.label: _nothing(trigger) for trigger in universal}.values()),
         "the scan's": few,
         "the scan's, stronger": [stronger(trigger, scan) for trigger in few],
         "of a second search": unseen,

@@ -31,12 +31,16 @@ class Attacked:
         right: (N,) whether each of them is classified right; False where it cannot be read.
         unseen: with a trigger that no model is fitted on.
         strengthened: with the stronger version of such a trigger.
+        unprovoked: of each label, how many images of other classes go there without any trigger.
+        provoked: highest success of those triggers beyond that.
     """
 
     clean: Counts
     right: BoolArray
     unseen: Counts
     strengthened: Counts
+    unprovoked: Mapping[int, float]
+    provoked: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +78,11 @@ class Trial:
         for row, trigger in enumerate(once):
             probes[f"{row}"] = Probe((trigger,), trigger.label)
         runner = open_full(proto, self.classifier.signature, self.machine)
-        right = np.zeros(len(self.source), np.bool_)
+        said, labels = np.full(len(self.source), -1), self.source.labels
 
         def note(name: str, batch: Batch, scores: FloatArray) -> None:
             if name == CLEAN:
-                right[batch.indices] = scores.argmax(axis=1) == batch.labels
+                said[batch.indices] = scores.argmax(axis=1)
 
         clean, *counted = measure(
             self.classifier, runner, self.source, probes, indices=indices, on_scores=note
@@ -87,7 +91,24 @@ class Trial:
         others = [by_trigger[trigger] for trigger in asked]
         count = len(self.unseen)
         unseen, strong = others[:count], others[count : 2 * count]
-        attacked = Attacked(clean, right[indices], most_successful(unseen), most_successful(strong))
+        unprovoked = {
+            label: float(np.mean(said[indices][labels[indices] != label] == label))
+            for label in {trigger.label for trigger in asked}
+        }
+        attacked = Attacked(
+            clean,
+            said[indices] == labels[indices],
+            most_successful(unseen),
+            most_successful(strong),
+            unprovoked,
+            max(
+                (
+                    found.success_rate - unprovoked[trigger.label]
+                    for trigger, found in zip(asked, others[: 2 * count], strict=False)
+                ),
+                default=0.0,
+            ),
+        )
         return attacked, others[2 * count :]
 
 
@@ -170,5 +191,6 @@ def round_of(
         robust_accuracy=unseen.robust_accuracy,
         strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
+        provoked_success_rate=max(0.0, attacked.provoked),
         suspicion=suspicion_again(scanned, left),
     )

@@ -8,7 +8,7 @@ from hardener.documents.bench import BenchResult, ModelBench
 from hardener.documents.prune import PruneResult
 from hardener.documents.rates import Rate
 from hardener.documents.repair import RepairResult
-from hardener.reporting.outcomes import before_and_after, only_bounds_channels
+from hardener.reporting.outcomes import before_and_after, only_bounds_channels, what_is_left
 from hardener.reporting.plain_text import percent
 
 Hardened: TypeAlias = PruneResult | RepairResult
@@ -77,16 +77,7 @@ def changes(changed: Hardened | None, measured: BenchResult | None) -> Changes:
     return Changes(
         f"On {changed.reported_on} clean images kept for this, with synthetic triggers",
         ("before", "after"),
-        (*_of_hardening(changed), *_left(changed)),
-    )
-
-
-def _left(changed: Hardened) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What triggers at hand still do to a repaired model."""
-    if not isinstance(changed, RepairResult) or changed.residual_success is None:
-        return ()
-    return (
-        ("left by triggers at hand, with a margin", ("", percent(changed.residual_success.upper))),
+        (*_of_hardening(changed), *((what, ("", rate)) for what, rate in what_is_left(changed))),
     )
 
 

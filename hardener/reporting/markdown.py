@@ -17,7 +17,12 @@ from hardener.documents.scan import LabelEvidence, ScanResult
 from hardener.documents.trigger_evidence import TriggerEvidence
 from hardener.errors import UsageError
 from hardener.reporting.markdown_text import digest, escaped, table
-from hardener.reporting.outcomes import before_and_after, prune_outcome, repair_outcome
+from hardener.reporting.outcomes import (
+    before_and_after,
+    prune_outcome,
+    repair_outcome,
+    what_is_left,
+)
 from hardener.reporting.plain_text import listed, percent
 from hardener.triggers.families import FAMILIES
 
@@ -79,12 +84,7 @@ def _prune(result: PruneResult) -> str:
 @markdown.register
 def _repair(result: RepairResult) -> str:
     """How it ended, what it changed, digests."""
-    bound = result.residual_success
-    more = (
-        []
-        if bound is None
-        else [("left by triggers at hand, with a margin", "", percent(bound.upper))]
-    )
+    more = [(what, "", rate) for what, rate in what_is_left(result)]
     return _text(
         f"harden repair: {result.outcome}",
         [repair_outcome(result), *result.notes],

@@ -91,3 +91,13 @@ def before_and_after(
         (attack, result.attack_success_rate_before, result.attack_success_rate_after),
         ("robust accuracy", result.robust_accuracy_before, result.robust_accuracy_after),
     )
+
+
+def what_is_left(result: Hardening) -> tuple[tuple[str, str], ...]:
+    """What reaches the target label of a repaired model; of another hardening nothing."""
+    if not isinstance(result, RepairResult) or result.residual_success is None:
+        return ()
+    return (
+        ("left by triggers at hand, with a margin", percent(result.residual_success.upper)),
+        ("goes to the target label without any trigger", percent(result.unprovoked)),
+    )

@@ -3,9 +3,8 @@
 import pytest
 from support.documents import some_repair
 
-from hardener.documents.repair import AccuracyLost, AttackLeft, ResidualSuccess
+from hardener.documents.repair import NO_TRIGGER, AccuracyLost, AttackLeft, ResidualSuccess
 from hardener.repairing.repair import _against, _reached_anyway, _unsure
-from hardener.repairing.residual import CLEAN
 from hardener.scanning.calibration import shipped
 
 BACKDOORED = shipped().backdoored_from
@@ -38,7 +37,7 @@ def test_more_than_the_allowed_attack_or_loss_is_not_written() -> None:
 
 
 def test_it_is_told_where_clean_images_go_to_the_label_more_than_the_attack_may() -> None:
-    row = AttackLeft(triggers=CLEAN, label=3, success_rate=0.108, fitted=False)
+    row = AttackLeft(triggers=NO_TRIGGER, label=3, success_rate=0.108, fitted=False)
     (note,) = _reached_anyway(some_repair().model_copy(update={"left": (row,)}))
     assert "10.8%" in note
     assert "label 3" in note

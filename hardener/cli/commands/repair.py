@@ -94,7 +94,8 @@ def summary(result: "RepairResult") -> list[Line]:
                 f"{percent(result.residual_success.held_against or 0.0)} is held against it "
                 "(perturbations only where they reach other labels less); with the universal "
                 f"ones' mean, interval and margin {percent(result.residual_success.upper)}; the "
-                "attacker's own may keep more"
+                f"attacker's own may keep more, and {percent(result.unprovoked)} of the images go "
+                "there without any trigger"
             )
         )
     tables = [*_rounds(result), *_left(result)] if result.rounds else []
