@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hardener.data.images import ImageSource
+from hardener.errors import UsageError
 from hardener.files import FileName
 from hardener.model.classifier import (
     Classifier,
@@ -27,12 +28,24 @@ class Subject:
         source: clean labelled images; None where there are none.
         machine: what runs the model.
         seed: of every random choice.
+
+    Raises:
+        UsageError: the seed is none.
     """
 
     classifier: Classifier
     source: ImageSource | None
     machine: Machine
     seed: int
+
+    def __post_init__(self) -> None:
+        """Refuses a seed that no generator takes, before anything is drawn."""
+        if (
+            isinstance(self.seed, bool)
+            or not isinstance(self.seed, int)
+            or not 0 <= self.seed < 2**31
+        ):
+            raise UsageError(f"a seed is a whole number from 0 to 2147483647, not {self.seed!r}")
 
     @cached_property
     def runner(self) -> Runner:
