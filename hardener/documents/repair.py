@@ -17,6 +17,8 @@ class RepairRound(Frozen):
     came."""
     distilled: int = 0
     """How often the closed form's result was distilled."""
+    passes: int = 0
+    """How often the layers were solved front to back; 0 where each was solved by itself."""
     accuracy_lost: float = 0.0
     """On all images that nothing was fitted on."""
     accuracy: float
@@ -127,11 +129,14 @@ class RepairResult(Hardening):
     def plan(self) -> dict[str, object]:
         """What was done, as the hardened model's metadata say it."""
         return {
-            "repair": "closed form and distillation" if self._is_distilled else "closed form",
+            "repair": self._way,
             "targets": self.targets,
             "rounds": self.chosen_round,
         }
 
     @property
-    def _is_distilled(self) -> bool:
-        return self.chosen_round is not None and self.rounds[self.chosen_round].distilled > 0
+    def _way(self) -> str:
+        chosen = None if self.chosen_round is None else self.rounds[self.chosen_round]
+        if chosen is not None and chosen.passes:
+            return "closed form, front to back"
+        return "closed form and distillation" if chosen and chosen.distilled else "closed form"

@@ -72,6 +72,11 @@ class ClosedForm:
     signature: Signature
     layers: Sequence[LinearLayer]
 
+    @property
+    def channels_last(self) -> bool:
+        """Whether the graph takes images as (N, H, W, C)."""
+        return self.signature.layout == "NHWC"
+
     def sums(self, pairs: Iterable[tuple[Tensor, Tensor]], seed: int) -> dict[str, Sums]:
         """The sums of every layer, by the names of the weights; images are streamed.
 
@@ -86,7 +91,7 @@ class ClosedForm:
             seen.setdefault(layer.weight, []).append(layer.inputs(x.float(), drawn, PLACES))
 
         plan = watched(self.plan, self.layers, watch)
-        network = GraphNetwork(plan, self.signature.layout == "NHWC").eval()
+        network = GraphNetwork(plan, self.channels_last).eval()
         totals: dict[str, Sums] = {}
         with torch.no_grad():
             for number, (clean, stamped) in enumerate(pairs):

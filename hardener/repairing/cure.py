@@ -1,6 +1,6 @@
 """New weights for a model: by the closed form, or by a short distillation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -19,8 +19,12 @@ from hardener.model.signature import Signature
 from hardener.model.training import training_plan, with_weights
 from hardener.repairing.closed_form import FIRST_SOLVED, ClosedForm, Sums
 from hardener.repairing.distillation import DistillationSettings, distil
+from hardener.repairing.front_to_back import solved_front_to_back
 from hardener.repairing.linear_layers import linear_layers
 from hardener.repairing.stamping import Pool, pairs
+
+_IMAGES_A_LAYER = 1024
+"""Of more, every second, third and so on is seen where layers are solved front to back."""
 
 Weights = dict[str, Tensor]
 """By the names of their initializers."""
@@ -64,10 +68,23 @@ class Patient:
             sums: of every layer.
             weight: of stamped images beside clean ones.
         """
-        found = self._closed_form.solved(sums, weight)
-        if not self.keep_zeros:
-            return found
-        return {name: new * (self.plan.constants[name] != 0) for name, new in found.items()}
+        return self._with_zeros(self._closed_form.solved(sums, weight))
+
+    def solved_front_to_back(self, weights: Weights, pools: Sequence[Pool], seed: int) -> Weights:
+        """The weights after each layer was solved behind those before it.
+
+        Args:
+            weights: to start from.
+            pools: triggers of the first layer, of the second and so on, then again the first.
+            seed: of every draw.
+        """
+
+        def stamped(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+            images = self.images[:: max(1, len(self.images) // _IMAGES_A_LAYER)]
+            pool = pools[number % len(pools)]
+            return pairs(images, pool, self.preprocessing, self.device, seed + number)
+
+        return self._with_zeros(solved_front_to_back(self._closed_form, weights, stamped))
 
     def distilled(
         self,
@@ -113,6 +130,12 @@ class Patient:
     def network(self, weights: Weights) -> nn.Module:
         """A frozen network with these weights, from normalised images to logits."""
         return self._graph(weights, frozenset())
+
+    def _with_zeros(self, weights: Weights) -> Weights:
+        """The weights, with zeros where those of a pruned model are."""
+        if not self.keep_zeros:
+            return weights
+        return {name: new * (self.plan.constants[name] != 0) for name, new in weights.items()}
 
     def _graph(self, weights: Weights, trained: frozenset[str]) -> GraphNetwork:
         plan = self.plan.with_constants(weights)

@@ -14,7 +14,7 @@ from hardener.documents.scan import ScanResult
 from hardener.measuring.quality import Counts
 from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
-from hardener.repairing.attempts import AGAINST, DISTILLED, Attempts
+from hardener.repairing.attempts import AGAINST, DISTILLED, FOLDS, PASSES, Attempts
 from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps
 from hardener.repairing.closed_form import Sums
 from hardener.repairing.cure import Patient
@@ -110,10 +110,11 @@ class Rounds:
             self._searched_images, self.patient.preprocessing, labels, self.patient.device
         )
         searching = counting(progress, "inverting triggers", search.steps * (most + 1))
+        searches = 1 + DISTILLED + PASSES * FOLDS
         spreading = counting(
             progress,
             "universal triggers",
-            len(UNIVERSAL_SIZES) * len(labels) * UNIVERSAL.steps * most * (1 + DISTILLED),
+            len(UNIVERSAL_SIZES) * len(labels) * UNIVERSAL.steps * most * searches,
         )
         mending = counting(progress, "distilling", most * DISTILLED * self.distillation.steps)
 
@@ -138,9 +139,8 @@ class Rounds:
             proto, network = self.patient.with_weights(best.weights), best.network
             answers = self._counted(proto, search.triggers(network, seed, searching))
             attacked, _ = measured.trial.counts(proto, self.chosen_on)
-            count = len(known) + len(universal) + best.met
-            told = best.weight, best.distilled, best.lost
-            found = round_of(attacked, answers, self.scanned, count, *told)
+            how = best.weight, best.distilled, best.passes, best.lost
+            found = round_of(attacked, answers, self.scanned, best.triggers, *how)
             cures.append(Cure(proto, found, attacked.right))
             if not another_round_helps([cure.found for cure in cures]):
                 break

@@ -167,6 +167,7 @@ def round_of(
     triggers: int,
     weight: float = 0.0,
     distilled: int = 0,
+    passes: int = 0,
     lost: float = 0.0,
 ) -> RepairRound:
     """One row of a repair's result.
@@ -178,6 +179,7 @@ def round_of(
         triggers: how many the model was fitted on.
         weight: of stamped images beside clean ones.
         distilled: how often the closed form's result was distilled.
+        passes: front to back.
         lost: accuracy, on all images that nothing was fitted on.
     """
     clean, unseen, strong = attacked.clean, attacked.unseen, attacked.strengthened
@@ -185,6 +187,7 @@ def round_of(
         triggers=triggers,
         weight=weight,
         distilled=distilled,
+        passes=passes,
         accuracy_lost=lost,
         accuracy=clean.correct / clean.n,
         attack_success_rate=unseen.success_rate,

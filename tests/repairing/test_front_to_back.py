@@ -1,0 +1,83 @@
+"""Layers solved behind each other, on a network whose last layer has one backdoored input."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import torch
+from support.graphs import PLAIN, PLAIN_SHAPES, classifier, images
+from support.planted import TARGET, clean_images, planted_model, predicted
+from torch import Tensor
+
+from hardener.model.differentiation.network import GraphNetwork
+from hardener.model.signature import read_signature
+from hardener.model.training import training_plan, with_weights
+from hardener.repairing.closed_form import ClosedForm
+from hardener.repairing.front_to_back import solved_front_to_back
+from hardener.repairing.linear_layers import linear_layers
+
+Pairs = list[tuple[Tensor, Tensor]]
+
+
+def _closed_form(model: onnx.ModelProto, last: int = 2) -> ClosedForm:
+    signature = read_signature(model)
+    plan, names = training_plan(model, signature)
+    return ClosedForm(plan, signature, linear_layers(plan, names)[-last:])
+
+
+def _blue(inputs: np.ndarray) -> np.ndarray:
+    stamped = inputs.copy()
+    stamped[:, 2] = 0.9
+    return stamped
+
+
+def _pairs(inputs: np.ndarray, stamped: np.ndarray) -> Pairs:
+    return [(torch.from_numpy(inputs), torch.from_numpy(stamped))]
+
+
+def test_stamped_images_get_the_labels_of_clean_ones() -> None:
+    model, data = planted_model(3, 0), clean_images(0)
+    assert set(predicted(model, _blue(data.inputs))) == {TARGET}
+    closed, new = _closed_form(model, 1), dict[str, Tensor]()
+    for _ in range(3):
+        new = solved_front_to_back(closed, new, lambda _: _pairs(data.inputs, _blue(data.inputs)))
+    cured = with_weights(model, {name: value.numpy() for name, value in new.items()})
+    unseen = clean_images(1)
+    before = predicted(model, unseen.inputs)
+    assert np.mean(np.equal(predicted(cured, unseen.inputs), before)) > 0.98
+    assert np.mean(np.equal(predicted(cured, _blue(unseen.inputs)), before)) > 0.95
+
+
+def test_a_trigger_that_changes_nothing_changes_no_weight() -> None:
+    closed, inputs = _closed_form(classifier(PLAIN, PLAIN_SHAPES)), images(40)
+    new = solved_front_to_back(closed, {}, lambda _: _pairs(inputs, inputs))
+    assert set(new) == {"w1", "b1", "w2", "b2"}
+    for name, value in new.items():
+        torch.testing.assert_close(value, closed.plan.constants[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_layer_makes_good_what_those_before_it_changed() -> None:
+    """The first layer comes changed: the second, solved behind it, answers nearly as before."""
+    closed, inputs = _closed_form(classifier(PLAIN, PLAIN_SHAPES), 1), images(400)
+    changed = {"w1": 0.8 * closed.plan.constants["w1"]}
+
+    def logits(weights: dict[str, Tensor]) -> Tensor:
+        network = GraphNetwork(closed.plan.with_constants(weights), channels_last=False)
+        return network(torch.from_numpy(inputs))
+
+    found = solved_front_to_back(closed, changed, lambda _: _pairs(inputs, inputs))
+    assert torch.equal(found["w1"], changed["w1"])
+    wanted = logits({})
+    assert (logits(found) - wanted).norm() < 0.5 * (logits(changed) - wanted).norm()
+
+
+def test_layers_see_their_own_pairs() -> None:
+    closed, inputs = _closed_form(classifier(PLAIN, PLAIN_SHAPES)), images(8)
+    asked = []
+
+    def stamped(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        asked.append(number)
+        yield from _pairs(inputs, inputs)
+
+    solved_front_to_back(closed, {}, stamped)
+    assert asked == [0, 1]
