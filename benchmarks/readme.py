@@ -14,7 +14,7 @@ from benchmarks.setting import RESULTS, ROOT
 from hardener.files import write_text
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TABLES = ("support", "speed", "fuzz", "leaderboard", "few", "population", "table1")
+TABLES = ("support", "speed", "fuzz", "leaderboard", "few", "durability", "population", "table1")
 
 
 def filled(text: str) -> str:
@@ -25,6 +25,7 @@ def filled(text: str) -> str:
         "fuzz": _fuzz(),
         "leaderboard": _leaderboard(),
         "few": _few_images(),
+        "durability": (RESULTS / "durability.md").read_text(encoding="utf-8"),
         "population": _population(),
         "table1": _table1(),
     }

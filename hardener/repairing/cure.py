@@ -11,6 +11,7 @@ from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.model.classifier import Classifier
 from hardener.model.differentiation.building import NetworkPlan
+from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
 from hardener.model.files import PLAN_KEY
 from hardener.model.gradients import differentiable, torch_on
@@ -106,7 +107,8 @@ class Patient:
         Raises:
             InconclusiveError: the loss is not finite.
         """
-        graph = self._graph(weights, self.changeable)
+        plan = self.plan.with_constants(weights)
+        graph = GraphNetwork(plan, self.signature.layout == "NHWC", self.changeable).eval()
         distil(
             graph,
             self.frozen,
@@ -129,17 +131,14 @@ class Patient:
 
     def network(self, weights: Weights) -> nn.Module:
         """A frozen network with these weights, from normalised images to logits."""
-        return self._graph(weights, frozenset())
+        plan = fused(self.plan.with_constants(weights))
+        return GraphNetwork(plan, self.signature.layout == "NHWC").eval()
 
     def _with_zeros(self, weights: Weights) -> Weights:
         """The weights, with zeros where those of a pruned model are."""
         if not self.keep_zeros:
             return weights
         return {name: new * (self.plan.constants[name] != 0) for name, new in weights.items()}
-
-    def _graph(self, weights: Weights, trained: frozenset[str]) -> GraphNetwork:
-        plan = self.plan.with_constants(weights)
-        return GraphNetwork(plan, self.signature.layout == "NHWC", trained).eval()
 
     @property
     def _closed_form(self) -> ClosedForm:

@@ -32,7 +32,7 @@ class _Case:
         model, signs, trigger = files
         classifier = open_classifier(model)
         source = classifier.open_data(signs)
-        fitted, held = np.arange(0, len(source), 2), np.arange(1, len(source), 2)
+        fitted, held = np.arange(0, len(source), 6), np.arange(1, len(source), 4)
         images = classifier.images_of(source, fitted)
         self.patient = patient_of(classifier, images, Machine())
         self.trigger = load_trigger(trigger)
