@@ -18,31 +18,60 @@ from hardener.model.differentiation.nodes import Node
 _CLOSE = 1e-3
 """As a fraction of the largest logit: rounding depends on how many images are computed at once."""
 
+_PASS_NAN_ON = frozenset({
+    "Abs", "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv",
+    "ConvTranspose", "DepthToSpace", "Div", "Dropout", "Elu", "Erf", "Exp", "Flatten", "Gelu",
+    "Gemm", "GlobalAveragePool", "GlobalMaxPool", "GroupNormalization", "HardSigmoid",
+    "HardSwish", "Identity", "InstanceNormalization", "LayerNormalization", "LeakyRelu",
+    "LogSoftmax", "MatMul", "Max", "MaxPool", "Mean", "Min", "Mish", "Mul", "Neg", "PRelu",
+    "Reciprocal", "ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Selu",
+    "Sigmoid", "Slice", "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Sum",
+    "Swish", "Tanh", "Transpose", "Unsqueeze",
+})  # fmt: skip
+"""Operators that give NaN wherever what they read for it holds NaN, whatever the values."""
+
 
 def with_open_batch(plan: NetworkPlan, image: Sequence[int], *, channels_last: bool) -> NetworkPlan:
     """The same network for any number of images, where that gives the same logits; else the plan.
 
-    A graph that reads how many images come stays as it is: it might answer to that number.
+    That no image has a say in what is given of another is shown for all values, not for a sample:
+    an image of NaN must leave the others' logits as they are, through operators that all pass NaN
+    on. A graph that has others stays as it is: it might answer to company, or to its absence.
 
     Args:
         plan: of a graph of fixed batch.
         image: (C, H, W).
         channels_last: whether the graph takes images as (N, H, W, C).
     """
-    if plan.batch is None or any(node.op in ("Shape", "Size") for node in plan.nodes):
+    if plan.batch is None or any(n.domain or n.op not in _PASS_NAN_ON for n in plan.nodes):
         return plan
     opened = _with_open_sizes(plan, plan.batch)
+    network = GraphNetwork(opened, channels_last).eval()
     count = 2 * plan.batch + 1
     noise = torch.randn((count, *image), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = GraphNetwork(plan, channels_last).eval()(noise)
         try:
-            found = GraphNetwork(opened, channels_last).eval()(noise)
+            same = _same(network(noise), expected) and _apart(network, noise, expected)
         except ModelError:
             return plan
-    allowed = _CLOSE * float(expected.abs().max())
-    same = found.shape == expected.shape and torch.allclose(found, expected, 0.0, allowed)
     return opened if same else plan
+
+
+def _same(found: Tensor, expected: Tensor) -> bool:
+    allowed = _CLOSE * float(expected.abs().max())
+    return found.shape == expected.shape and torch.allclose(found, expected, 0.0, allowed)
+
+
+def _apart(network: GraphNetwork, images: Tensor, logits: Tensor) -> bool:
+    """Whether each image that is no number leaves the logits of all others as they are."""
+    for position in range(len(images)):
+        marked = images.clone()
+        marked[position] = torch.nan
+        others = torch.arange(len(images)) != position
+        if not _same(network(marked)[others], logits[others]):
+            return False
+    return True
 
 
 def _with_open_sizes(plan: NetworkPlan, batch: int) -> NetworkPlan:

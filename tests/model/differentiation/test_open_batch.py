@@ -17,6 +17,22 @@ _COUNTED = _FIXED.replace(
     "d = Flatten(p)",
     "s = Shape<start=0, end=1>(p)\n  r = Concat<axis=0>(s, rest)\n  d = Reshape(p, r)",
 )
+_GATED = _FIXED.replace(
+    "logits = Gemm<transB=1>(d, w2, b2)",
+    """l = Gemm<transB=1>(d, w2, b2)
+  far = Sub(l, thousand)
+  asleep = Relu(far)
+  share = Softmax<axis=0>(asleep)
+  more = Sub(share, most)
+  alone = Relu(more)
+  hidden = Mul(asleep, alone)
+  logits = Add(l, hidden)""",
+)
+"""Wakes only where no other image of the batch does, which no noise shows."""
+_COMPARED = _FIXED.replace(
+    "logits = Gemm<transB=1>(d, w2, b2)",
+    "l = Gemm<transB=1>(d, w2, b2)\n  g = Greater(l, thousand)\n  logits = Where(g, thousand, l)",
+)
 
 
 @pytest.mark.parametrize(
@@ -28,11 +44,12 @@ _COUNTED = _FIXED.replace(
         (_RESHAPED, {"sizes": [-1, 96]}, True),
         (_MIXED, {}, False),
         (_COUNTED, {"rest": [96]}, False),
+        (_GATED, {"thousand": 1000.0, "most": 0.9}, False),
+        (_COMPARED, {"thousand": 1000.0}, False),
     ],
-    ids=["flatten", "sizes", "open features", "open batch", "mixed", "counted"],
 )
 def test_a_fixed_batch_is_opened_where_that_changes_nothing(
-    text: str, more: dict[str, list[int]], opened: bool
+    text: str, more: dict[str, list[int] | float], opened: bool
 ) -> None:
     model = classifier(text, {**PLAIN_SHAPES, **more})
     plan = network_plan(model, read_signature(model))
