@@ -1,10 +1,13 @@
 """Graphs that fix the batch run any number of images at once where that changes no logit."""
 
+import onnx
 import pytest
 import torch
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier
 
 from hardener.model.differentiation.network import GraphNetwork
+from hardener.model.differentiation.nodes import Node
+from hardener.model.differentiation.table import build
 from hardener.model.network_plan import network_plan
 from hardener.model.signature import read_signature
 
@@ -68,3 +71,41 @@ def test_a_shape_that_another_node_reads_stays_as_it_is_there() -> None:
     plan = network_plan(model, read_signature(model))
     assert plan.constants["sizes"].tolist() == [2, 96]
     assert GraphNetwork(plan, channels_last=False)(torch.zeros(5, 3, 8, 8)).shape == (5, 5)
+
+
+_POINTWISE = [
+    "Abs", "Clip", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish",
+    "Identity", "LeakyRelu", "Max", "Mean", "Min", "Mish", "Neg", "Reciprocal", "Relu",
+    "Selu", "Sigmoid", "Softplus", "Sqrt", "Sum", "Swish", "Tanh",
+]  # fmt: skip
+_OF_ALL: dict[str, dict[str, list[int] | int]] = {
+    "GlobalAveragePool": {},
+    "GlobalMaxPool": {},
+    "MaxPool": {"kernel_shape": [4, 4]},
+    "AveragePool": {"kernel_shape": [4, 4]},
+    "ReduceMax": {"axes": [2, 3]},
+    "ReduceMean": {"axes": [2, 3]},
+    "Softmax": {"axis": 3},
+    "LogSoftmax": {"axis": 3},
+}
+
+
+@pytest.mark.parametrize("operator", [*_POINTWISE, *_OF_ALL])
+def test_nan_passes_operators_that_choose_or_bound(operator: str) -> None:
+    made = onnx.helper.make_node(operator, ["x"], ["y"])
+    made.attribute.extend(
+        onnx.helper.make_attribute(name, value) for name, value in _OF_ALL.get(operator, {}).items()
+    )
+    attributes = {attribute.name: attribute for attribute in made.attribute}
+    opset = 24 if operator == "Swish" else 13
+    step = build(Node("", "", operator, opset, ("x",), ("y",), attributes))
+    for place in range(16):
+        x = torch.linspace(-3, 3, 16).reshape(1, 1, 4, 4)
+        x.view(-1)[place] = torch.nan
+        given = step(x)
+        assert isinstance(given, torch.Tensor)
+        rows = given.reshape(-1)
+        if operator in _POINTWISE:
+            assert torch.isnan(rows[place])
+        else:
+            assert torch.isnan(rows).any()
