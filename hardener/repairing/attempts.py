@@ -18,7 +18,6 @@ from hardener.arrays import BoolArray, IntArray
 from hardener.errors import InconclusiveError
 from hardener.measuring.budget import within_budget
 from hardener.measuring.intervals import paired_loss
-from hardener.measuring.quality import Counts
 from hardener.repairing.choice import ENDED, Standing, standing
 from hardener.repairing.closed_form import Sums
 from hardener.repairing.cure import Patient, Weights
@@ -109,7 +108,7 @@ class Attempts:
 
         Args:
             sums: of every layer.
-            pool: triggers to unlearn.
+            pool: triggers to unlearn; those that come first are known, the others universal.
             seed: of every draw.
 
         Raises:
@@ -132,7 +131,7 @@ class Attempts:
             return best
         in_order = (
             self._measured(weights, 1.0, right, met, passes=number)
-            for number, (weights, met) in enumerate(self._front_to_back(seed), 1)
+            for number, (weights, met) in enumerate(self._front_to_back(pool, seed), 1)
         )
         return min(chain((best,), in_order), key=_standing)
 
@@ -153,8 +152,9 @@ class Attempts:
                 return  # Values are not finite: what is there already may still do.
             yield weights, len(met)
 
-    def _front_to_back(self, seed: int) -> Iterator[tuple[Weights, int]]:
+    def _front_to_back(self, pool: Pool, seed: int) -> Iterator[tuple[Weights, int]]:
         """Weights after each pass, and how many triggers it met."""
+        known, *_ = pool
         weights: Weights = {}
         folds: list[list[SyntheticTrigger]] = [[] for _ in range(FOLDS)]
         for number in range(PASSES):
@@ -162,11 +162,11 @@ class Attempts:
             for position, fold in enumerate(folds):
                 own = FOLDS * (PASSES * seed + number) + position
                 fold.extend(self.against(network, own + _FRONT_TO_BACK_SEED))
-            pools = [(fold,) for fold in folds]
+            pools = [(known, fold) for fold in folds]
             weights = self.patient.solved_front_to_back(weights, pools, seed)
             if not all(bool(value.isfinite().all()) for value in weights.values()):
                 return  # What is there already may still do.
-            yield weights, sum(map(len, folds))
+            yield weights, len(known) + sum(map(len, folds))
 
     def _measured(
         self,
@@ -187,16 +187,15 @@ class Attempts:
         return Attempt(weights, weight, distilled, passes, triggers, network, lost.value, stands)
 
     def _left(self, proto: onnx.ModelProto) -> float:
-        """The highest success of what no attempt is fitted on, beyond that of no trigger."""
-        attacked, unmet = self.trial.counts(proto, self.tried_on, self.unmet)
+        """The most images that what no attempt is fitted on moves to its label."""
+        attacked, _ = self.trial.counts(proto, self.tried_on, self.unmet)
         labels = {trigger.label for trigger in self.unmet}
-        spread = (self._mean(label, unmet) - attacked.unprovoked[label] for label in labels)
-        return max(0.0, attacked.provoked, *spread)
-
-    def _mean(self, label: int, counts: Sequence[Counts]) -> float:
-        """Success of the triggers toward one label, of which any one may be a bad one."""
-        pairs = zip(self.unmet, counts, strict=True)
-        return mean(one.success_rate for trigger, one in pairs if trigger.label == label)
+        # By the mean of those toward one label, of which any one may be a bad one.
+        spread = (
+            mean(attacked.moved[one] for one in self.unmet if one.label == label)
+            for label in labels
+        )
+        return max(attacked.provoked, *spread)
 
     def _right(self, proto: onnx.ModelProto) -> BoolArray:
         clean = replace(self.trial, unseen=(), stronger=())

@@ -13,8 +13,8 @@ SMALL_SUCCESS = 0.01
 """A trigger of a later search that succeeds more is fitted on in the next round."""
 
 LARGE_SUCCESS = 0.05
-"""As much success of triggers that were not fitted on, beyond that of no trigger, means another
-round, and an attempt that leaves as much is taken only where no other does better."""
+"""As many images that triggers which nothing was fitted on move to their label mean another round,
+and an attempt that leaves as many is taken only where no other does better."""
 
 Standing: TypeAlias = tuple[int, int, float]
 
@@ -57,7 +57,7 @@ def standing(lost: Interval, left: float, max_accuracy_drop: float) -> Standing:
 
     Args:
         lost: accuracy, with its 95 % interval.
-        left: success rate of triggers that it was not fitted on, beyond that of no trigger.
+        left: images that triggers which it was not fitted on move to their label, as a fraction.
         max_accuracy_drop: the budget, as a fraction of all images.
     """
     percents = int(100 * left)
@@ -71,8 +71,8 @@ def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int
     """Picks the round that leaves least of the attack within the accuracy budget.
 
     A model that no longer answers to triggers comes first, then one that a scan would not call
-    backdoored. Of equals the success rate of triggers that were not fitted on decides, beyond that
-    of no trigger; rates within the 95 % interval of the lowest count as equally low, and the
+    backdoored. Of equals decides how many images triggers that were not fitted on move to their
+    label; rates within the 95 % interval of the lowest count as equally low, and the
     highest robust accuracy wins.
 
     Args:

@@ -31,15 +31,16 @@ class Attacked:
         right: (N,) whether each of them is classified right; False where it cannot be read.
         unseen: with a trigger that no model is fitted on.
         strengthened: with the stronger version of such a trigger.
-        unprovoked: of each label, how many images of other classes go there without any trigger.
-        provoked: highest success of those triggers beyond that.
+        moved: by each trigger, how many images of other classes go to its label that go elsewhere
+            without it.
+        provoked: the highest of those that no model is fitted on, and of their stronger versions.
     """
 
     clean: Counts
     right: BoolArray
     unseen: Counts
     strengthened: Counts
-    unprovoked: Mapping[int, float]
+    moved: Mapping[SyntheticTrigger, float]
     provoked: float
 
 
@@ -78,36 +79,35 @@ class Trial:
         for row, trigger in enumerate(once):
             probes[f"{row}"] = Probe((trigger,), trigger.label)
         runner = open_full(proto, self.classifier.signature, self.machine)
-        said, labels = np.full(len(self.source), -1), self.source.labels
+        said, moved = np.full(len(self.source), -1), np.zeros(len(once), np.int64)
 
         def note(name: str, batch: Batch, scores: FloatArray) -> None:
+            predicted = scores.argmax(axis=1)
             if name == CLEAN:
-                said[batch.indices] = scores.argmax(axis=1)
+                said[batch.indices] = predicted
+                return
+            label = once[int(name)].label
+            others = (batch.labels != label) & (said[batch.indices] != label)
+            moved[int(name)] += np.count_nonzero(others & (predicted == label))
 
         clean, *counted = measure(
             self.classifier, runner, self.source, probes, indices=indices, on_scores=note
         ).values()
         by_trigger = dict(zip(once, counted, strict=True))
+        by_move = {
+            trigger: number / max(1, by_trigger[trigger].others)
+            for trigger, number in zip(once, moved.tolist(), strict=True)
+        }
         others = [by_trigger[trigger] for trigger in asked]
         count = len(self.unseen)
         unseen, strong = others[:count], others[count : 2 * count]
-        unprovoked = {
-            label: float(np.mean(said[indices][labels[indices] != label] == label))
-            for label in {trigger.label for trigger in asked}
-        }
         attacked = Attacked(
             clean,
-            said[indices] == labels[indices],
+            said[indices] == self.source.labels[indices],
             most_successful(unseen),
             most_successful(strong),
-            unprovoked,
-            max(
-                (
-                    found.success_rate - unprovoked[trigger.label]
-                    for trigger, found in zip(asked, others[: 2 * count], strict=False)
-                ),
-                default=0.0,
-            ),
+            by_move,
+            max((by_move[trigger] for trigger in asked[: 2 * count]), default=0.0),
         )
         return attacked, others[2 * count :]
 
@@ -194,6 +194,6 @@ def round_of(
         robust_accuracy=unseen.robust_accuracy,
         strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
-        provoked_success_rate=max(0.0, attacked.provoked),
+        provoked_success_rate=attacked.provoked,
         suspicion=suspicion_again(scanned, left),
     )
