@@ -119,7 +119,7 @@ def _ways(patient: Patient, pool: Pool, spread: Spread) -> Iterator[tuple[str, W
         network = patient.network(weights)
         for position, fold in enumerate(folds):
             fold.extend(spread(network, 1000 * (number + 1) + position, AGAINST))
-        weights = patient.solved_front_to_back(weights, [(fold,) for fold in folds], number)
+        weights = patient.solved_front_to_back(weights, [(pool[0], fold) for fold in folds], number)
         yield f"front to back, {number + 1} passes", weights
 
 
