@@ -34,8 +34,8 @@ class RepairRound(Frozen):
     strengthened_tries: int
     """How many stamped images that rate was measured on."""
     provoked_success_rate: float = 0.0
-    """Of both, but only of images that go elsewhere without a trigger; of several targets the
-    highest."""
+    """Of both, but only of images that the model as it came sends elsewhere without a trigger; of
+    several targets the highest."""
     suspicion: float
     """The scan's own score of the target labels, whose triggers were searched again."""
 

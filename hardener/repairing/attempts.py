@@ -7,6 +7,7 @@ in others. So each is measured on images that nothing is fitted on, and the best
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import mean
@@ -122,38 +123,27 @@ class Attempts:
         best = min(solved, key=_standing)
         if best.standing < ENDED:
             return best
-        distilled = (
-            self._measured(weights, _DISTILLED_FROM, right, count + met, distilled=number)
-            for number, (weights, met) in enumerate(self._distilled(sums, pool, seed), 1)
-        )
-        best = min(chain((best,), distilled), key=_standing)
-        if best.standing < ENDED:
-            return best
-        in_order = (
-            self._measured(weights, 1.0, right, met, passes=number)
-            for number, (weights, met) in enumerate(self._front_to_back(pool, seed), 1)
-        )
-        return min(chain((best,), in_order), key=_standing)
+        for more in (self._distilled(sums, pool, right, seed), self._in_order(pool, right, seed)):
+            best = min(chain((best,), _finite(more)), key=_standing)
+            if best.standing < ENDED:
+                return best
+        return best
 
     def _distilled(
-        self, sums: Mapping[str, Sums], pool: Pool, seed: int
-    ) -> Iterator[tuple[Weights, int]]:
-        """Weights after each distillation, and how many triggers it met beside the pool's."""
-        weights = self.patient.solved(sums, _DISTILLED_FROM)
-        met: list[SyntheticTrigger] = []
+        self, sums: Mapping[str, Sums], pool: Pool, right: BoolArray, seed: int
+    ) -> Iterator[Attempt]:
+        """After each distillation, on what reached the label before it, too."""
+        weights, met = self.patient.solved(sums, _DISTILLED_FROM), list[SyntheticTrigger]()
         for number in range(DISTILLED):
             own = DISTILLED * seed + number
             met += self.against(self.patient.network(weights), own)
-            try:
-                weights = self.patient.distilled(
-                    weights, (*pool, met), self.distillation, own, self.on_step
-                )
-            except InconclusiveError:
-                return  # Values are not finite: what is there already may still do.
-            yield weights, len(met)
+            given = (*pool, met)
+            weights = self.patient.distilled(weights, given, self.distillation, own, self.on_step)
+            count = sum(map(len, given))
+            yield self._measured(weights, _DISTILLED_FROM, right, count, distilled=number + 1)
 
-    def _front_to_back(self, pool: Pool, seed: int) -> Iterator[tuple[Weights, int]]:
-        """Weights after each pass, and how many triggers it met."""
+    def _in_order(self, pool: Pool, right: BoolArray, seed: int) -> Iterator[Attempt]:
+        """After each pass front to back, on what reached the label before it, too."""
         known, *_ = pool
         weights: Weights = {}
         folds: list[list[SyntheticTrigger]] = [[] for _ in range(FOLDS)]
@@ -164,9 +154,8 @@ class Attempts:
                 fold.extend(self.against(network, own + _FRONT_TO_BACK_SEED))
             pools = [(known, fold) for fold in folds]
             weights = self.patient.solved_front_to_back(weights, pools, seed)
-            if not all(bool(value.isfinite().all()) for value in weights.values()):
-                return  # What is there already may still do.
-            yield weights, len(known) + sum(map(len, folds))
+            count = len(known) + sum(map(len, folds))
+            yield self._measured(weights, 1.0, right, count, passes=number + 1)
 
     def _measured(
         self,
@@ -200,6 +189,12 @@ class Attempts:
     def _right(self, proto: onnx.ModelProto) -> BoolArray:
         clean = replace(self.trial, unseen=(), stronger=())
         return clean.counts(proto, self.held_out)[0].right
+
+
+def _finite(attempts: Iterator[Attempt]) -> Iterator[Attempt]:
+    """Those before numbers are no longer finite: what is there already may still do."""
+    with suppress(InconclusiveError):
+        yield from attempts
 
 
 def _standing(attempt: Attempt) -> Standing:

@@ -137,4 +137,5 @@ def _sums(clean: Tensor, stamped: Tensor) -> Sums:
     turned = stamped.transpose(1, 2)
     across = clean.transpose(1, 2) @ stamped
     own = turned @ stamped
-    return Sums((clean.transpose(1, 2) @ clean).double(), own.double(), (across - own).double())
+    found = (clean.transpose(1, 2) @ clean, own, across - own)
+    return Sums(*(one.double().cpu() for one in found))

@@ -126,7 +126,7 @@ class Patient:
     def with_weights(self, weights: Weights) -> onnx.ModelProto:
         """The model with these weights."""
         return with_weights(
-            self.proto, {name: value.float().numpy() for name, value in weights.items()}
+            self.proto, {name: value.float().cpu().numpy() for name, value in weights.items()}
         )
 
     def network(self, weights: Weights) -> nn.Module:

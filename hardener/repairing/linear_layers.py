@@ -14,6 +14,7 @@ _WIDEST = 8192
 """Inputs of one output: the three sums of such a layer take 1.5 GiB."""
 
 Rows = Callable[[Tensor, torch.Generator, int], Tensor]
+Form = tuple[str | None, int, int, int]
 Watch = Callable[["LinearLayer", Tensor], None]
 
 
@@ -67,14 +68,25 @@ class LinearLayer:
 def linear_layers(plan: NetworkPlan, changeable: Collection[str]) -> list[LinearLayer]:
     """The layers of a network that can be solved, in the order in which they run.
 
-    Layers with more than 8,192 inputs an output are left out.
+    Layers with more than 8,192 inputs an output are left out, and those that read one weight in
+    different ways. A bias that layers of different weights share stays as it is.
 
     Args:
         plan: of the network, as `read_plan` gives it.
         changeable: names of the weights that may change.
     """
-    found = [_layer_of(node, plan, changeable) for node in plan.nodes]
-    return [layer for layer in found if layer is not None]
+    made = (_layer_of(node, plan, changeable) for node in plan.nodes)
+    layers = [layer for layer in made if layer is not None]
+    forms, users = dict[str, set[Form]](), dict[str | None, set[str]]()
+    for layer in layers:
+        form = layer.bias, *layer.as_matrix(plan.constants[layer.weight]).shape
+        forms.setdefault(layer.weight, set()).add(form)
+        users.setdefault(layer.bias, set()).add(layer.weight)
+    return [
+        layer if len(users[layer.bias]) == 1 else replace(layer, bias=None)
+        for layer in layers
+        if len(forms[layer.weight]) == 1
+    ]
 
 
 def watched(plan: NetworkPlan, layers: Sequence[LinearLayer], watch: Watch) -> NetworkPlan:
@@ -115,7 +127,11 @@ def _layer_of(node: Node, plan: NetworkPlan, changeable: Collection[str]) -> Lin
         layer = _product(node, weight, bias)
     else:
         return None
-    inputs = layer.as_matrix(plan.constants[weight]).shape[2] if layer else 0
+    if layer is None:
+        return None
+    groups, outputs, inputs = layer.as_matrix(plan.constants[weight]).shape
+    if bias is not None and plan.constants[bias].numel() != groups * outputs:
+        layer = replace(layer, bias=None)  # One value for all outputs.
     return layer if inputs <= _WIDEST else None
 
 

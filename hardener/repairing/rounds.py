@@ -35,7 +35,7 @@ UNIVERSAL_SIZES = (0.25, 0.5)
 
 _TRIED = UniversalSettings(starts=4)
 """Of universal perturbations that a repair is not fitted on and is measured by."""
-_UNMET_SEED = 100
+_UNMET_SEED = 1_000_000
 """Beside the seed of all draws: of perturbations that choose among the attempts of a round."""
 _OTHER_LABELS = 3
 """That nobody accuses, and universal perturbations are tried toward as well."""
@@ -123,7 +123,9 @@ class Rounds:
         unseen = measured_by(by_trigger, self.scanned.kinds, force=force)
         more = [stronger(trigger, self.scanned) for trigger in unseen]
         measured = replace(self, trial=replace(self.trial, unseen=unseen, stronger=more))
-        cures = [measured._as_it_came(triggers, force=force)]
+        came, said = measured._as_it_came(triggers, force=force)
+        cures = [came]
+        measured = replace(measured, trial=replace(measured.trial, came=said))
         attempts = measured._attempts(labels, spreading, mending)
         # What was planted is often solid, and stands where one of these squares covers it.
         known = [*triggers, *map(strengthened, triggers), *solid(by_trigger, unseen)]
@@ -251,15 +253,18 @@ class Rounds:
             mending,
         )
 
-    def _as_it_came(self, triggers: Sequence[SyntheticTrigger], *, force: bool) -> Cure:
-        """The model before any cure, and what the scan's triggers do to it."""
+    def _as_it_came(
+        self, triggers: Sequence[SyntheticTrigger], *, force: bool
+    ) -> tuple[Cure, IntArray]:
+        """The model before any cure, what the scan's triggers do to it, and what it says."""
         proto = self.patient.proto
         attacked, counts = self.trial.counts(proto, self.chosen_on, triggers)
         if not force:
             accuracy = attacked.clean.correct / attacked.clean.n
             check_accuracy(accuracy, self.scanned.accuracy, "these images")
         answers = dict(zip(triggers, counts, strict=True))
-        return Cure(proto, round_of(attacked, answers, self.scanned, 0), attacked.right)
+        found = round_of(attacked, answers, self.scanned, 0)
+        return Cure(proto, found, attacked.right), attacked.said
 
     def _counted(
         self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger]

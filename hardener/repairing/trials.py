@@ -31,8 +31,9 @@ class Attacked:
         right: (N,) whether each of them is classified right; False where it cannot be read.
         unseen: with a trigger that no model is fitted on.
         strengthened: with the stronger version of such a trigger.
-        moved: by each trigger, how many images of other classes go to its label that go elsewhere
-            without it.
+        said: (N,) what it says of each image of the source; -1 of those that were not measured.
+        moved: by each trigger, how many images of other classes go to its label that the model as
+            it came sends elsewhere without it.
         provoked: the highest of those that no model is fitted on, and of their stronger versions.
     """
 
@@ -40,6 +41,7 @@ class Attacked:
     right: BoolArray
     unseen: Counts
     strengthened: Counts
+    said: IntArray
     moved: Mapping[SyntheticTrigger, float]
     provoked: float
 
@@ -54,6 +56,9 @@ class Trial:
         machine: what runs the models.
         unseen: of each label a trigger that no model is fitted on.
         stronger: stronger versions of those.
+        came: (N,) what the model as it came says of each image of the source; None while that model
+            is measured itself. Of a cure's own answers one that sends everything to the label would
+            seem to leave nothing to move there.
     """
 
     classifier: Classifier
@@ -61,6 +66,7 @@ class Trial:
     machine: Machine
     unseen: Sequence[SyntheticTrigger] = ()
     stronger: Sequence[SyntheticTrigger] = ()
+    came: IntArray | None = None
 
     def counts(
         self, proto: onnx.ModelProto, indices: IntArray, more: Sequence[SyntheticTrigger] = ()
@@ -80,6 +86,7 @@ class Trial:
             probes[f"{row}"] = Probe((trigger,), trigger.label)
         runner = open_full(proto, self.classifier.signature, self.machine)
         said, moved = np.full(len(self.source), -1), np.zeros(len(once), np.int64)
+        came = said if self.came is None else self.came
 
         def note(name: str, batch: Batch, scores: FloatArray) -> None:
             predicted = scores.argmax(axis=1)
@@ -87,7 +94,7 @@ class Trial:
                 said[batch.indices] = predicted
                 return
             label = once[int(name)].label
-            others = (batch.labels != label) & (said[batch.indices] != label)
+            others = (batch.labels != label) & (came[batch.indices] != label)
             moved[int(name)] += np.count_nonzero(others & (predicted == label))
 
         clean, *counted = measure(
@@ -106,6 +113,7 @@ class Trial:
             said[indices] == self.source.labels[indices],
             most_successful(unseen),
             most_successful(strong),
+            said,
             by_move,
             max((by_move[trigger] for trigger in asked[: 2 * count]), default=0.0),
         )

@@ -42,6 +42,7 @@ def _round(left: dict[SyntheticTrigger, Counts]) -> RepairRound:
         right,
         Counts(100, 0, 80, 8, 60),
         Counts(100, 0, 80, 20, 50),
+        np.zeros(100, np.int64),
         {},
         0.2,
     )
@@ -99,7 +100,7 @@ def test_a_small_trigger_that_works_looks_like_a_backdoor() -> None:
     ]
     scan = scan_of([*patches, *faint, *warps], 0)
     right, counts = np.ones(100, np.bool_), Counts(100, 96, 80, 1, 60)
-    attacked = Attacked(counts, right, counts, counts, {}, 1 / 80)
+    attacked = Attacked(counts, right, counts, counts, np.zeros(100, np.int64), {}, 1 / 80)
     every, few = (Counts(100, 0, 80, hits, 0) for hits in (80, 20))
     assert round_of(attacked, {_additive(0.1): every}, scan, 3).suspicion >= 0.6
     assert round_of(attacked, {_additive(0.1): few}, scan, 3).suspicion < 0.6
