@@ -129,13 +129,14 @@ class RepairResult(Hardening):
     def plan(self) -> dict[str, object]:
         """What was done, as the hardened model's metadata say it."""
         return {
-            "repair": self._way,
+            "repair": self.way,
             "targets": self.targets,
             "rounds": self.chosen_round,
         }
 
     @property
-    def _way(self) -> str:
+    def way(self) -> str:
+        """How the chosen round's weights were made."""
         chosen = None if self.chosen_round is None else self.rounds[self.chosen_round]
         if chosen is not None and chosen.passes:
             return "closed form, front to back"

@@ -1,4 +1,4 @@
-"""New weights for a model: by the closed form, or by a short distillation."""
+"""New weights for a model: by the closed form, by a short distillation, or front to back."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

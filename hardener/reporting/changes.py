@@ -35,7 +35,7 @@ def done(changed: Hardened) -> list[str]:
         said = f"Nothing was written: {changed.outcome.replace('-', ' ')}."
     elif isinstance(changed, RepairResult):
         said = (
-            f"Repaired in closed form and by distillation on {changed.images_used} clean images, "
+            f"Repaired ({changed.way}) on {changed.images_used} clean images, "
             f"without training data: round {changed.chosen_round} of {len(changed.rounds) - 1} was "
             "kept. The graph is as it was, its weights are new."
         )

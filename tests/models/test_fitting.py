@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hardener.model.gradients import gains_from_bfloat16
 from models.alexnet import AlexNetSmall
 from models.attacks.adaptive import Adaptive
 from models.attacks.attack import Backdoor
@@ -57,10 +56,13 @@ def test_resumed_training_ends_in_the_same_weights(signs: Split, tmp_path: Path)
     assert all(torch.equal(resumed[key], value) for key, value in whole.items())
 
 
+@pytest.mark.parametrize("gains", [True, False])
 @pytest.mark.parametrize("asked", ["bfloat16", "float32"])
 def test_bfloat16_is_used_only_where_the_processor_gains_from_it(
-    asked: Precision, signs: Split, tmp_path: Path
+    asked: Precision, gains: bool, signs: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told = {"cpu_name": "AMD EPYC", "avx512_bf16": gains}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
     recipe = dataclasses.replace(RECIPE, precision=asked, epochs=1)
     found = set[bool]()
 
@@ -71,7 +73,6 @@ def test_bfloat16_is_used_only_where_the_processor_gains_from_it(
 
     watched = dataclasses.replace(recipe, architecture=Watched)
     fit(watched, signs, None, seed=0, checkpoint=tmp_path / "watched.pt")
-    gains = gains_from_bfloat16(torch.cpu.get_capabilities())
     assert found == {asked == "bfloat16" and gains}
     assert precision_here(recipe) == (asked if gains else "float32")
 

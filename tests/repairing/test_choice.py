@@ -57,11 +57,11 @@ def test_another_round_follows_while_it_helps() -> None:
     assert not another_round_helps([BEFORE, fell, _round(0.97, 0.09, 0.8)])
 
 
-def test_the_model_as_it_came_is_neverchoose_round() -> None:
+def test_the_model_as_it_came_is_never_chosen() -> None:
     assert choose_round([BEFORE], 1.0) is None
 
 
-def test_no_round_over_budget_ischoose_round() -> None:
+def test_no_round_over_budget_is_chosen() -> None:
     rounds = [BEFORE, _round(0.95, 0.0, 0.9)]
     assert choose_round(rounds, 0.01) is None
     assert choose_round(rounds, 0.02) == 1

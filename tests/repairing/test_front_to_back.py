@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 import torch
-from support.graphs import PLAIN, PLAIN_SHAPES, classifier, images
+from support.graphs import PLAIN, PLAIN_SHAPES, SHARED, SHARED_SHAPES, classifier, images
 from support.planted import TARGET, clean_images, planted_model, predicted
 from torch import Tensor
 
@@ -81,3 +81,42 @@ def test_layers_see_their_own_pairs() -> None:
 
     solved_front_to_back(closed, {}, stamped)
     assert asked == [0, 1]
+
+
+_TOKENS = """
+classifier (float[N,3,8,8] x) => (float[N,5] logits) {
+  c = Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w1, b1)
+  r = Sin(c)
+  t = Transpose<perm=[0,2,3,1]>(r)
+  f = Reshape(t, tokens)
+  e = Gemm(f, w3, b3)
+  g = Reshape(e, rows)
+  logits = Gemm<transB=1>(g, w2, b2)
+}"""
+_TOKENS_SHAPES = {
+    "w1": (6, 3, 3, 3), "b1": (6,), "w3": (6, 6), "b3": (6,), "w2": (5, 384), "b2": (5,),
+}  # fmt: skip
+
+
+def test_every_image_counts_where_the_batch_stays_fixed() -> None:
+    inputs = images(12)
+    stamped = inputs.copy()
+    stamped[:, :, :3, :3] = 1
+    fixed = classifier(
+        _TOKENS.replace("[N,3", "[1,3"), {**_TOKENS_SHAPES, "tokens": [64, 6], "rows": [1, 384]}
+    )
+    free = classifier(_TOKENS, {**_TOKENS_SHAPES, "tokens": [-1, 6], "rows": [-1, 384]})
+    found, expected = (
+        solved_front_to_back(_closed_form(model), {}, lambda _: _pairs(inputs, stamped))
+        for model in (fixed, free)
+    )
+    assert _closed_form(fixed).plan.batch == 1, "a sine keeps it fixed"
+    assert set(found) == {"w3", "b3", "w2", "b2"}
+    torch.testing.assert_close(found["w2"], expected["w2"], rtol=1e-2, atol=1e-3)
+
+
+def test_layers_that_share_a_weight_stay_as_they_are() -> None:
+    closed, inputs = _closed_form(classifier(SHARED, dict(SHARED_SHAPES)), 9), images(40)
+    assert {layer.weight for layer in closed.layers} == {"w1", "w3", "w2"}
+    new = solved_front_to_back(closed, {}, lambda _: _pairs(inputs, _blue(inputs)))
+    assert set(new) == {"w2", "b2"}

@@ -4,7 +4,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from support.graphs import BATCH_NORM, BATCH_NORM_SHAPES, PLAIN, PLAIN_SHAPES, classifier, images
+from support.graphs import (
+    BATCH_NORM,
+    BATCH_NORM_SHAPES,
+    PLAIN,
+    PLAIN_SHAPES,
+    SHARED,
+    SHARED_SHAPES,
+    classifier,
+    images,
+)
 from torch import Tensor
 
 from hardener.model.differentiation.network import GraphNetwork
@@ -100,3 +109,24 @@ def test_weights_that_may_not_change_are_left_out() -> None:
     assert [layer.weight for layer in linear_layers(plan, names)] == ["w1", "w2"]
     assert [layer.weight for layer in linear_layers(plan, names - {"w1"})] == ["w2"]
     assert [layer.bias for layer in linear_layers(plan, names - {"b1"})] == [None, "b2"]
+
+
+def test_a_bias_of_one_value_or_of_several_layers_stays_as_it_is() -> None:
+    single = classifier(PLAIN, {**PLAIN_SHAPES, "b2": (1,)})
+    assert _biases(single) == {"w1": "b1", "w2": None}
+    shared = classifier(SHARED, dict(SHARED_SHAPES))
+    assert _biases(shared) == {"w1": None, "w3": None, "w2": "b2"}
+
+
+def test_a_weight_that_is_read_in_different_ways_is_left_out() -> None:
+    text = PLAIN.replace(
+        "logits = Gemm<transB=1>(d, w2, b2)",
+        "l = Gemm(d, w2, b2)\n  m = MatMul(d, w2)\n  logits = Add(l, m)",
+    )
+    model = classifier(text, {**PLAIN_SHAPES, "w2": (96, 5)})
+    assert set(_biases(model)) == {"w1"}
+
+
+def _biases(model: onnx.ModelProto) -> dict[str, str | None]:
+    plan, names = training_plan(model, read_signature(model))
+    return {layer.weight: layer.bias for layer in linear_layers(plan, names)}

@@ -1,5 +1,6 @@
 """Graphs that fix the batch run any number of images at once where that changes no logit."""
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hardener.model.differentiation.network import GraphNetwork
 from hardener.model.differentiation.nodes import Node
 from hardener.model.differentiation.table import build
 from hardener.model.network_plan import network_plan
+from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import read_signature
 
 _FIXED = PLAIN.replace("float[N,", "float[2,")
@@ -58,18 +60,36 @@ def test_a_fixed_batch_is_opened_where_that_changes_nothing(
     plan = network_plan(model, read_signature(model))
     assert (plan.batch is None) == opened
     images = torch.randn((7, 3, 8, 8), generator=torch.Generator().manual_seed(1))
-    network = GraphNetwork(plan, channels_last=False)
-    alone = torch.cat([network(torch.cat([two, two[-1:]])[:2]) for two in torch.split(images, 2)])
-    torch.testing.assert_close(network(images), alone[:7], rtol=1e-4, atol=1e-4)
+    runner = open_runner(model, Machine(threads=1), batch=2)
+    pairs = torch.split(images, 2)
+    wanted = [runner.run({"x": pair.numpy()})[0][: len(pair)] for pair in pairs]
+    found = GraphNetwork(plan, channels_last=False)(images)
+    np.testing.assert_allclose(found.numpy(), np.concatenate(wanted), rtol=1e-4, atol=1e-4)
 
 
-def test_a_shape_that_another_node_reads_stays_as_it_is_there() -> None:
+def test_a_huge_logit_hides_no_company() -> None:
+    model = classifier(_MIXED, {**PLAIN_SHAPES})
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "b2")
+    values = onnx.numpy_helper.to_array(bias).copy()
+    values[0] = -1e6
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, "b2"))
+    assert network_plan(model, read_signature(model)).batch == 2
+
+
+def test_a_batch_stays_fixed_where_the_size_is_open() -> None:
+    model = classifier(_FIXED.replace("float[2,3,8,8] x", "float[2,3,H,W] x"), {**PLAIN_SHAPES})
+    plan = network_plan(model, read_signature(model))
+    assert plan.batch == 2
+    assert GraphNetwork(plan, channels_last=False)(torch.zeros(3, 3, 8, 8)).shape == (3, 5)
+
+
+def test_sizes_that_two_nodes_read_are_opened_for_both() -> None:
     text = _RESHAPED.replace("logits = Gemm<", "e = Reshape(d, sizes)\n  logits = Gemm<").replace(
         ">(d, w2", ">(e, w2"
     )
     model = classifier(text, {**PLAIN_SHAPES, "sizes": [2, 96]})
     plan = network_plan(model, read_signature(model))
-    assert plan.constants["sizes"].tolist() == [2, 96]
+    assert plan.batch is None
     assert GraphNetwork(plan, channels_last=False)(torch.zeros(5, 3, 8, 8)).shape == (5, 5)
 
 
