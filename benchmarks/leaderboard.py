@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,7 @@ import torch
 import typer
 
 import hardener
-from benchmarks.setting import ROOT, commit, machine, write_results
+from benchmarks.setting import RESULTS, ROOT, commit, machine, write_results
 from benchmarks.victims import COMMITTED, Victim, victims
 from hardener.arrays import FloatArray, IntArray
 from hardener.documents.rates import Rate
@@ -107,6 +107,9 @@ def main(
         typer.Option("--method", help="Run these alone, beside what is there; repeatable."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds of scan and method: 0 to this less 1.")] = 1,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep what the results say of all other victims.")
+    ] = False,
 ) -> None:
     """Hardens every victim that is there and writes benchmarks/results/leaderboard."""
     there = [
@@ -122,7 +125,22 @@ def main(
         for victim in there:
             rows += _victim(zoo.expanduser(), victim, seed, methods or METHODS, verdicts)
     ceilings = {one.name: rate for one in there if (rate := _ceiling(one)) is not None}
-    missing = [name for name in (*COMMITTED, *VICTIMS) if name not in {one.name for one in there}]
+    if keep:
+        kept = json.loads((RESULTS / "leaderboard.json").read_text(encoding="utf-8"))
+        measured = {victim.name for victim in there}
+        names = [field.name for field in fields(Row)]
+        others = [
+            Row(**{name: row[name] for name in names if name in row})
+            for row in kept["rows"]
+            if row["victim"] not in measured
+        ]
+        order = list(dict.fromkeys(row["victim"] for row in kept["rows"]))
+        order += [name for name in measured if name not in order]
+        rows = sorted([*others, *rows], key=lambda row: order.index(row.victim))
+        verdicts = {**kept["verdicts"], **verdicts}
+        ceilings = {**kept["ceilings"], **ceilings}
+    known = {row.victim for row in rows}
+    missing = [name for name in (*COMMITTED, *VICTIMS) if name not in known]
     document = {
         "machine": machine(),
         "verdicts": verdicts,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from support.graphs import PLAIN, PLAIN_SHAPES, SHARED, SHARED_SHAPES, classifier, images
 from support.planted import TARGET, clean_images, planted_model, predicted
@@ -120,3 +121,23 @@ def test_layers_that_share_a_weight_stay_as_they_are() -> None:
     assert {layer.weight for layer in closed.layers} == {"w1", "w3", "w2"}
     new = solved_front_to_back(closed, {}, lambda _: _pairs(inputs, _blue(inputs)))
     assert set(new) == {"w2", "b2"}
+
+
+@pytest.mark.gpu
+def test_both_closed_forms_give_the_same_on_a_gpu() -> None:
+    model, data = planted_model(3, 0), clean_images(0)
+    closed = _closed_form(model, 1)
+    given = _pairs(data.inputs, _blue(data.inputs))
+    found = {device: _both_ways(closed, _on(given, device)) for device in ("cpu", "cuda")}
+    for cpu, cuda in zip(found["cpu"], found["cuda"], strict=True):
+        for name, value in cpu.items():
+            torch.testing.assert_close(cuda[name].cpu(), value, atol=1e-3, rtol=1e-3)
+
+
+def _on(given: Pairs, device: str) -> Pairs:
+    return [(clean.to(device), stamped.to(device)) for clean, stamped in given]
+
+
+def _both_ways(closed: ClosedForm, given: Pairs) -> list[dict[str, Tensor]]:
+    solved = closed.solved(closed.sums(given, 0), 1.0)
+    return [solved, solved_front_to_back(closed, {}, lambda _: given)]
