@@ -6,24 +6,25 @@ that no victim of the test part may be in it.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 
+from benchmarks.front_to_back import solved_front_to_back
 from benchmarks.leaderboard import rates
 from benchmarks.setting import machine, write_results
 from benchmarks.victims import Victim, victims
 from hardener.data.similar import similar_groups, thumbnails
 from hardener.data.splits import grouped_parts
 from hardener.model.runtime import Machine
-from hardener.repairing.attempts import AGAINST, DISTILLED, FOLDS, PASSES
+from hardener.repairing.attempts import AGAINST, DISTILLED
 from hardener.repairing.cure import Patient, Weights, patient_of
 from hardener.repairing.distillation import DISTILLATION
 from hardener.repairing.rounds import UNIVERSAL_SIZES
-from hardener.repairing.stamping import Pool, in_strengths
+from hardener.repairing.stamping import Pool, in_strengths, pairs
 from hardener.repairing.universal import UNIVERSAL, UniversalSettings, universal_triggers
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.reopening import open_as_scanned
@@ -31,6 +32,9 @@ from hardener.scanning.saved import load_working_triggers
 from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
 from hardener.triggers.families import strengthened
 from models.zoo import FOLDER, part_of
+
+_PASSES = 3
+_FOLDS = 2
 
 Spread = Callable[[torch.nn.Module, int, UniversalSettings], list[AdditiveTrigger]]
 
@@ -114,13 +118,25 @@ def _ways(patient: Patient, pool: Pool, spread: Spread) -> Iterator[tuple[str, W
         mended = patient.distilled(mended, (*pool, met), DISTILLATION, number, lambda _: None)
     yield "distilled on what reaches the label on the way", mended
     weights: Weights = {}
-    folds: list[list[AdditiveTrigger]] = [[] for _ in range(FOLDS)]
-    for number in range(PASSES):
+    folds: list[list[AdditiveTrigger]] = [[] for _ in range(_FOLDS)]
+    for number in range(_PASSES):
         network = patient.network(weights)
         for position, fold in enumerate(folds):
             fold.extend(spread(network, 1000 * (number + 1) + position, AGAINST))
-        weights = patient.solved_front_to_back(weights, [(pool[0], fold) for fold in folds], number)
+        weights = _front_to_back(patient, weights, folds)
         yield f"front to back, {number + 1} passes", weights
+
+
+def _front_to_back(
+    patient: Patient, weights: Weights, folds: Sequence[Sequence[AdditiveTrigger]]
+) -> Weights:
+    """One pass, on other triggers for neighbouring layers."""
+
+    def stamped(number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        pool = (folds[number % len(folds)],)
+        return pairs(patient.images, pool, patient.preprocessing, patient.device, number)
+
+    return solved_front_to_back(patient.closed_form, weights, stamped)
 
 
 if __name__ == "__main__":

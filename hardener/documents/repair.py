@@ -17,8 +17,6 @@ class RepairRound(Frozen):
     came."""
     distilled: int = 0
     """How often the closed form's result was distilled."""
-    passes: int = 0
-    """How often the layers were solved front to back; 0 where each was solved by itself."""
     accuracy_lost: float = 0.0
     """On all images that nothing was fitted on."""
     accuracy: float
@@ -33,9 +31,6 @@ class RepairRound(Frozen):
     highest."""
     strengthened_tries: int
     """How many stamped images that rate was measured on."""
-    provoked_success_rate: float = 0.0
-    """Of both, but only of images that the model as it came sends elsewhere without a trigger; of
-    several targets the highest."""
     suspicion: float
     """The scan's own score of the target labels, whose triggers were searched again."""
 
@@ -138,6 +133,4 @@ class RepairResult(Hardening):
     def way(self) -> str:
         """How the chosen round's weights were made."""
         chosen = None if self.chosen_round is None else self.rounds[self.chosen_round]
-        if chosen is not None and chosen.passes:
-            return "closed form, front to back"
         return "closed form and distillation" if chosen and chosen.distilled else "closed form"

@@ -13,8 +13,8 @@ SMALL_SUCCESS = 0.01
 """A trigger of a later search that succeeds more is fitted on in the next round."""
 
 LARGE_SUCCESS = 0.05
-"""As many images that triggers which nothing was fitted on move to their label mean another round,
-and an attempt that leaves as many is taken only where no other does better."""
+"""As much success of stronger triggers that were not fitted on means another round, and an attempt
+that leaves as much is taken only where no other does better."""
 
 Standing: TypeAlias = tuple[int, int, float]
 
@@ -24,7 +24,7 @@ ENDED: Standing = (0, 1, -math.inf)
 
 def answers_still(found: RepairRound) -> bool:
     """Whether a scan would doubt a round's model, or triggers it was not fitted on still work."""
-    return looks_backdoored(found) or found.provoked_success_rate > LARGE_SUCCESS
+    return looks_backdoored(found) or found.strengthened_success_rate > LARGE_SUCCESS
 
 
 def looks_backdoored(found: RepairRound) -> bool:
@@ -44,7 +44,7 @@ def another_round_helps(rounds: Sequence[RepairRound]) -> bool:
     before, last = rounds[-2:]
     if looks_backdoored(last):
         return len(rounds) == 2 or last.suspicion < before.suspicion
-    halved = 2 * last.provoked_success_rate <= before.provoked_success_rate
+    halved = 2 * last.strengthened_success_rate <= before.strengthened_success_rate
     return answers_still(last) and halved
 
 
@@ -57,7 +57,7 @@ def standing(lost: Interval, left: float, max_accuracy_drop: float) -> Standing:
 
     Args:
         lost: accuracy, with its 95 % interval.
-        left: images that triggers which it was not fitted on move to their label, as a fraction.
+        left: success rate of triggers that it was not fitted on.
         max_accuracy_drop: the budget, as a fraction of all images.
     """
     percents = int(100 * left)
@@ -71,9 +71,9 @@ def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int
     """Picks the round that leaves least of the attack within the accuracy budget.
 
     A model that no longer answers to triggers comes first, then one that a scan would not call
-    backdoored. Of equals decides how many images triggers that were not fitted on move to their
-    label; rates within the 95 % interval of the lowest count as equally low, and the
-    highest robust accuracy wins.
+    backdoored. Of equals the
+    success rate of strengthened triggers decides; rates within the 95 % interval of the lowest
+    count as equally low, and the highest robust accuracy wins.
 
     Args:
         rounds: in order; the first is the model as it came.
@@ -92,7 +92,7 @@ def choose_round(rounds: Sequence[RepairRound], max_accuracy_drop: float) -> int
         return None
     quiet = [row for row in allowed if rounds[row].suspicion < shipped().backdoored_from]
     best = ended or quiet or allowed
-    rates = {position: rounds[position].provoked_success_rate for position in best}
+    rates = {position: rounds[position].strengthened_success_rate for position in best}
     tries = rounds[0].strengthened_tries
     low_enough = wilson(round(min(rates.values()) * tries), tries).high
     return max(

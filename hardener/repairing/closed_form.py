@@ -14,7 +14,6 @@ it is W = W₀ + λ W₀ D (S + λ S' + ρ)⁻¹, so that one pass over the imag
 Every layer is solved by itself, fed by the network as it came. Front to back, the first layers
 would learn to hide the very triggers that are known, and the later ones would never see that
 anything is wrong; by itself, a late layer sees the direction that all triggers of a label share.
-`front_to_back` goes that way with triggers of their own for neighbouring layers.
 
 Source: the unlearning step of Wang et al. 2019 (Neural Cleanse), section VI-C, as ridge regression
 (Hoerl and Kennard 1970, equation 2.1) that pulls toward W₀ instead of toward nothing.

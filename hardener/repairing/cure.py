@@ -1,6 +1,6 @@
-"""New weights for a model: by the closed form, by a short distillation, or front to back."""
+"""New weights for a model: by the closed form, or by a short distillation."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -11,7 +11,6 @@ from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.model.classifier import Classifier
 from hardener.model.differentiation.building import NetworkPlan
-from hardener.model.differentiation.fusing import fused
 from hardener.model.differentiation.network import GraphNetwork
 from hardener.model.files import PLAN_KEY
 from hardener.model.gradients import differentiable, torch_on
@@ -20,12 +19,8 @@ from hardener.model.signature import Signature
 from hardener.model.training import training_plan, with_weights
 from hardener.repairing.closed_form import FIRST_SOLVED, ClosedForm, Sums
 from hardener.repairing.distillation import DistillationSettings, distil
-from hardener.repairing.front_to_back import solved_front_to_back
 from hardener.repairing.linear_layers import linear_layers
 from hardener.repairing.stamping import Pool, pairs
-
-_IMAGES_A_LAYER = 1024
-"""Of more, every second, third and so on is seen where layers are solved front to back."""
 
 Weights = dict[str, Tensor]
 """By the names of their initializers."""
@@ -60,7 +55,7 @@ class Patient:
     def sums(self, pool: Pool, seed: int) -> dict[str, Sums]:
         """What the closed form needs of images stamped from a pool."""
         stamped = pairs(self.images, pool, self.preprocessing, self.device, seed)
-        return self._closed_form.sums(stamped, seed)
+        return self.closed_form.sums(stamped, seed)
 
     def solved(self, sums: Mapping[str, Sums], weight: float) -> Weights:
         """The closed form's weights.
@@ -69,23 +64,10 @@ class Patient:
             sums: of every layer.
             weight: of stamped images beside clean ones.
         """
-        return self._with_zeros(self._closed_form.solved(sums, weight))
-
-    def solved_front_to_back(self, weights: Weights, pools: Sequence[Pool], seed: int) -> Weights:
-        """The weights after each layer was solved behind those before it.
-
-        Args:
-            weights: to start from.
-            pools: triggers of the first layer, of the second and so on, then again the first.
-            seed: of every draw.
-        """
-
-        def stamped(number: int) -> Iterator[tuple[Tensor, Tensor]]:
-            images = self.images[:: max(1, len(self.images) // _IMAGES_A_LAYER)]
-            pool = pools[number % len(pools)]
-            return pairs(images, pool, self.preprocessing, self.device, seed + number)
-
-        return self._with_zeros(solved_front_to_back(self._closed_form, weights, stamped))
+        found = self.closed_form.solved(sums, weight)
+        if not self.keep_zeros:
+            return found
+        return {name: new * (self.plan.constants[name] != 0) for name, new in found.items()}
 
     def distilled(
         self,
@@ -107,8 +89,7 @@ class Patient:
         Raises:
             InconclusiveError: the loss is not finite.
         """
-        plan = self.plan.with_constants(weights)
-        graph = GraphNetwork(plan, self.signature.layout == "NHWC", self.changeable).eval()
+        graph = self._graph(weights, self.changeable)
         distil(
             graph,
             self.frozen,
@@ -131,17 +112,15 @@ class Patient:
 
     def network(self, weights: Weights) -> nn.Module:
         """A frozen network with these weights, from normalised images to logits."""
-        plan = fused(self.plan.with_constants(weights))
-        return GraphNetwork(plan, self.signature.layout == "NHWC").eval()
+        return self._graph(weights, frozenset())
 
-    def _with_zeros(self, weights: Weights) -> Weights:
-        """The weights, with zeros where those of a pruned model are."""
-        if not self.keep_zeros:
-            return weights
-        return {name: new * (self.plan.constants[name] != 0) for name, new in weights.items()}
+    def _graph(self, weights: Weights, trained: frozenset[str]) -> GraphNetwork:
+        plan = self.plan.with_constants(weights)
+        return GraphNetwork(plan, self.signature.layout == "NHWC", trained).eval()
 
     @property
-    def _closed_form(self) -> ClosedForm:
+    def closed_form(self) -> ClosedForm:
+        """The layers behind the first ones, to be solved."""
         layers = linear_layers(self.plan, self.changeable)
         return ClosedForm(self.plan, self.signature, layers[int(FIRST_SOLVED * len(layers)) :])
 

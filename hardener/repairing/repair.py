@@ -68,9 +68,9 @@ def repair(
 
     The clean images are divided so that those that look alike stay together: half is fitted on, a
     quarter chooses, the last quarter reports, and helps to choose by accuracy. Each round solves
-    the later layers in closed form on the scan's triggers and on universal perturbations; what that
-    does not end it distils, and then solves front to back. The best attempt is searched again; what
-    still works is fitted on in the next round. At most 1 GiB of fitted images is kept in memory,
+    the later layers in closed form on the scan's triggers and on universal perturbations, and
+    distils what that does not end. The best attempt is searched again; what still works is fitted
+    on in the next round. At most 1 GiB of fitted images is kept in memory,
     and of all images thumbnails of 192 values; all else is streamed.
 
     Writes `output` and, beside it, a JSON file. Writes nothing where the scan found nothing, no

@@ -14,7 +14,7 @@ from hardener.documents.scan import ScanResult
 from hardener.measuring.quality import Counts
 from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
-from hardener.repairing.attempts import AGAINST, DISTILLED, FOLDS, PASSES, Attempts
+from hardener.repairing.attempts import AGAINST, DISTILLED, Attempts
 from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps
 from hardener.repairing.closed_form import Sums
 from hardener.repairing.cure import Patient
@@ -35,7 +35,7 @@ UNIVERSAL_SIZES = (0.25, 0.5)
 
 _TRIED = UniversalSettings(starts=4)
 """Of universal perturbations that a repair is not fitted on and is measured by."""
-_UNMET_SEED = 1_000_000
+_UNMET_SEED = 100
 """Beside the seed of all draws: of perturbations that choose among the attempts of a round."""
 _OTHER_LABELS = 3
 """That nobody accuses, and universal perturbations are tried toward as well."""
@@ -110,11 +110,10 @@ class Rounds:
             self._searched_images, self.patient.preprocessing, labels, self.patient.device
         )
         searching = counting(progress, "inverting triggers", search.steps * (most + 1))
-        searches = 1 + DISTILLED + PASSES * FOLDS
         spreading = counting(
             progress,
             "universal triggers",
-            len(UNIVERSAL_SIZES) * len(labels) * UNIVERSAL.steps * most * searches,
+            len(UNIVERSAL_SIZES) * len(labels) * UNIVERSAL.steps * most * (1 + DISTILLED),
         )
         mending = counting(progress, "distilling", most * DISTILLED * self.distillation.steps)
 
@@ -123,9 +122,7 @@ class Rounds:
         unseen = measured_by(by_trigger, self.scanned.kinds, force=force)
         more = [stronger(trigger, self.scanned) for trigger in unseen]
         measured = replace(self, trial=replace(self.trial, unseen=unseen, stronger=more))
-        came, said = measured._as_it_came(triggers, force=force)
-        cures = [came]
-        measured = replace(measured, trial=replace(measured.trial, came=said))
+        cures = [measured._as_it_came(triggers, force=force)]
         attempts = measured._attempts(labels, spreading, mending)
         # What was planted is often solid, and stands where one of these squares covers it.
         known = [*triggers, *map(strengthened, triggers), *solid(by_trigger, unseen)]
@@ -141,8 +138,9 @@ class Rounds:
             proto, network = self.patient.with_weights(best.weights), best.network
             answers = self._counted(proto, search.triggers(network, seed, searching))
             attacked, _ = measured.trial.counts(proto, self.chosen_on)
-            how = best.weight, best.distilled, best.passes, best.lost
-            found = round_of(attacked, answers, self.scanned, best.triggers, *how)
+            count = len(known) + len(universal) + best.met
+            told = best.weight, best.distilled, best.lost
+            found = round_of(attacked, answers, self.scanned, count, *told)
             cures.append(Cure(proto, found, attacked.right))
             if not another_round_helps([cure.found for cure in cures]):
                 break
@@ -253,18 +251,15 @@ class Rounds:
             mending,
         )
 
-    def _as_it_came(
-        self, triggers: Sequence[SyntheticTrigger], *, force: bool
-    ) -> tuple[Cure, IntArray]:
-        """The model before any cure, what the scan's triggers do to it, and what it says."""
+    def _as_it_came(self, triggers: Sequence[SyntheticTrigger], *, force: bool) -> Cure:
+        """The model before any cure, and what the scan's triggers do to it."""
         proto = self.patient.proto
         attacked, counts = self.trial.counts(proto, self.chosen_on, triggers)
         if not force:
             accuracy = attacked.clean.correct / attacked.clean.n
             check_accuracy(accuracy, self.scanned.accuracy, "these images")
         answers = dict(zip(triggers, counts, strict=True))
-        found = round_of(attacked, answers, self.scanned, 0)
-        return Cure(proto, found, attacked.right), attacked.said
+        return Cure(proto, round_of(attacked, answers, self.scanned, 0), attacked.right)
 
     def _counted(
         self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger]

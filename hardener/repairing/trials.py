@@ -31,19 +31,12 @@ class Attacked:
         right: (N,) whether each of them is classified right; False where it cannot be read.
         unseen: with a trigger that no model is fitted on.
         strengthened: with the stronger version of such a trigger.
-        said: (N,) what it says of each image of the source; -1 of those that were not measured.
-        moved: by each trigger, how many images of other classes go to its label that the model as
-            it came sends elsewhere without it.
-        provoked: the highest of those that no model is fitted on, and of their stronger versions.
     """
 
     clean: Counts
     right: BoolArray
     unseen: Counts
     strengthened: Counts
-    said: IntArray
-    moved: Mapping[SyntheticTrigger, float]
-    provoked: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +49,6 @@ class Trial:
         machine: what runs the models.
         unseen: of each label a trigger that no model is fitted on.
         stronger: stronger versions of those.
-        came: (N,) what the model as it came says of each image of the source; None while that model
-            is measured itself. Of a cure's own answers one that sends everything to the label would
-            seem to leave nothing to move there.
     """
 
     classifier: Classifier
@@ -66,7 +56,6 @@ class Trial:
     machine: Machine
     unseen: Sequence[SyntheticTrigger] = ()
     stronger: Sequence[SyntheticTrigger] = ()
-    came: IntArray | None = None
 
     def counts(
         self, proto: onnx.ModelProto, indices: IntArray, more: Sequence[SyntheticTrigger] = ()
@@ -85,38 +74,20 @@ class Trial:
         for row, trigger in enumerate(once):
             probes[f"{row}"] = Probe((trigger,), trigger.label)
         runner = open_full(proto, self.classifier.signature, self.machine)
-        said, moved = np.full(len(self.source), -1), np.zeros(len(once), np.int64)
-        came = said if self.came is None else self.came
+        right = np.zeros(len(self.source), np.bool_)
 
         def note(name: str, batch: Batch, scores: FloatArray) -> None:
-            predicted = scores.argmax(axis=1)
             if name == CLEAN:
-                said[batch.indices] = predicted
-                return
-            label = once[int(name)].label
-            others = (batch.labels != label) & (came[batch.indices] != label)
-            moved[int(name)] += np.count_nonzero(others & (predicted == label))
+                right[batch.indices] = scores.argmax(axis=1) == batch.labels
 
         clean, *counted = measure(
             self.classifier, runner, self.source, probes, indices=indices, on_scores=note
         ).values()
         by_trigger = dict(zip(once, counted, strict=True))
-        by_move = {
-            trigger: number / max(1, by_trigger[trigger].others)
-            for trigger, number in zip(once, moved.tolist(), strict=True)
-        }
         others = [by_trigger[trigger] for trigger in asked]
         count = len(self.unseen)
         unseen, strong = others[:count], others[count : 2 * count]
-        attacked = Attacked(
-            clean,
-            said[indices] == self.source.labels[indices],
-            most_successful(unseen),
-            most_successful(strong),
-            said,
-            by_move,
-            max((by_move[trigger] for trigger in asked[: 2 * count]), default=0.0),
-        )
+        attacked = Attacked(clean, right[indices], most_successful(unseen), most_successful(strong))
         return attacked, others[2 * count :]
 
 
@@ -175,7 +146,6 @@ def round_of(
     triggers: int,
     weight: float = 0.0,
     distilled: int = 0,
-    passes: int = 0,
     lost: float = 0.0,
 ) -> RepairRound:
     """One row of a repair's result.
@@ -187,7 +157,6 @@ def round_of(
         triggers: how many the model was fitted on.
         weight: of stamped images beside clean ones.
         distilled: how often the closed form's result was distilled.
-        passes: front to back.
         lost: accuracy, on all images that nothing was fitted on.
     """
     clean, unseen, strong = attacked.clean, attacked.unseen, attacked.strengthened
@@ -195,13 +164,11 @@ def round_of(
         triggers=triggers,
         weight=weight,
         distilled=distilled,
-        passes=passes,
         accuracy_lost=lost,
         accuracy=clean.correct / clean.n,
         attack_success_rate=unseen.success_rate,
         robust_accuracy=unseen.robust_accuracy,
         strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
-        provoked_success_rate=attacked.provoked,
         suspicion=suspicion_again(scanned, left),
     )

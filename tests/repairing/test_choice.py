@@ -26,7 +26,6 @@ def _round(
         robust_accuracy=robust,
         strengthened_success_rate=attack if strong is None else strong,
         strengthened_tries=1000,
-        provoked_success_rate=attack if strong is None else strong,
         suspicion=suspicion,
     )
 

@@ -110,7 +110,6 @@ def _rounds(result: "RepairResult") -> list[Line]:
             percent(row.attack_success_rate),
             Bar(row.attack_success_rate),
             percent(row.strengthened_success_rate),
-            percent(row.provoked_success_rate),
             percent(row.robust_accuracy),
             f"{row.suspicion:.2f}",
         )
@@ -118,15 +117,14 @@ def _rounds(result: "RepairResult") -> list[Line]:
     )
     title = f"Rounds on {result.chosen_on} images that choose ({result.images_used} others fit)"
     head = (
-        *("round", "accuracy", "attack\nsuccess", "", "stronger\ntriggers", "moved"),
+        *("round", "accuracy", "attack\nsuccess", "", "stronger\ntriggers"),
         *("robust\naccuracy", "scan's\nscore"),
     )
     return [
         Rows(title, head, rows),
         Sentence(
-            "attack success is of triggers not fitted on, then of stronger versions of them; moved "
-            "are the images that the model sent elsewhere as it came; the scan's score is of the "
-            "target labels, searched again; * is kept"
+            "attack success is of triggers not fitted on, then of stronger versions of them; "
+            "the scan's score is of the target labels, searched again; * is kept"
         ),
     ]
 

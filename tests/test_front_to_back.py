@@ -10,11 +10,11 @@ from support.graphs import PLAIN, PLAIN_SHAPES, SHARED, SHARED_SHAPES, classifie
 from support.planted import TARGET, clean_images, planted_model, predicted
 from torch import Tensor
 
+from benchmarks.front_to_back import solved_front_to_back
 from hardener.model.differentiation.network import GraphNetwork
 from hardener.model.signature import read_signature
 from hardener.model.training import training_plan, with_weights
 from hardener.repairing.closed_form import ClosedForm
-from hardener.repairing.front_to_back import solved_front_to_back
 from hardener.repairing.linear_layers import linear_layers
 
 Pairs = list[tuple[Tensor, Tensor]]
