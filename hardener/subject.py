@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hardener.data.images import ImageSource
 from hardener.errors import UsageError
 from hardener.files import FileName
@@ -40,11 +42,8 @@ class Subject:
 
     def __post_init__(self) -> None:
         """Refuses a seed that no generator takes, before anything is drawn."""
-        if (
-            isinstance(self.seed, bool)
-            or not isinstance(self.seed, int)
-            or not 0 <= self.seed < 2**31
-        ):
+        whole = isinstance(self.seed, (int, np.integer)) and not isinstance(self.seed, bool)
+        if not whole or not 0 <= self.seed < 2**31:
             raise UsageError(f"a seed is a whole number from 0 to 2147483647, not {self.seed!r}")
 
     @cached_property

@@ -179,12 +179,15 @@ def _require_types(proto: onnx.ModelProto) -> None:
 
 
 def _require_alike(runner: Runner, signature: Signature, images: AnyArray) -> None:
-    """Runs images together and one of them alone, and compares."""
+    """Runs images together and one of them alone, and compares.
+
+    Where the batch is fixed, alone is in no other company than its own.
+    """
     (together,) = runner.run({signature.input: images})
-    if signature.batch is not None:
-        return
-    (alone,) = runner.run({signature.input: images[:1]})
-    difference = np.abs(together[:1].astype(np.float32) - alone.astype(np.float32)).max(initial=0)
+    (alone,) = runner.run({signature.input: np.repeat(images[:1], signature.batch or 1, axis=0)})
+    difference = np.abs(together[:1].astype(np.float32) - alone[:1].astype(np.float32)).max(
+        initial=0
+    )
     if difference > _COMPANY_TOLERANCE * max(1e-3, float(np.ptp(together))):
         raise ModelError(
             "the model says something else of an image alone than of the same image among others: "

@@ -65,7 +65,7 @@ def training_plan(
     """
     plan = network_plan(proto, signature)
     names = _trained_names(proto, plan)
-    if not names:
+    if not any(plan.constants[name].dim() > 1 for name in names):
         raise ModelError(
             "the model holds no floating-point weights that could be trained: repair it before it "
             "is quantised"

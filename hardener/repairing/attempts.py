@@ -109,7 +109,13 @@ class Attempts:
         solved = (
             self._measured(self.patient.solved(sums, weight), weight, right) for weight in WEIGHTS
         )
-        best = min(solved, key=_standing)
+        held = list(_finite(solved))
+        if not held:
+            raise InconclusiveError(
+                "no closed form gives weights that are finite in the model's own type: nothing can "
+                "be repaired"
+            )
+        best = min(held, key=_standing)
         if best.standing < ENDED:
             return best
         return min(chain((best,), _finite(self._distilled(sums, pool, right, seed))), key=_standing)

@@ -39,6 +39,10 @@ from hardener.writing import check_outputs, write_hardened
 DEFAULT_ROUNDS = 3
 _LEAST_IMAGES = 100
 _LARGEST_FITTED_BYTES = 1 << 30
+_BLIND = (
+    "written by --force: no trigger of the second search works on the model as it came, so that "
+    "what is left of the attack was not measured"
+)
 _FORCED = {
     "over-budget": "written by --force: more accuracy is lost than --max-accuracy-drop allows",
     "attack-left": "written by --force: more of the attack is left than --max-attack-success "
@@ -177,11 +181,17 @@ def repair(
     )
     result = result.model_copy(update={"chosen_round": position, **measured})
     against = _against(result, found[position])
+    blind = found[0].attack_success_rate < LEAST_SUCCESS
     result = result.model_copy(
         update={
             "within_budget": against != "over-budget",
-            "forced": force and (bool(against) or not accused),
-            "notes": (*result.notes, *_reached_anyway(result), *_unsure(result)),
+            "forced": force and (bool(against) or not accused or blind),
+            "notes": (
+                *result.notes,
+                *((_BLIND,) if force and blind else ()),
+                *_reached_anyway(result),
+                *_unsure(result),
+            ),
         }
     )
     if against and not force:

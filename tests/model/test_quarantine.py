@@ -52,6 +52,15 @@ def test_a_fixed_batch_is_run_as_it_is(tmp_path: Path) -> None:
     assert examine(path).shapes["feature"] == (7, 6, 8, 8)
 
 
+def test_a_fixed_batch_that_mixes_its_images_is_refused(tmp_path: Path) -> None:
+    text = PLAIN.replace("float[N,", "float[4,").replace(
+        "d = Flatten(p)",
+        "m = ReduceMean<axes=[0], keepdims=1>(p)\n  q = Sub(p, m)\n  d = Flatten(q)",
+    )
+    with pytest.raises(ModelError, match="something else of an image alone"):
+        examine(saved(classifier(text, dict(PLAIN_SHAPES)), tmp_path / "m.onnx"))
+
+
 def test_the_size_is_the_graphs_then_the_callers_then_the_metadatas(tmp_path: Path) -> None:
     fixed = _plain(tmp_path / "fixed.onnx")
     assert examine(fixed, (32, 32)).shapes["x"] == (2, 3, 8, 8)

@@ -84,6 +84,15 @@ def test_weights_of_another_shape_are_refused() -> None:
         with_weights(model, {"b2": np.zeros(4, np.float32)})
 
 
+def test_biases_alone_are_no_weights_to_repair() -> None:
+    """As dynamic quantisation leaves them."""
+    text = PLAIN.replace("(x, w1, b1)", "(x, i1, b1)").replace("(d, w2, b2)", "(d, i2, b2)")
+    text = text.replace("  c = Conv", "  i1 = Cast<to=1>(w1)\n  i2 = Cast<to=1>(w2)\n  c = Conv")
+    model = classifier(text, dict(PLAIN_SHAPES))
+    with pytest.raises(ModelError, match="before it is quantised"):
+        trainable(model, read_signature(model))
+
+
 def test_a_model_without_floating_point_weights_is_refused() -> None:
     text = """
 classifier (float[N,3,8,8] x) => (float[N,3] logits) {
