@@ -86,7 +86,7 @@ class RepairResult(Hardening):
     outcome: RepairOutcome
     """`written`, or why nothing was: the scan found nothing or was inconclusive; no round holds the
     accuracy budget on the choosing and the reporting images together; on the latter too much of the
-    attack is left; or a scan would call the repaired model backdoored."""
+    attack is left; or the scan's searches would still call the repaired model backdoored."""
     targets: tuple[int, ...]
     """The labels whose triggers were unlearned."""
     rounds: tuple[RepairRound, ...] = ()

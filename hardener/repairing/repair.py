@@ -46,7 +46,7 @@ _BLIND = (
 _FORCED = {
     "over-budget": "written by --force: more accuracy is lost than --max-accuracy-drop allows",
     "attack-left": "written by --force: more of the attack is left than --max-attack-success "
-    "allows, or a scan would still call the model backdoored",
+    "allows, or the scan's searches would still call the model backdoored",
 }
 
 

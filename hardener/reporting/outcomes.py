@@ -42,11 +42,23 @@ def repair_outcome(result: RepairResult) -> str:
         "over-budget": _over_budget(result)
         + ": nothing written (a larger --max-accuracy-drop or more images may; --force writes all "
         "the same)",
-        "attack-left": f"more than {percent(result.max_attack_success)} of the attack is left, or "
-        "a scan would still call the model backdoored: nothing written (more --rounds or a larger "
-        "--max-accuracy-drop may; --force writes all the same)",
+        "attack-left": _attack_left(result)
+        + ": nothing written (more --rounds or a larger --max-accuracy-drop may help, or harden "
+        "prune; --force writes all the same)",
     }
     return endings[result.outcome]
+
+
+def _attack_left(result: RepairResult) -> str:
+    """Which of the two speaks against the model."""
+    left = result.residual_success
+    held = (left.held_against if left else None) or 0.0
+    if held > result.max_attack_success:
+        return (
+            f"triggers still send {percent(held)} of the images to the target label, more than "
+            f"{percent(result.max_attack_success)}"
+        )
+    return "searched again, the model would still be called backdoored"
 
 
 def _over_budget(result: RepairResult) -> str:

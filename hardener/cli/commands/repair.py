@@ -86,16 +86,15 @@ def summary(result: "RepairResult") -> list[Line]:
                 "alike)"
             )
         )
-    if result.residual_success is not None:
+    left = result.residual_success
+    if left is not None:
+        held, anyway = percent(left.held_against or 0.0), percent(result.unprovoked)
         measured.append(
             Sentence(
-                f"triggers at hand, universal ones aside, keep up to "
-                f"{percent(result.residual_success.estimate)}, of which "
-                f"{percent(result.residual_success.held_against or 0.0)} is held against it "
-                "(perturbations only where they reach other labels less); with the universal "
-                f"ones' mean, interval and margin {percent(result.residual_success.upper)}; the "
-                f"attacker's own may keep more, and {percent(result.unprovoked)} of the images go "
-                "there without any trigger"
+                f"left of the attack: {percent(left.estimate)} by the worst trigger at hand, "
+                f"universal ones aside; upper bound {percent(left.upper)}, though the attacker's "
+                f"own trigger may keep more; held against the model {held}; without any trigger "
+                f"{anyway} of the images go to the target label"
             )
         )
     tables = [*_rounds(result), *_left(result)] if result.rounds else []
@@ -124,7 +123,8 @@ def _rounds(result: "RepairResult") -> list[Line]:
         Rows(title, head, rows),
         Sentence(
             "attack success is of triggers not fitted on, then of stronger versions of them; "
-            "the scan's score is of the target labels, searched again; * is kept"
+            "the scan's score is of the target labels by their triggers alone, searched again; "
+            "* is kept"
         ),
     ]
 
