@@ -12,7 +12,7 @@ from hardener.documents.export import ExportResult
 from hardener.documents.identity import DataIdentity, Layer, ModelIdentity
 from hardener.documents.prune import PruneResult
 from hardener.documents.rates import Rate, Ratio
-from hardener.documents.repair import RepairResult
+from hardener.documents.repair import RepairResult, ResidualSuccess
 from hardener.errors import UsageError
 from hardener.reporting.markdown import markdown
 
@@ -190,10 +190,18 @@ def test_a_prune_of_named_channels_has_no_table() -> None:
 
 
 def test_a_repair_that_wrote_nothing_says_why() -> None:
-    text = markdown(_repair(outcome="attack-left", hardened=None))
-    assert text.startswith("### harden repair: attack-left\n\n- more than 10.00 % of the attack")
-    assert "| left by triggers at hand, with a margin |  | 6.00 % |" in text
+    bound = ResidualSuccess(estimate=0.2, upper=0.25, held_against=0.2)
+    text = markdown(_repair(outcome="attack-left", hardened=None, residual_success=bound))
+    said = "triggers still send 20.00 % of the images to the target label, more than 10.00 %"
+    assert text.startswith(f"### harden repair: attack-left\n\n- {said}: nothing written")
+    assert "| left by triggers at hand, with a margin |  | 25.00 % |" in text
+    assert "| goes to the target label without any trigger |  | 0.00 % |" in text
     assert "hardened m.onnx" not in text
+
+
+def test_a_repair_that_a_search_would_accuse_again_says_so() -> None:
+    text = markdown(_repair(outcome="attack-left", hardened=None))
+    assert "- searched again, the model would still be called backdoored: nothing written" in text
 
 
 def test_a_bench_shows_models_side_by_side() -> None:
