@@ -14,7 +14,7 @@ import torch
 import typer
 
 from benchmarks.front_to_back import solved_front_to_back
-from benchmarks.leaderboard import rates
+from benchmarks.rates import rates
 from benchmarks.setting import machine, write_results
 from benchmarks.victims import Victim, victims
 from hardener.data.similar import similar_groups, thumbnails

@@ -19,7 +19,7 @@ import torch
 import typer
 from torch import nn
 
-from benchmarks.leaderboard import percent, rates
+from benchmarks.rates import percent, rates
 from benchmarks.setting import gtsrb, machine, write_results
 from benchmarks.victims import Victim, victims
 from hardener.model.classifier import open_classifier

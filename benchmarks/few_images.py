@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 import hardener
-from benchmarks.leaderboard import percent, rates
+from benchmarks.rates import percent, rates
 from benchmarks.setting import gtsrb, machine, write_results
 from models.datasets import load_split
 from models.recipes import RECIPES

@@ -17,23 +17,16 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
-import numpy as np
-import torch
 import typer
 
 import hardener
+from benchmarks.rates import percent, rates
 from benchmarks.setting import RESULTS, ROOT, commit, machine, write_results
 from benchmarks.victims import COMMITTED, Victim, victims
-from hardener.arrays import FloatArray, IntArray
-from hardener.documents.rates import Rate
 from hardener.documents.scan import ScanResult
 from hardener.errors import HardenError
 from hardener.files import sha256_of, write_text
-from hardener.measuring.intervals import wilson
-from hardener.model.classifier import Overrides, open_classifier, open_full
-from hardener.model.runtime import Machine
 from hardener.scanning.saved import SCAN_FILE
-from models.attacks.attack import Attack
 from models.zoo import FOLDER, VICTIMS, part_of
 
 METHODS = (
@@ -127,16 +120,7 @@ def main(
     ceilings = {one.name: rate for one in there if (rate := _ceiling(one)) is not None}
     if keep:
         kept = json.loads((RESULTS / "leaderboard.json").read_text(encoding="utf-8"))
-        measured = {victim.name for victim in there}
-        names = [field.name for field in fields(Row)]
-        others = [
-            Row(**{name: row[name] for name in names if name in row})
-            for row in kept["rows"]
-            if row["victim"] not in measured
-        ]
-        order = list(dict.fromkeys(row["victim"] for row in kept["rows"]))
-        order += [name for name in measured if name not in order]
-        rows = sorted([*others, *rows], key=lambda row: order.index(row.victim))
+        rows = _beside(kept["rows"], rows)
         verdicts = {**kept["verdicts"], **verdicts}
         ceilings = {**kept["ceilings"], **ceilings}
     known = {row.victim for row in rows}
@@ -149,6 +133,18 @@ def main(
         "rows": [asdict(row) | {"part": part_of(row.victim)} for row in rows],
     }
     write_results("leaderboard", document, _markdown(rows, verdicts, ceilings, missing))
+
+
+def _beside(kept: Sequence[dict[str, Any]], rows: Sequence[Row]) -> list[Row]:
+    """The rows of victims that are not measured now, and those of now, in the order that was."""
+    measured, names = {row.victim for row in rows}, [field.name for field in fields(Row)]
+    others = [
+        Row(**{name: row[name] for name in names if name in row})
+        for row in kept
+        if row["victim"] not in measured
+    ]
+    order = list(dict.fromkeys([row["victim"] for row in kept] + [row.victim for row in rows]))
+    return sorted([*others, *rows], key=lambda row: order.index(row.victim))
 
 
 def rating(before: Row, accuracy: float, attack_success_rate: float) -> float:
@@ -271,65 +267,6 @@ def _code() -> tuple[str, str]:
     return hashlib.sha256("".join(digests).encode()).hexdigest(), commit()
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Of one model on a set of images; all but accuracy None where there is no attack.
-
-    The attack counts on images whose true label is not the one that it wants.
-
-    Attributes:
-        accuracy: of the images as they are.
-        attack_success: stamped images that go where the attack wants them.
-        robust_accuracy: stamped images that go to their true label.
-        without_trigger: of the same images, as they are, those that go there anyway.
-    """
-
-    accuracy: Rate
-    attack_success: Rate | None = None
-    robust_accuracy: Rate | None = None
-    without_trigger: Rate | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The rates as plain values, by the names that results have."""
-        found = {
-            "accuracy": self.accuracy,
-            "attack_success_rate": self.attack_success,
-            "robust_accuracy": self.robust_accuracy,
-            "without_trigger": self.without_trigger,
-        }
-        return {name: rate.model_dump() if rate else None for name, rate in found.items()}
-
-
-def rates(model: Path, data: Path, attack: object, preprocessing: Overrides = ()) -> Rates:
-    """Measures a model with the true attack."""
-    classifier = open_classifier(model, preprocessing)
-    runner = open_full(classifier.proto, classifier.signature, Machine())
-    source = classifier.open_data(data)
-
-    def predicted(images: FloatArray) -> IntArray:
-        labels: IntArray = runner.run(classifier.feeds(images))[0].argmax(axis=1)
-        return labels[: len(images)]
-
-    right = hits = kept = anyway = others = 0
-    for batch in classifier.batches(source):
-        unmarked = predicted(batch.images)
-        right += int((unmarked == batch.labels).sum())
-        if not isinstance(attack, Attack):
-            continue
-        wanted = attack.wanted(torch.from_numpy(batch.labels)).numpy()
-        counted = wanted != batch.labels
-        stamped = attack.stamp(torch.from_numpy(batch.images)).numpy().astype(np.float32)
-        said = predicted(stamped)
-        others += int(counted.sum())
-        anyway += int((unmarked == wanted)[counted].sum())
-        hits += int((said == wanted)[counted].sum())
-        kept += int((said == batch.labels)[counted].sum())
-    accuracy = wilson(right, len(source))
-    if not others:
-        return Rates(accuracy)
-    return Rates(accuracy, *(wilson(count, others) for count in (hits, kept, anyway)))
-
-
 def _ceiling(victim: Victim) -> dict[str, float] | None:
     """Robust accuracy of the same network trained without the attack."""
     if victim.clean_twin is None or victim.attack is None:
@@ -416,14 +353,6 @@ def _markdown(
     if methods:
         lines += ["", f"Methods not measured: {', '.join(methods)}."]
     return "\n".join(lines) + "\n" + PUBLISHED
-
-
-def percent(rate: dict[str, float] | None) -> str:
-    """A rate with its interval, in percent; nothing where there is none."""
-    if rate is None:
-        return ""
-    value, low, high = (100 * rate[name] for name in ("value", "low", "high"))
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

@@ -3,33 +3,19 @@
 from collections.abc import Iterator
 
 import numpy as np
-import onnx
 import pytest
 import torch
+from support.closed_forms import closed_form
 from support.graphs import PLAIN, PLAIN_SHAPES, SHARED, SHARED_SHAPES, classifier, images
-from support.planted import TARGET, clean_images, planted_model, predicted
+from support.planted import TARGET, blue, clean_images, planted_model, predicted
 from torch import Tensor
 
 from benchmarks.front_to_back import solved_front_to_back
 from hardener.model.differentiation.network import GraphNetwork
-from hardener.model.signature import read_signature
-from hardener.model.training import training_plan, with_weights
+from hardener.model.training import with_weights
 from hardener.repairing.closed_form import ClosedForm
-from hardener.repairing.linear_layers import linear_layers
 
 Pairs = list[tuple[Tensor, Tensor]]
-
-
-def _closed_form(model: onnx.ModelProto, last: int = 2) -> ClosedForm:
-    signature = read_signature(model)
-    plan, names = training_plan(model, signature)
-    return ClosedForm(plan, signature, linear_layers(plan, names)[-last:])
-
-
-def _blue(inputs: np.ndarray) -> np.ndarray:
-    stamped = inputs.copy()
-    stamped[:, 2] = 0.9
-    return stamped
 
 
 def _pairs(inputs: np.ndarray, stamped: np.ndarray) -> Pairs:
@@ -38,19 +24,19 @@ def _pairs(inputs: np.ndarray, stamped: np.ndarray) -> Pairs:
 
 def test_stamped_images_get_the_labels_of_clean_ones() -> None:
     model, data = planted_model(3, 0), clean_images(0)
-    assert set(predicted(model, _blue(data.inputs))) == {TARGET}
-    closed, new = _closed_form(model, 1), dict[str, Tensor]()
+    assert set(predicted(model, blue(data.inputs))) == {TARGET}
+    closed, new = closed_form(model, 1), dict[str, Tensor]()
     for _ in range(3):
-        new = solved_front_to_back(closed, new, lambda _: _pairs(data.inputs, _blue(data.inputs)))
+        new = solved_front_to_back(closed, new, lambda _: _pairs(data.inputs, blue(data.inputs)))
     cured = with_weights(model, {name: value.numpy() for name, value in new.items()})
     unseen = clean_images(1)
     before = predicted(model, unseen.inputs)
     assert np.mean(np.equal(predicted(cured, unseen.inputs), before)) > 0.98
-    assert np.mean(np.equal(predicted(cured, _blue(unseen.inputs)), before)) > 0.95
+    assert np.mean(np.equal(predicted(cured, blue(unseen.inputs)), before)) > 0.95
 
 
 def test_a_trigger_that_changes_nothing_changes_no_weight() -> None:
-    closed, inputs = _closed_form(classifier(PLAIN, PLAIN_SHAPES)), images(40)
+    closed, inputs = closed_form(classifier(PLAIN, PLAIN_SHAPES), 2), images(40)
     new = solved_front_to_back(closed, {}, lambda _: _pairs(inputs, inputs))
     assert set(new) == {"w1", "b1", "w2", "b2"}
     for name, value in new.items():
@@ -59,7 +45,7 @@ def test_a_trigger_that_changes_nothing_changes_no_weight() -> None:
 
 def test_a_layer_makes_good_what_those_before_it_changed() -> None:
     """The first layer comes changed: the second, solved behind it, answers nearly as before."""
-    closed, inputs = _closed_form(classifier(PLAIN, PLAIN_SHAPES), 1), images(400)
+    closed, inputs = closed_form(classifier(PLAIN, PLAIN_SHAPES), 1), images(400)
     changed = {"w1": 0.8 * closed.plan.constants["w1"]}
 
     def logits(weights: dict[str, Tensor]) -> Tensor:
@@ -72,8 +58,8 @@ def test_a_layer_makes_good_what_those_before_it_changed() -> None:
     assert (logits(found) - wanted).norm() < 0.5 * (logits(changed) - wanted).norm()
 
 
-def test_layers_see_their_own_pairs() -> None:
-    closed, inputs = _closed_form(classifier(PLAIN, PLAIN_SHAPES)), images(8)
+def test_pairs_are_asked_for_by_the_number_of_the_layer() -> None:
+    closed, inputs = closed_form(classifier(PLAIN, PLAIN_SHAPES), 2), images(8)
     asked = []
 
     def stamped(number: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -108,26 +94,26 @@ def test_every_image_counts_where_the_batch_stays_fixed() -> None:
     )
     free = classifier(_TOKENS, {**_TOKENS_SHAPES, "tokens": [-1, 6], "rows": [-1, 384]})
     found, expected = (
-        solved_front_to_back(_closed_form(model), {}, lambda _: _pairs(inputs, stamped))
+        solved_front_to_back(closed_form(model, 2), {}, lambda _: _pairs(inputs, stamped))
         for model in (fixed, free)
     )
-    assert _closed_form(fixed).plan.batch == 1, "a sine keeps it fixed"
+    assert closed_form(fixed, 2).plan.batch == 1, "a sine keeps it fixed"
     assert set(found) == {"w3", "b3", "w2", "b2"}
     torch.testing.assert_close(found["w2"], expected["w2"], rtol=1e-2, atol=1e-3)
 
 
 def test_layers_that_share_a_weight_stay_as_they_are() -> None:
-    closed, inputs = _closed_form(classifier(SHARED, dict(SHARED_SHAPES)), 9), images(40)
+    closed, inputs = closed_form(classifier(SHARED, dict(SHARED_SHAPES)), 9), images(40)
     assert {layer.weight for layer in closed.layers} == {"w1", "w3", "w2"}
-    new = solved_front_to_back(closed, {}, lambda _: _pairs(inputs, _blue(inputs)))
+    new = solved_front_to_back(closed, {}, lambda _: _pairs(inputs, blue(inputs)))
     assert set(new) == {"w2", "b2"}
 
 
 @pytest.mark.gpu
 def test_both_closed_forms_give_the_same_on_a_gpu() -> None:
     model, data = planted_model(3, 0), clean_images(0)
-    closed = _closed_form(model, 1)
-    given = _pairs(data.inputs, _blue(data.inputs))
+    closed = closed_form(model, 1)
+    given = _pairs(data.inputs, blue(data.inputs))
     found = {device: _both_ways(closed, _on(given, device)) for device in ("cpu", "cuda")}
     for cpu, cuda in zip(found["cpu"], found["cuda"], strict=True):
         for name, value in cpu.items():

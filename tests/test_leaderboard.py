@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.leaderboard import Rates, Row, rates, rating
+from benchmarks.leaderboard import Row, rating
+from benchmarks.rates import Rates, rates
 from hardener.measuring.intervals import wilson
 from hardener.measuring.quality import Probe, measure
 from hardener.model.classifier import open_classifier, open_full

@@ -103,7 +103,7 @@ class Attempts:
             seed: of every draw.
 
         Raises:
-            InconclusiveError: a closed form gives values that are not finite.
+            InconclusiveError: no closed form gives values that are finite.
         """
         right = self._right(self.patient.proto)
         solved = (

@@ -74,8 +74,8 @@ def repair(
     quarter chooses, the last quarter reports, and helps to choose by accuracy. Each round solves
     the later layers in closed form on the scan's triggers and on universal perturbations, and
     distils what that does not end. The best attempt is searched again; what still works is fitted
-    on in the next round. At most 1 GiB of fitted images is kept in memory,
-    and of all images thumbnails of 192 values; all else is streamed.
+    on in the next round. At most 1 GiB of fitted images is kept in memory, and of all images
+    thumbnails of 192 values; all else is streamed.
 
     Writes `output` and, beside it, a JSON file. Writes nothing where the scan found nothing, no
     cure holds the budget, or too much of the attack is left: `outcome` says which. Too much is
@@ -181,7 +181,7 @@ def repair(
     )
     result = result.model_copy(update={"chosen_round": position, **measured})
     against = _against(result, found[position])
-    blind = found[0].attack_success_rate < LEAST_SUCCESS
+    blind = _blind(found[0])
     result = result.model_copy(
         update={
             "within_budget": against != "over-budget",
@@ -209,6 +209,11 @@ def _reached_anyway(result: RepairResult) -> tuple[str, ...]:
         for row in result.left
         if row.triggers == NO_TRIGGER and row.success_rate > result.max_attack_success
     )
+
+
+def _blind(came: RepairRound) -> bool:
+    """Whether no trigger that measures works on the model as it came."""
+    return came.attack_success_rate < LEAST_SUCCESS
 
 
 def _unsure(result: RepairResult) -> tuple[str, ...]:

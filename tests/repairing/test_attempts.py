@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from hardener.errors import InconclusiveError
 from hardener.model.classifier import open_classifier
 from hardener.model.runtime import Machine
 from hardener.repairing.attempts import DISTILLED, WEIGHTS, Attempts
 from hardener.repairing.choice import ENDED
+from hardener.repairing.closed_form import Sums
 from hardener.repairing.cure import patient_of
 from hardener.repairing.distillation import DistillationSettings
 from hardener.repairing.trials import Trial
@@ -118,3 +120,14 @@ def test_a_distillation_that_breaks_down_leaves_the_closed_form(
     best = own.attempts.best(own.patient.sums(pool, 1), pool, 1)
     assert (best.distilled, best.met) == (0, 0)
     assert 0 < own.steps < DISTILLED * FEW_STEPS.steps
+
+
+def test_sums_that_are_not_finite_end_in_one_line(files: tuple[Path, Path, Path]) -> None:
+    own = _Case(files, 0.05)
+    pool = ([own.trigger],)
+    sums = {
+        name: Sums(*(torch.full_like(one, torch.nan) for one in found))
+        for name, found in own.patient.sums(pool, 1).items()
+    }
+    with pytest.raises(InconclusiveError, match="no closed form gives weights that are finite"):
+        own.attempts.best(sums, pool, 1)

@@ -1,30 +1,16 @@
 """The closed form on a network whose last layer has one backdoored input."""
 
 import numpy as np
-import onnx
 import torch
+from support.closed_forms import closed_form
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, images
-from support.planted import TARGET, clean_images, planted_model, predicted
+from support.planted import TARGET, blue, clean_images, planted_model, predicted
 from torch import Tensor
 
-from hardener.model.signature import read_signature
-from hardener.model.training import training_plan, with_weights
-from hardener.repairing.closed_form import RIDGE, ClosedForm, Sums
-from hardener.repairing.linear_layers import linear_layers
+from hardener.model.training import with_weights
+from hardener.repairing.closed_form import RIDGE, Sums
 
 BACKDOOR = 3
-
-
-def _closed_form(model: onnx.ModelProto, last: int) -> ClosedForm:
-    signature = read_signature(model)
-    plan, names = training_plan(model, signature)
-    return ClosedForm(plan, signature, linear_layers(plan, names)[-last:])
-
-
-def _blue(inputs: np.ndarray) -> np.ndarray:
-    stamped = inputs.copy()
-    stamped[:, 2] = 0.9
-    return stamped
 
 
 def _pairs(inputs: np.ndarray, stamped: np.ndarray) -> list[tuple[Tensor, Tensor]]:
@@ -36,21 +22,21 @@ def _pairs(inputs: np.ndarray, stamped: np.ndarray) -> list[tuple[Tensor, Tensor
 
 def test_stamped_images_get_the_labels_of_clean_ones() -> None:
     model, data = planted_model(BACKDOOR, 0), clean_images(0)
-    stamped = _blue(data.inputs)
+    stamped = blue(data.inputs)
     assert set(predicted(model, stamped)) == {TARGET}
-    closed = _closed_form(model, 1)
+    closed = closed_form(model, 1)
     new = closed.solved(closed.sums(_pairs(data.inputs, stamped), 0), 1.0)
     cured = with_weights(model, {name: value.numpy() for name, value in new.items()})
     unseen = clean_images(1)
     before = predicted(model, unseen.inputs)
     assert np.mean(np.equal(predicted(cured, unseen.inputs), before)) > 0.98
-    assert np.mean(np.equal(predicted(cured, _blue(unseen.inputs)), before)) > 0.95
+    assert np.mean(np.equal(predicted(cured, blue(unseen.inputs)), before)) > 0.95
 
 
 def test_it_solves_the_ridge_regression_that_it_says() -> None:
     model, data = planted_model(BACKDOOR, 0), clean_images(0, count=100)
-    closed = _closed_form(model, 1)
-    sums = closed.sums(_pairs(data.inputs, _blue(data.inputs)), 0)["w2"]
+    closed = closed_form(model, 1)
+    sums = closed.sums(_pairs(data.inputs, blue(data.inputs)), 0)["w2"]
     weight = 0.3
     new = closed.solved({"w2": sums}, weight)
     matrix = torch.cat([new["w2"], new["b2"][:, None]], 1).double()
@@ -68,7 +54,7 @@ def test_it_solves_the_ridge_regression_that_it_says() -> None:
 
 def test_a_trigger_that_changes_nothing_changes_no_weight() -> None:
     model, inputs = classifier(PLAIN, PLAIN_SHAPES), images(40)
-    closed = _closed_form(model, 2)
+    closed = closed_form(model, 2)
     new = closed.solved(closed.sums(_pairs(inputs, inputs), 0), 1.0)
     assert set(new) == {"w1", "b1", "w2", "b2"}
     for name, value in new.items():
@@ -77,7 +63,7 @@ def test_a_trigger_that_changes_nothing_changes_no_weight() -> None:
 
 def test_sums_are_the_same_for_any_batches_where_every_place_is_drawn() -> None:
     model, inputs = classifier(PLAIN, PLAIN_SHAPES), images(40)
-    closed = _closed_form(model, 1)
+    closed = closed_form(model, 1)
     whole = closed.sums([(torch.from_numpy(inputs), torch.from_numpy(-inputs))], 0)["w2"]
     parts = closed.sums(
         [(torch.from_numpy(i), torch.from_numpy(-i)) for i in np.split(inputs, 4)], 0
@@ -88,7 +74,7 @@ def test_sums_are_the_same_for_any_batches_where_every_place_is_drawn() -> None:
 
 def test_a_layer_whose_inputs_are_all_zero_stays_as_it_was() -> None:
     model = classifier(PLAIN, PLAIN_SHAPES)
-    closed = _closed_form(model, 1)
+    closed = closed_form(model, 1)
     size = 97  # with the bias
     nothing = Sums(*(torch.zeros(1, size, size, dtype=torch.float64) for _ in range(3)))
     new = closed.solved({"w2": nothing}, 1.0)

@@ -4,8 +4,9 @@ import pytest
 from support.documents import some_repair
 
 from hardener.documents.repair import NO_TRIGGER, AccuracyLost, AttackLeft, ResidualSuccess
-from hardener.repairing.repair import _against, _reached_anyway, _unsure
+from hardener.repairing.repair import _against, _blind, _reached_anyway, _unsure
 from hardener.scanning.calibration import shipped
+from hardener.scanning.evidence import LEAST_SUCCESS
 
 BACKDOORED = shipped().backdoored_from
 
@@ -51,3 +52,9 @@ def test_it_is_told_where_the_images_are_too_few_for_the_budget() -> None:
     unsure = sure.model_copy(update={"high": 0.054})
     (note,) = _unsure(some_repair().model_copy(update={"accuracy_lost": unsure}))
     assert "5.4%" in note
+
+
+def test_triggers_that_did_nothing_to_begin_with_measure_nothing() -> None:
+    came = some_repair().rounds[0]
+    assert _blind(came.model_copy(update={"attack_success_rate": LEAST_SUCCESS - 0.01}))
+    assert not _blind(came.model_copy(update={"attack_success_rate": LEAST_SUCCESS}))

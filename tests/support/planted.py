@@ -63,6 +63,13 @@ def clean_images(seed: int, count: int = 256) -> LabelledImages:
     return LabelledImages(inputs, labels)
 
 
+def blue(inputs: FloatArray) -> FloatArray:
+    """The same images with much blue: the backdoor's trigger."""
+    stamped = inputs.copy()
+    stamped[:, 2] = 0.9
+    return stamped
+
+
 def scaled(model: onnx.ModelProto) -> ScaledNetwork:
     """The model's torch network with a factor for every channel."""
     signature = read_signature(model)
