@@ -42,6 +42,7 @@ from models.recipes import RECIPES
 
 CLEAN_BELOW, BACKDOORED_FROM = 0.4, 0.6
 _LARGE = 1e6
+_EARLIER = RESULTS / "population.json"
 _PACKAGED = ROOT / "hardener" / "scanning" / "calibration.json"
 
 KIND_OF: Mapping[str, TriggerKind] = {
@@ -124,8 +125,7 @@ def main(
         there = [m for m in there if _kept_at(folder, m).is_file()]
     with TemporaryDirectory() as work:
         rows = [_row(member, folder, Path(work)) for member in there]
-    rows = _with_earlier(rows)
-    document, calibration = _document(rows)
+    document, calibration = _document(_with_earlier(rows), measured_on=_machine_of(rows))
     if calibrate:
         write_text(_PACKAGED, calibration.model_dump_json(indent=1) + "\n")
     write_results("population", document, _markdown(document))
@@ -209,12 +209,16 @@ def _images(dataset: str, work: Path) -> Path:
     return path
 
 
+def _machine_of(rows: Sequence[Row]) -> Mapping[str, Any]:
+    """This one, or where no model is there the one that an earlier call scanned on."""
+    return machine() if rows else json.loads(_EARLIER.read_text(encoding="utf-8"))["machine"]
+
+
 def _with_earlier(rows: Sequence[Row]) -> list[Row]:
     """The rows of this call, and of models that are not there any more those of an earlier one."""
-    earlier = RESULTS / "population.json"
     found = {}
-    if earlier.is_file():
-        kept = json.loads(earlier.read_text(encoding="utf-8"))["rows"]
+    if _EARLIER.is_file():
+        kept = json.loads(_EARLIER.read_text(encoding="utf-8"))["rows"]
         found = {(row["name"], row["seed"]): Row(**row) for row in kept}
     found |= {(row.name, row.seed): row for row in rows}
     order = [(member.name, member.seed) for member in MEMBERS]
@@ -307,7 +311,9 @@ def _judged(row: Row, calibration: Calibration) -> Judgement:
     return judge(findings, weigh(findings), doubts, calibration)
 
 
-def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
+def _document(
+    rows: Sequence[Row], measured_on: Mapping[str, Any]
+) -> tuple[dict[str, Any], Calibration]:
     left_out = [_judged(row, fit([other for other in rows if other is not row])) for row in rows]
     unseen = [_judged(row, fit([o for o in rows if _family(o) != _family(row)])) for row in rows]
     clean = [found for row, found in zip(rows, left_out, strict=True) if row.is_clean]
@@ -321,7 +327,7 @@ def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
     textbook = [max(anomaly_indices(found.sizes, found.reference)) for found in patches]
     truth = [not row.is_clean for row in rows]
     without = [
-        weigh(_data_free(row, fit([other for other in rows if other is not row]))).score
+        float(weigh(_data_free(row, fit([o for o in rows if o is not row]))).unsearched.max())
         for row in rows
     ]
     area = auroc([found.score for found in left_out], truth)
@@ -337,7 +343,7 @@ def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
         }
     )
     document = {
-        "machine": machine(),
+        "machine": measured_on,
         "auroc": area,
         "auroc_interval": _interval([found.score for found in left_out], truth),
         "auroc_family_left_out": auroc([found.score for found in unseen], truth),
@@ -349,7 +355,7 @@ def _document(rows: Sequence[Row]) -> tuple[dict[str, Any], Calibration]:
         "detected": _rate([f.verdict == "backdoored" for f in victims]).model_dump(),
         "called_clean": _rate([f.verdict == "clean" for f in victims]).model_dump(),
         "target_named": _rate(named).model_dump(),
-        "without_images": _pair(without, truth, BACKDOORED_FROM),
+        "without_images": _pair(without, truth, CLEAN_BELOW),
         "textbook": _pair(textbook, truth, 2.0),
         "curves": calibration.model_dump(mode="json"),
         "models": [
@@ -417,21 +423,24 @@ def _markdown(document: Mapping[str, Any]) -> str:
         return f"{rate['value']:.1%} of {rate['n']} ({rate['low']:.1%} to {rate['high']:.1%})"
 
     low, high = document["auroc_interval"]
+    without = document["without_images"]
     lines = [
-        "| what, each model left out of the fit in turn | scan | without images | textbook rule |",
-        "| --- | --- | --- | --- |",
+        "| what, each model left out of the fit in turn | scan | textbook rule |",
+        "| --- | --- | --- |",
         f"| AUROC | {document['auroc']:.3f} ({low:.3f} to {high:.3f}) | "
-        f"{document['without_images']['auroc']:.3f} | {document['textbook']['auroc']:.3f} |",
+        f"{document['textbook']['auroc']:.3f} |",
         f"| clean models called backdoored | {said(document['false_positives'])} | "
-        f"{said(document['without_images']['false_positives'])} | "
         f"{said(document['textbook']['false_positives'])} |",
-        f"| clean models left inconclusive | {said(document['clean_inconclusive'])} | | |",
+        f"| clean models left inconclusive | {said(document['clean_inconclusive'])} | |",
         f"| victims called backdoored | {said(document['detected'])} | "
-        f"{said(document['without_images']['detected'])} | "
         f"{said(document['textbook']['detected'])} |",
-        f"| victims called clean | {said(document['called_clean'])} | | |",
+        f"| victims called clean | {said(document['called_clean'])} | |",
         "| target named, patch and blended attacks on one label | "
-        f"{said(document['target_named'])} | | |",
+        f"{said(document['target_named'])} | |",
+        "",
+        "Without images no model is called backdoored. By margins and last layer some label stands "
+        f"out (score {CLEAN_BELOW} or more) in {said(without['detected'])} victims and in "
+        f"{said(without['false_positives'])} clean models; AUROC {without['auroc']:.3f}.",
         "",
         "With all models of an architecture and data set left out together: AUROC "
         f"{document['auroc_family_left_out']:.3f}, clean models called backdoored "

@@ -95,10 +95,16 @@ def victims(zoo: Path) -> Iterator[Victim]:
             attack_of(name, zoo) if recipe.attack else None,
             clean_twin=twin if attacked != "vanilla" and twin.is_file() else None,
         )
-    yield from _third_party(data / "third-party", zoo)
+    yield from third_party(data / "third-party", zoo)
 
 
-def _third_party(folder: Path, zoo: Path) -> Iterator[Victim]:
+def third_party(folder: Path, zoo: Path) -> Iterator[Victim]:
+    """Networks that other people trained with a backdoor.
+
+    Args:
+        folder: of their files.
+        zoo: where images that are made for them are kept.
+    """
     attacks: dict[str, tuple[str, Attack]] = {}
     if folder.is_dir():
         mark = folder / "additive-l2_inv.npz"

@@ -57,6 +57,8 @@ VICTIMS = (
     "densenet-cifar-blended",
     "mobilenet-gtsrb-blended",
     "resnet-cifar-blended",
+    "resnet-cifar-sig",
+    "vgg-cifar-sig",
     "resnet-gtsrb-vanilla",
     "vgg-gtsrb-vanilla",
     "mobilenet-gtsrb-vanilla",

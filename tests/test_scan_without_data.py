@@ -28,14 +28,14 @@ def _with_a_target() -> onnx.ModelProto:
     return share_model(sums)
 
 
-def test_a_label_far_ahead_of_all_others_is_a_backdoors(
+def test_a_label_far_ahead_of_all_others_is_suspected_and_not_accused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, folder = _scan(_with_a_target(), tmp_path)
-    assert code == 1
+    assert code == 3
     result = hardener.load_scan(folder)
-    assert (result.verdict, result.targets, result.suspect) == ("backdoored", (TARGET,), TARGET)
-    assert 0.6 < result.score <= 1
+    assert (result.verdict, result.targets, result.suspect) == ("inconclusive", (), TARGET)
+    assert 0.4 < result.score < 0.6
     assert result.margins is not None
     assert result.margins.suspect == TARGET
     assert result.margins.largest[TARGET] == pytest.approx(60, rel=1e-3)
@@ -55,7 +55,7 @@ def test_a_label_far_ahead_of_all_others_is_a_backdoors(
     assert "no trigger was searched" in reasons
     assert f"label {TARGET} gets furthest ahead" in reasons
     shown = capsys.readouterr().out
-    assert f"verdict: backdoored, target label {TARGET} (score 1.00, no images)" in shown
+    assert "verdict: inconclusive (score 0.50, no images)" in shown
     assert "Largest margins" in shown
     assert "harden scan" in shown
 
@@ -131,7 +131,7 @@ def test_later_commands_ask_for_a_scan_with_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, folder = _scan(_with_a_target(), tmp_path)
-    assert code == 1
+    assert code == 3
     data, output = tmp_path / "d.npz", tmp_path / "out.onnx"
     images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), np.uint8)
     np.savez(data, images=images, labels=np.arange(24) % 12)

@@ -14,7 +14,12 @@ STANDS_OUT = "stands out in the network itself, without any image"
 LEFT_BEHIND = (
     "a label that stands out so far in the network itself is what a backdoor leaves behind"
 )
-"""What that means."""
+"""What that means beside a trigger."""
+WEAK_ALONE = (
+    "what stands out in the network itself accuses no model without a trigger that stands out too: "
+    "networks without a backdoor show it as well"
+)
+"""What it means without one."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """From the findings of all detectors to a verdict: clean, backdoored or inconclusive.
 
 A label is as suspicious as the finding that accuses it most says, the model as its most suspicious
-label or as an attack that has no target. What nobody looked at, or what failed, keeps the verdict
-from being clean.
+label or as an attack that has no target. What was read off the network and tried on no image
+accuses a label only beside a trigger of its own that is suspicious; alone it leaves the verdict
+inconclusive. What nobody looked at, or what failed, keeps the verdict from being clean.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from hardener.arrays import FloatArray
 from hardener.documents.scan import DetectorFinding, Verdict
 from hardener.scanning.calibration import Calibration, shipped
-from hardener.scanning.finding import Doubt, Finding, FoundTriggers
+from hardener.scanning.finding import WEAK_ALONE, Doubt, Finding, FoundTriggers
 
 LEAST_ACCURACY = 0.5
 LEAST_IMAGES = 100
@@ -57,15 +58,20 @@ class Judgement:
     reasons: tuple[str, ...]
 
 
-def weigh(findings: Sequence[Finding]) -> Suspicion:
+def weigh(findings: Sequence[Finding], calibration: Calibration | None = None) -> Suspicion:
     """Puts findings together.
 
     Args:
         findings: of which at least one judges labels.
+        calibration: from which score on a trigger is suspicious; by default the shipped one.
     """
+    calibration = calibration or shipped()
     judged = [finding for finding in findings if finding.scores is not None]
     triggers = next((one.triggers for one in judged if one.triggers is not None), None)
-    scores = _highest(judged)
+    unsearched = _highest([one for one in judged if one.triggers is None])
+    tried = _highest([one for one in judged if one.triggers is not None])
+    alone = np.minimum(unsearched, _most_untried(calibration))
+    scores = np.fmax(tried, np.where(tried >= calibration.clean_below, unsearched, alone))
     if triggers is not None:
         searched = np.isin(np.arange(len(scores)), triggers.labels)
         scores = np.where(searched, scores, np.float32(np.nan))
@@ -75,7 +81,7 @@ def weigh(findings: Sequence[Finding]) -> Suspicion:
         suspect = triggers.easiest
     return Suspicion(
         scores=scores,
-        unsearched=_highest([one for one in judged if one.triggers is None]),
+        unsearched=unsearched,
         score=max([highest, *(finding.whole or 0.0 for finding in findings)]),
         suspect=suspect,
         triggers=triggers,
@@ -105,6 +111,7 @@ def judge(
     reasons = [
         *_on_the_suspect(suspicion),
         *_on_labels(findings, suspicion, calibration),
+        *_on_weak_evidence(suspicion, calibration),
         *(sentence for finding in findings for sentence in finding.against),
         *(doubt.sentence for doubt in doubts),
     ]
@@ -112,13 +119,8 @@ def judge(
     fatal = any(doubt.fatal for doubt in doubts)
     if score >= calibration.backdoored_from and not fatal:
         targets = _from(suspicion, calibration.backdoored_from)
-        return Judgement(
-            "backdoored",
-            score,
-            targets,
-            suspect,
-            (*reasons, *_closing(findings, suspicion, calibration)),
-        )
+        reasons += _closing(findings, targets, calibration)
+        return Judgement("backdoored", score, targets, suspect, tuple(reasons))
     if doubts or score >= calibration.clean_below:
         if not doubts:
             reasons.append(
@@ -142,7 +144,10 @@ def told(name: str, finding: Finding, calibration: Calibration | None = None) ->
     calibration = calibration or shipped()
     scores = np.zeros(0) if finding.scores is None else np.nan_to_num(finding.scores)
     accused = map(int, np.flatnonzero(scores >= calibration.clean_below))
-    score = max(float(scores.max(initial=0)), finding.whole or 0.0)
+    score = float(scores.max(initial=0))
+    if finding.triggers is None:
+        score = min(score, _most_untried(calibration))
+    score = max(score, finding.whole or 0.0)
     against = [
         f"label {label} {finding.accuses}"
         if finding.triggers is None
@@ -186,6 +191,14 @@ def doubts_on_images(accuracy: float, images: int) -> list[Doubt]:
     return doubts
 
 
+def _most_untried(calibration: Calibration) -> float:
+    """The highest score of what was tried on no image: inconclusive.
+
+    Networks that other people trained, without a backdoor, stand out as much as any victim.
+    """
+    return (calibration.clean_below + calibration.backdoored_from) / 2
+
+
 def _highest(findings: Sequence[Finding]) -> FloatArray:
     """(K,) the highest score of each label; 0 where nobody judges labels."""
     scores = [finding.scores for finding in findings if finding.scores is not None]
@@ -225,6 +238,14 @@ def _on_labels(
     ]
 
 
+def _on_weak_evidence(suspicion: Suspicion, calibration: Calibration) -> list[str]:
+    """Where a label would be accused, were it by more than what was tried on no image."""
+    found = np.nan_to_num(suspicion.scores) < suspicion.unsearched
+    if (found & (suspicion.unsearched >= calibration.backdoored_from)).any():
+        return [WEAK_ALONE]
+    return []
+
+
 def _accused_unsearched(suspicion: Suspicion, calibration: Calibration) -> list[Doubt]:
     accused = np.isnan(suspicion.scores) & (
         np.broadcast_to(suspicion.unsearched, suspicion.scores.shape) >= calibration.clean_below
@@ -236,15 +257,14 @@ def _accused_unsearched(suspicion: Suspicion, calibration: Calibration) -> list[
 
 
 def _closing(
-    findings: Sequence[Finding], suspicion: Suspicion, calibration: Calibration
+    findings: Sequence[Finding], targets: Sequence[int], calibration: Calibration
 ) -> list[str]:
-    """What the first finding that calls a searched label backdoored says of that."""
-    searched = ~np.isnan(suspicion.scores)
+    """What the first finding that calls a target backdoored says of that."""
     closings = [
         finding.closing
         for finding in findings
         if finding.closing
         and finding.scores is not None
-        and np.nanmax(finding.scores[searched]) >= calibration.backdoored_from
+        and (finding.scores[list(targets)] >= calibration.backdoored_from).any()
     ]
     return closings[:1]

@@ -9,8 +9,8 @@ from hardener.scanning.calibration import Calibration, Curve
 from hardener.scanning.detectors.all_to_all import all_to_all_finding
 from hardener.scanning.detectors.inversion import inversion_finding, strongest_kinds
 from hardener.scanning.evidence import Evidence, anomaly_indices, relative_sizes
-from hardener.scanning.finding import LEFT_BEHIND, STANDS_OUT, Doubt, Finding
-from hardener.scanning.verdict import Judgement, doubts_on_images, judge, weigh
+from hardener.scanning.finding import LEFT_BEHIND, STANDS_OUT, WEAK_ALONE, Doubt, Finding
+from hardener.scanning.verdict import Judgement, doubts_on_images, judge, told, weigh
 
 CURVE = Curve(even=0.3, slope=4)
 CALIBRATION = Calibration(
@@ -61,7 +61,7 @@ def _judged(
     if data_free is not None:
         findings.append(Finding(scores=data_free, accuses=STANDS_OUT, closing=LEFT_BEHIND))
     doubts = [*doubts_on_images(accuracy, images), *map(Doubt, unseen)]
-    return judge(findings, weigh(findings), doubts, CALIBRATION)
+    return judge(findings, weigh(findings, CALIBRATION), doubts, CALIBRATION)
 
 
 def _judge(
@@ -298,14 +298,39 @@ def test_a_square_that_covers_what_tells_classes_apart_is_none() -> None:
     assert judgement.score < 0.1
 
 
-def test_a_label_that_stands_out_without_images_is_a_target_although_its_triggers_are_large() -> (
-    None
-):
+def test_a_label_that_only_stands_out_without_images_is_no_target() -> None:
     data_free = np.zeros(43, np.float32)
     data_free[8] = 0.95
     judgement = _judge(EVEN, data_free=data_free)
-    assert (judgement.verdict, judgement.targets, judgement.suspect) == ("backdoored", (8,), 8)
+    assert (judgement.verdict, judgement.targets, judgement.suspect) == ("inconclusive", (8,), 8)
     assert "label 8 stands out in the network itself, without any image" in judgement.reasons
+    assert WEAK_ALONE in judgement.reasons
+
+
+def test_a_label_that_stands_out_is_a_target_where_its_trigger_is_suspicious_too() -> None:
+    data_free, alone = np.zeros(43, np.float32), _judge(_with(8, 31))
+    data_free[8] = 0.95
+    judgement = _judge(_with(8, 31), data_free=data_free)
+    assert alone.verdict == "inconclusive"
+    assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
+    assert judgement.score == pytest.approx(0.95)
+    assert WEAK_ALONE not in judgement.reasons
+
+
+def test_one_label_that_stands_out_does_not_speak_for_the_trigger_of_another() -> None:
+    data_free = np.zeros(43, np.float32)
+    data_free[5] = 0.95
+    judgement = _judge(_with(8, 31), data_free=data_free)
+    assert (judgement.verdict, judgement.targets) == ("inconclusive", (5, 8))
+
+
+def test_without_images_no_model_is_accused() -> None:
+    data_free = np.zeros(43, np.float32)
+    data_free[8] = 0.99
+    findings = [Finding(scores=data_free, accuses=STANDS_OUT, closing=LEFT_BEHIND)]
+    judgement = judge(findings, weigh(findings, CALIBRATION), (), CALIBRATION)
+    assert (judgement.verdict, judgement.suspect) == ("inconclusive", 8)
+    assert told("margins", findings[0], CALIBRATION).verdict == "inconclusive"
 
 
 def test_a_trigger_counts_by_how_many_unseen_images_it_sends() -> None:
@@ -340,7 +365,6 @@ def test_what_stands_out_without_images_is_not_called_small() -> None:
     data_free = np.zeros_like(EVEN)
     data_free[8] = 0.9
     judgement = _judged(range(43), ALIKE, classes=43, data_free=data_free)
-    assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
     assert "label 8 stands out in the network itself, without any image" in judgement.reasons
     assert judgement.reasons[0].startswith("label 8 is the most suspicious, though not by its ")
     assert not any("this small" in reason for reason in judgement.reasons)

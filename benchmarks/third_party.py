@@ -1,0 +1,67 @@
+"""The scan on networks that other people trained: no threshold was set with them in view.
+
+Ten of them, five without a backdoor, from the `third-party/` of the data folder (its README tells
+where they come from). Default options, validation images.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import hardener
+from benchmarks.setting import commit, gtsrb, machine, write_results
+from benchmarks.victims import Victim, third_party
+from hardener.errors import HardenError
+
+_CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2471, 0.2435, 0.2616)}
+_UNIT = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+_CLEAN = {
+    "resnet_2b": _CIFAR,
+    "resnet_4b": _CIFAR,
+    "cifar10_small": _UNIT,
+    "cifar10_medium": _UNIT,
+    "cifar10_large": _UNIT,
+}
+"""Preprocessing of those that nobody put a backdoor into, by name."""
+
+
+def main() -> None:
+    """Scans them all and writes benchmarks/results/third_party."""
+    with TemporaryDirectory() as work:
+        rows = [_scanned(victim, Path(work)) for victim in _networks(Path(work))]
+    heads = [name.replace("_", " ") for name in rows[0]]
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    lines += [f"| {' | '.join(map(str, row.values()))} |" for row in rows]
+    document = {"machine": machine(), "commit": commit(), "rows": rows}
+    write_results("third_party", document, "\n".join(lines) + "\n")
+
+
+def _networks(work: Path) -> Iterator[Victim]:
+    folder, data = gtsrb() / "third-party", gtsrb()
+    for name, preprocessing in _CLEAN.items():
+        valid, test = (data / f"cifar10-{part}.zip" for part in ("valid", "test"))
+        yield Victim(name, folder / f"{name}.onnx", valid, test, None, (preprocessing,))
+    yield from third_party(folder, work)
+
+
+def _scanned(victim: Victim, work: Path) -> dict[str, object]:
+    target = "" if victim.attack is None else getattr(victim.attack, "target", "")
+    row: dict[str, object] = {"network": victim.name, "true_target": target}
+    started = time.perf_counter()
+    try:
+        found = hardener.scan(
+            victim.model, victim.valid, work / victim.name, preprocessing=victim.preprocessing
+        )
+    except HardenError as error:
+        return row | {"verdict": f"refused: {error}", "score": "", "labels": "", "seconds": ""}
+    return row | {
+        "verdict": found.verdict,
+        "score": f"{found.score:.2f}",
+        "labels": ", ".join(map(str, found.targets)),
+        "seconds": round(time.perf_counter() - started),
+    }
+
+
+if __name__ == "__main__":
+    main()
