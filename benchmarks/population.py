@@ -29,7 +29,7 @@ from hardener.measuring.intervals import wilson
 from hardener.scanning.calibration import Calibration, Curve, Population, fit_curve
 from hardener.scanning.detectors.all_to_all import all_to_all_finding
 from hardener.scanning.detectors.inversion import inversion_finding
-from hardener.scanning.detectors.last_layer import last_layer_finding, row_quantities
+from hardener.scanning.detectors.last_layer import LEAST_ROWS, last_layer_finding, row_quantities
 from hardener.scanning.detectors.margins import margin_finding, margin_quantity
 from hardener.scanning.evidence import Evidence, anomaly_indices, relative_sizes, weights
 from hardener.scanning.finding import Finding
@@ -276,7 +276,8 @@ def _margin(row: Row) -> float:
 
 
 def _last_layer(row: Row) -> float:
-    return float(row_quantities(row.row_indices).min()) if row.row_indices else 1.0
+    enough = len(row.row_indices) >= LEAST_ROWS
+    return float(row_quantities(row.row_indices).min()) if enough else 1.0
 
 
 def _left_alone(row: Row) -> float:
@@ -327,7 +328,7 @@ def _document(
     textbook = [max(anomaly_indices(found.sizes, found.reference)) for found in patches]
     truth = [not row.is_clean for row in rows]
     without = [
-        float(weigh(_data_free(row, fit([o for o in rows if o is not row]))).unsearched.max())
+        float(weigh(_data_free(row, fit([o for o in rows if o is not row]))).untried.max())
         for row in rows
     ]
     area = auroc([found.score for found in left_out], truth)

@@ -20,7 +20,7 @@ def costs(result: "Hardening", attack: str) -> list[Line]:
 
     if result.accuracy_before is None:
         return []
-    rates = before_and_after(result, attack)
+    rates = [row for row in before_and_after(result, attack) if row[1] is not None]
     said = (f"{name} {percent(before)} → {percent(after)}" for name, before, after in rates)
     return [Sentence(f"on {result.reported_on} other images: {', '.join(said)}")]
 

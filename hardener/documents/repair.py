@@ -79,6 +79,14 @@ class AccuracyLost(Frozen):
     """Upper end."""
 
 
+class RemovedLogic(Frozen):
+    """A value that was computed from the pixels and was the same for all clean images."""
+
+    tensor: str
+    said: str
+    """Which node gave it to which."""
+
+
 class RepairResult(Hardening):
     """What `harden repair` writes beside the repaired model."""
 
@@ -88,7 +96,11 @@ class RepairResult(Hardening):
     accuracy budget on the choosing and the reporting images together; on the latter too much of the
     attack is left; or the scan's searches would still call the repaired model backdoored."""
     targets: tuple[int, ...]
-    """The labels whose triggers were unlearned."""
+    """The labels whose triggers were unlearned, or that logic in the graph sent images to."""
+    removed: tuple[RemovedLogic, ...] = ()
+    """What was taken out of the graph: each is a constant now, and what computed it is gone."""
+    removal_changed: float | None = None
+    """The largest change of a class score by that, on clean images that it was not found on."""
     rounds: tuple[RepairRound, ...] = ()
     """In order; the first is the model as it came."""
     chosen_round: int | None = None
@@ -132,5 +144,8 @@ class RepairResult(Hardening):
     @property
     def way(self) -> str:
         """How the chosen round's weights were made."""
-        chosen = None if self.chosen_round is None else self.rounds[self.chosen_round]
-        return "closed form and distillation" if chosen and chosen.distilled else "closed form"
+        ways = ["logic taken out of the graph"] if self.removed else []
+        if self.chosen_round is not None:
+            distilled = self.rounds[self.chosen_round].distilled
+            ways.append("closed form and distillation" if distilled else "closed form")
+        return ", ".join(ways)

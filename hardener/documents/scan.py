@@ -1,5 +1,6 @@
 """What `harden scan` finds."""
 
+from collections.abc import Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -150,6 +151,10 @@ class DetectorFinding(Frozen):
     """What it tells besides that no field of its own holds."""
 
 
+GRAPH_LOGIC = "graph-logic"
+"""Name of the detector of logic that somebody wrote into the graph."""
+
+
 class ScanResult(Run):
     """What `harden scan` writes to scan.json.
 
@@ -194,6 +199,16 @@ class ScanResult(Run):
         return {evidence.label: evidence.kind for evidence in self.searched}
 
     @property
+    def graph_logic(self) -> tuple[str, ...]:
+        """Names of tensors that the graph computes from pixels and that never change."""
+        return tuple(
+            str(one["tensor"])
+            for finding in self.findings
+            if finding.detector == GRAPH_LOGIC
+            for one in _rows(finding.details.get("operands"))
+        )
+
+    @property
     def searched(self) -> tuple[LabelEvidence, ...]:
         """The labels that were searched in full."""
         return tuple(row for row in self.labels if isinstance(row, LabelEvidence))
@@ -207,3 +222,8 @@ class ScanResult(Run):
             for kind in FAMILIES
         }
         return {kind: median(of_kind) for kind, of_kind in sizes.items() if of_kind}
+
+
+def _rows(told: JsonValue) -> list[Mapping[str, JsonValue]]:
+    """Rows of a detector's details; a file may hold anything there."""
+    return [row for row in told if isinstance(row, Mapping)] if isinstance(told, list) else []

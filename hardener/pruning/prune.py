@@ -117,6 +117,12 @@ def prune(
     criterion = _checked_criterion(criterion, rewrite, threshold, layer)
     saved, classifier = open_as_scanned(model, scan, preprocessing)
     scanned = saved.result
+    if scanned.graph_logic:
+        raise InconclusiveError(
+            f"{saved.folder} found a value that is computed from the pixels and never changes "
+            f"({scanned.graph_logic[0]}): no pruning of channels takes that out of the graph, "
+            "harden repair does"
+        )
     check_outputs(output, saved.folder / SCAN_FILE, *classifier.model.external)
     feature, convolutions, notes = _places(classifier, criterion, scanned.layer.name, layer)
     rewrite = rewrite or _default_rewrite(classifier, criterion, feature)

@@ -1,11 +1,14 @@
 """The repair: from a finished scan and clean images to new weights in the same graph."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from hardener.arrays import IntArray
+from hardener.data.images import ImageSource
 from hardener.data.similar import similar_groups, thumbnails
 from hardener.data.splits import grouped_parts, stratified_sample
 from hardener.documents.repair import (
@@ -26,13 +29,24 @@ from hardener.progress import Progress, silent
 from hardener.repairing.choice import choose_round
 from hardener.repairing.cure import patient_of
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
+from hardener.repairing.graph_logic import (
+    Removal,
+    accused_otherwise,
+    remove_graph_logic,
+)
 from hardener.repairing.residual import Probes, left_by, residual
 from hardener.repairing.rounds import Cure, Rounds
 from hardener.repairing.trials import Trial
 from hardener.scanning.calibration import shipped
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.reopening import open_as_scanned
-from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, load_working_triggers
+from hardener.scanning.saved import (
+    SCAN_FILE,
+    SavedScan,
+    ScanGiven,
+    folder_of,
+    load_working_triggers,
+)
 from hardener.subject import Subject
 from hardener.writing import check_outputs, write_hardened
 
@@ -138,50 +152,127 @@ def repair(
         max_attack_success=max_attack_success,
         notes=classifier.signature.notes,
     )
-    accused = scanned.verdict == "backdoored"
-    if not accused and not force:
+    in_graph = bool(scanned.graph_logic)
+    if scanned.verdict != "backdoored" and not in_graph and not force:
         return result
 
     if not force:
         check_classes(source.labels, classifier.signature.classes, str(data))
+    case = _case_of(subject, saved)
+    proto: onnx.ModelProto | None = None
+    if in_graph:
+        removal = remove_graph_logic(subject, case.fitted, case.held_out)
+        result = _with_removal(result, removal, str(data))
+        case = replace(case, subject=removal.subject)
+        if not accused_otherwise(scanned):
+            proto, result = _without_logic(case, subject, result, force=force)
+    if not in_graph or accused_otherwise(scanned):
+        proto, result = _cured(case, result, rounds, distillation, progress, force=force)
+    if proto is None:
+        return result
+    return write_hardened(proto, result, output, classifier.model.external)
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """What is repaired, and which images serve what.
+
+    Attributes:
+        subject: the model, images, the machine and the seed.
+        source: those images.
+        saved: the scan.
+        groups: (N,) which images are alike.
+        fitted: positions of the images that are fitted on.
+        chosen_on: of those that choose.
+        reported_on: of those that report.
+    """
+
+    subject: Subject
+    source: ImageSource
+    saved: SavedScan
+    groups: IntArray
+    fitted: IntArray
+    chosen_on: IntArray
+    reported_on: IntArray
+
+    @property
+    def held_out(self) -> IntArray:
+        """Positions of all images that nothing is fitted on."""
+        return np.sort(np.concatenate([self.chosen_on, self.reported_on]))
+
+    @property
+    def trial(self) -> Trial:
+        """How models are measured."""
+        return Trial(self.subject.classifier, self.source, self.subject.machine)
+
+
+def _case_of(subject: Subject, saved: SavedScan) -> _Case:
+    """Divides the images.
+
+    Raises:
+        InconclusiveError: too few images are of other classes than a target.
+    """
+    classifier, source, scanned = subject.classifier, subject.source, saved.result
+    assert source is not None  # noqa: S101  a repair has images
     groups = similar_groups(thumbnails(classifier.batches(source), len(source)), source.labels)
-    fitted, chosen_on, reported_on = grouped_parts(source.labels, groups, (2, 1, 1), seed)
-    for indices in (chosen_on, reported_on):
-        check_others(source.labels[indices], targets, str(data))
-    fitted = _affordable(fitted, source.labels, classifier, seed)
-    triggers = load_working_triggers(saved, LEAST_SUCCESS)
-    patient = patient_of(classifier, classifier.images_of(source, fitted), subject.machine)
+    fitted, *others = grouped_parts(source.labels, groups, (2, 1, 1), subject.seed)
+    for indices in others:
+        targets = scanned.targets or (scanned.suspect,)
+        check_others(source.labels[indices], targets, str(source.path))
+    return _Case(subject, source, saved, groups, fitted, *others)
+
+
+def _cured(
+    case: _Case,
+    result: RepairResult,
+    rounds: int,
+    distillation: DistillationSettings,
+    progress: Progress,
+    *,
+    force: bool,
+) -> tuple[onnx.ModelProto | None, RepairResult]:
+    """The model with new weights, or None where nothing is to be written, and the result."""
+    subject, scanned = case.subject, case.saved.result
+    classifier, budget = subject.classifier, result.max_accuracy_drop
+    fitted = _affordable(case.fitted, case.source.labels, classifier, subject.seed)
+    triggers = load_working_triggers(case.saved, LEAST_SUCCESS)
+    patient = patient_of(classifier, classifier.images_of(case.source, fitted), subject.machine)
     # The scan's own seed never comes again: it would give the scan's own triggers.
-    drawn = scanned.seed + seed + 1
-    trial = Trial(classifier, source, subject.machine)
-    held_out = np.sort(np.concatenate([chosen_on, reported_on]))
+    drawn = scanned.seed + subject.seed + 1
     sequence = Rounds(
-        patient, scanned, trial, chosen_on, held_out, groups, max_accuracy_drop, distillation, drawn
+        patient,
+        scanned,
+        case.trial,
+        case.chosen_on,
+        case.held_out,
+        case.groups,
+        budget,
+        distillation,
+        drawn,
     )
     cures, trial = sequence.run(triggers, rounds, progress, force=force)
     found = [cure.found for cure in cures]
     result = result.model_copy(
         update={
             "outcome": "over-budget",
-            "data": data_identity(source),
+            "data": data_identity(case.source),
             "rounds": tuple(found),
             "images_used": len(fitted),
-            "groups": len(np.unique(groups)),
-            "chosen_on": len(chosen_on),
+            "groups": len(np.unique(case.groups)),
+            "chosen_on": len(case.chosen_on),
         }
     )
-    position = choose_round(found, max_accuracy_drop)
+    position = choose_round(found, budget)
     if position is None and force:
         position = max(range(1, len(found)), key=lambda row: -found[row].accuracy_lost)
     if position is None:
-        return result
+        return None, result
     tried = sequence.probes(triggers, trial.unseen)
-    measured = _measured(
-        trial, cures[0], cures[position], tried, (chosen_on, reported_on), groups, progress
-    )
+    parts = case.chosen_on, case.reported_on
+    measured = _measured(trial, cures[0], cures[position], tried, parts, case.groups, progress)
     result = result.model_copy(update={"chosen_round": position, **measured})
-    against = _against(result, found[position])
-    blind = _blind(found[0])
+    against, blind = _against(result, found[position]), _blind(found[0])
+    accused = scanned.verdict == "backdoored"
     result = result.model_copy(
         update={
             "within_budget": against != "over-budget",
@@ -191,14 +282,54 @@ def repair(
                 *((_BLIND,) if force and blind else ()),
                 *_reached_anyway(result),
                 *_unsure(result),
+                *((_FORCED[against],) if force and against else ()),
             ),
         }
     )
     if against and not force:
-        return result.model_copy(update={"outcome": against})
-    if against:
-        result = result.model_copy(update={"notes": (*result.notes, _FORCED[against])})
-    return write_hardened(cures[position].proto, result, output, classifier.model.external)
+        return None, result.model_copy(update={"outcome": against})
+    return cures[position].proto, result
+
+
+def _without_logic(
+    case: _Case, came: Subject, result: RepairResult, *, force: bool
+) -> tuple[onnx.ModelProto | None, RepairResult]:
+    """The model where a removal is all that was done, or None over budget, and the result."""
+    proto = case.subject.classifier.proto
+    before, _ = case.trial.counts(came.classifier.proto, case.held_out)
+    after, _ = case.trial.counts(proto, case.held_out)
+    lost = paired_loss(before.right, after.right, case.groups[case.held_out])
+    result = result.model_copy(
+        update={
+            "data": data_identity(case.source),
+            "groups": len(np.unique(case.groups)),
+            "reported_on": before.clean.n,
+            "accuracy_before": before.clean.correct / before.clean.n,
+            "accuracy_after": after.clean.correct / after.clean.n,
+            "accuracy_lost": AccuracyLost(**lost._asdict()),
+        }
+    )
+    against = _against(result, None)
+    result = result.model_copy(
+        update={"within_budget": not against, "forced": bool(force and against)}
+    )
+    if against and not force:
+        return None, result.model_copy(update={"outcome": against})
+    return proto, result
+
+
+def _with_removal(result: RepairResult, removal: Removal, data: str) -> RepairResult:
+    """The result of a repair that begins with a removal.
+
+    Raises:
+        InconclusiveError: there is nothing to remove.
+    """
+    if not removal.logic:
+        raise InconclusiveError(
+            f"what the scan found in the graph is not the same on all images of {data}: repair "
+            "with the scan's images"
+        )
+    return result.model_copy(update={"removed": removal.logic, "removal_changed": removal.change})
 
 
 def _reached_anyway(result: RepairResult) -> tuple[str, ...]:
@@ -227,13 +358,13 @@ def _unsure(result: RepairResult) -> tuple[str, ...]:
     )
 
 
-def _against(result: RepairResult, found: RepairRound) -> RepairOutcome | None:
+def _against(result: RepairResult, found: RepairRound | None) -> RepairOutcome | None:
     """What speaks against writing a repaired model, if anything does."""
     lost = result.accuracy_lost
     if lost is not None and not within_budget(lost.value, 0.0, result.max_accuracy_drop):
         return "over-budget"
     left = result.residual_success
-    accused = found.suspicion >= shipped().backdoored_from
+    accused = found is not None and found.suspicion >= shipped().backdoored_from
     if accused or (left and (left.held_against or 0.0) > result.max_attack_success):
         return "attack-left"
     return None

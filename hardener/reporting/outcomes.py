@@ -33,8 +33,7 @@ def repair_outcome(result: RepairResult) -> str:
     """What was repaired, or why nothing was written and what may help."""
     targets = ", ".join(map(str, result.targets))
     endings = {
-        "written": f"wrote {result.hardened.path if result.hardened else ''}: target label "
-        f"{targets}, round {result.chosen_round}, the graph as it was",
+        "written": f"wrote {result.hardened.path if result.hardened else ''}: {_done(result)}",
         "nothing-found": "the scan found no backdoor: nothing to repair, nothing written (--force "
         f"repairs label {targets}, the most suspicious, all the same)",
         "inconclusive": "the scan was inconclusive, its reasons say why: nothing written (--force "
@@ -47,6 +46,15 @@ def repair_outcome(result: RepairResult) -> str:
         "prune; --force writes all the same)",
     }
     return endings[result.outcome]
+
+
+def _done(result: RepairResult) -> str:
+    """What was changed."""
+    rounds = f"round {result.chosen_round}" if result.chosen_round is not None else ""
+    taken = f"{len(result.removed)} written into the graph taken out" if result.removed else ""
+    graph = "" if result.removed else "the graph as it was"
+    targets = f"target label {', '.join(map(str, result.targets))}"
+    return ", ".join(part for part in (targets, taken, rounds, graph) if part)
 
 
 def _attack_left(result: RepairResult) -> str:

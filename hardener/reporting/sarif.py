@@ -66,7 +66,16 @@ SKIPPED_EVIDENCE = _Rule(
     "A part of the evidence was not looked at.",
     "The verdict rests on the other parts alone.",
 )
-RULES = (BACKDOORED_LABEL, ALL_TO_ALL, INCONCLUSIVE_SCAN, SKIPPED_EVIDENCE)
+WRITTEN_LOGIC = _Rule(
+    "HARDEN005",
+    "GraphLogic",
+    "error",
+    "Logic in the graph overrides what the network saw.",
+    "The graph computes a value from the pixels that is the same for every clean image, and that "
+    "changes the label of most images once it is another. Do not ship the model: harden repair "
+    "takes it out.",
+)
+RULES = (BACKDOORED_LABEL, ALL_TO_ALL, INCONCLUSIVE_SCAN, SKIPPED_EVIDENCE, WRITTEN_LOGIC)
 
 
 def sarif(result: ScanResult, root: Path | None = None) -> str:
@@ -146,7 +155,9 @@ def _findings(result: ScanResult, skipped: dict[str, str]) -> list[tuple[_Rule, 
         (BACKDOORED_LABEL, str(label), f"Label {label} answers to a hidden trigger: {because}")
         for label in result.targets
     ]
-    if not result.targets:
+    if not result.targets and result.graph_logic:
+        found = [(WRITTEN_LOGIC, "", f"Logic in the graph overrides the network: {because}")]
+    elif not result.targets:
         found = [(ALL_TO_ALL, "", f"A trigger exchanges labels for one another: {because}")]
     return found + missing
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from hardener.arrays import FloatArray
+from hardener.subject import Subject
 from hardener.triggers.family import SyntheticTrigger
 
 STANDS_OUT = "stands out in the network itself, without any image"
@@ -73,6 +74,8 @@ class Finding:
         evidence: fields of `scan.json` that are made for this detector.
         details: what else `scan.json` tells, in the detector's row of `findings`.
         triggers: where it searches some.
+        untried: whether its scores were read off the network, and tried on no image.
+        rest: the subject without what was found, for the detectors that come behind.
     """
 
     scores: FloatArray | None = None
@@ -86,3 +89,5 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, JsonValue] = field(default_factory=dict)
     triggers: FoundTriggers | None = None
+    untried: bool = False
+    rest: Subject | None = None

@@ -164,10 +164,13 @@ def require_images(scan: SavedScan) -> None:
 def require_target(scan: SavedScan) -> None:
     """Refuses a scan that found a backdoor without a target label: no trigger goes to one.
 
+    What was written into the graph can be taken out of it all the same.
+
     Raises:
         InconclusiveError: it is one.
     """
-    if scan.result.verdict == "backdoored" and not scan.result.targets:
+    found = scan.result
+    if found.verdict == "backdoored" and not found.targets and not found.graph_logic:
         raise InconclusiveError(
             f"{scan.folder} found an attack from all labels to all, which has no target label: "
             "repair and prune cannot mend that, do not ship the model"

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from hardener.data.settings import input_settings
 from hardener.documents.identity import Layer, Normalisation
-from hardener.documents.scan import ScanResult
-from hardener.errors import UsageError
+from hardener.documents.scan import GRAPH_LOGIC, ScanResult
+from hardener.errors import ModelError, UsageError
 from hardener.files import FileName, check_output
 from hardener.measuring.suitability import trigger_for
 from hardener.model.blind_spots import blind_spots
@@ -94,22 +94,19 @@ def scan(
         model, data, preprocessing, provider=provider, threads=threads, device=device, seed=seed
     )
     classifier = subject.classifier
-    feature = find_feature_layer(
-        classifier.proto, classifier.signature, classifier.model.shapes, layer
-    )
     original = None if known_trigger is None else trigger_for(classifier, Path(known_trigger))
     settings = {kind: search.settings for kind, search in SEARCHES.items()} | dict(budgets)
     look = start_look(subject, labels, Searches(settings, seed))
     check_scan_files(output, look.labels if data else (), *inputs, *classifier.model.external)
     progress = of_whole(progress, "the whole scan", _costs(look))
     with unfinished(look.depends_on) as kept:
-        found = _findings(replace(look, kept=kept, progress=progress))
+        subject, feature, found = _findings(replace(look, kept=kept, progress=progress), layer)
     del look  # and with it the images that were searched on
     suspicion, answers = weigh(list(found.values())), None
     if suspicion.triggers is not None:
         trigger = suspicion.triggers.strongest[suspicion.suspect]
         answers = measure_answers(subject, feature, input_settings(original, trigger), progress)
-    result = _result(subject, feature, found, suspicion, answers)
+    result = _result(subject, feature, found, suspicion, answers, layer)
     save_scan(output, result, () if suspicion.triggers is None else suspicion.triggers.all)
     kept.remove()
     return result
@@ -120,9 +117,25 @@ def _runnable(subject: Subject) -> dict[str, Detector]:
     return {n: one for n, one in DETECTORS.items() if subject.source or not one.needs_images}
 
 
-def _findings(look: Look) -> dict[str, Finding]:
-    """What each detector saw, by its name."""
-    return {name: one.run(look) for name, one in _runnable(look.subject).items()}
+def _findings(look: Look, layer: str | None) -> tuple[Subject, FeatureLayer, dict[str, Finding]]:
+    """The subject as the last detector saw it, its feature layer, and what each of them saw.
+
+    The layer is looked for as soon as what hides it may have been taken out of the graph.
+    """
+    found: dict[str, Finding] = {}
+    feature: FeatureLayer | None = None
+    for name, detector in _runnable(look.subject).items():
+        if feature is None and name != GRAPH_LOGIC:
+            feature = _feature_layer(look.subject, layer)
+        found[name] = detector.run(look)
+        look = replace(look, subject=found[name].rest or look.subject)
+    return look.subject, feature or _feature_layer(look.subject, layer), found
+
+
+def _feature_layer(subject: Subject, name: str | None) -> FeatureLayer:
+    classifier = subject.classifier
+    shapes = classifier.model.shapes
+    return find_feature_layer(classifier.proto, classifier.signature, shapes, name)
 
 
 def _result(
@@ -131,10 +144,12 @@ def _result(
     found: Mapping[str, Finding],
     suspicion: Suspicion,
     answers: Answers | None,
+    layer: str | None,
 ) -> ScanResult:
     """The verdict and all that led to it."""
     findings = list(found.values())
-    judgement = judge(findings, suspicion, _doubts(subject, answers))
+    doubts = [*_doubts(subject, answers), *_doubts_on_layer(subject, layer)]
+    judgement = judge(findings, suspicion, doubts)
     said = tuple(sentence for finding in findings for sentence in finding.said)
     return ScanResult(
         **subject.run,
@@ -175,6 +190,16 @@ def _doubts(subject: Subject, answers: Answers | None) -> list[Doubt]:
         *(doubts_on_images(answers.accuracy, answers.images) if answers else _NO_IMAGES),
         *map(Doubt, unseen),
     ]
+
+
+def _doubts_on_layer(subject: Subject, named: str | None) -> list[Doubt]:
+    """Where the graph has no feature layer of its own, a named one says little of it."""
+    try:
+        if named is not None:
+            _feature_layer(subject, None)
+    except ModelError as error:
+        return [Doubt(f"only --layer names a feature layer: by itself, {error}")]
+    return []
 
 
 def _left_out(subject: Subject) -> tuple[str, ...]:

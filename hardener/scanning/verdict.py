@@ -26,14 +26,14 @@ class Suspicion:
 
     Attributes:
         scores: (K,) of each label, NaN of labels whose triggers were not searched.
-        unsearched: (K,) of each label by what needs no search.
+        untried: (K,) of each label by what was tried on no image.
         score: of the most suspicious label, or of an attack without a target label.
         suspect: the most suspicious label.
         triggers: what was searched; None where nothing was.
     """
 
     scores: FloatArray
-    unsearched: FloatArray
+    untried: FloatArray
     score: float
     suspect: int
     triggers: FoundTriggers | None
@@ -68,10 +68,10 @@ def weigh(findings: Sequence[Finding], calibration: Calibration | None = None) -
     calibration = calibration or shipped()
     judged = [finding for finding in findings if finding.scores is not None]
     triggers = next((one.triggers for one in judged if one.triggers is not None), None)
-    unsearched = _highest([one for one in judged if one.triggers is None])
-    tried = _highest([one for one in judged if one.triggers is not None])
-    alone = np.minimum(unsearched, _most_untried(calibration))
-    scores = np.fmax(tried, np.where(tried >= calibration.clean_below, unsearched, alone))
+    untried = _highest([one for one in judged if one.untried])
+    tried = _highest([one for one in judged if not one.untried])
+    alone = np.minimum(untried, _most_untried(calibration))
+    scores = np.fmax(tried, np.where(tried >= calibration.clean_below, untried, alone))
     if triggers is not None:
         searched = np.isin(np.arange(len(scores)), triggers.labels)
         scores = np.where(searched, scores, np.float32(np.nan))
@@ -81,7 +81,7 @@ def weigh(findings: Sequence[Finding], calibration: Calibration | None = None) -
         suspect = triggers.easiest
     return Suspicion(
         scores=scores,
-        unsearched=unsearched,
+        untried=untried,
         score=max([highest, *(finding.whole or 0.0 for finding in findings)]),
         suspect=suspect,
         triggers=triggers,
@@ -145,7 +145,7 @@ def told(name: str, finding: Finding, calibration: Calibration | None = None) ->
     scores = np.zeros(0) if finding.scores is None else np.nan_to_num(finding.scores)
     accused = map(int, np.flatnonzero(scores >= calibration.clean_below))
     score = float(scores.max(initial=0))
-    if finding.triggers is None:
+    if finding.untried:
         score = min(score, _most_untried(calibration))
     score = max(score, finding.whole or 0.0)
     against = [
@@ -240,15 +240,15 @@ def _on_labels(
 
 def _on_weak_evidence(suspicion: Suspicion, calibration: Calibration) -> list[str]:
     """Where a label would be accused, were it by more than what was tried on no image."""
-    found = np.nan_to_num(suspicion.scores) < suspicion.unsearched
-    if (found & (suspicion.unsearched >= calibration.backdoored_from)).any():
+    found = np.nan_to_num(suspicion.scores) < suspicion.untried
+    if (found & (suspicion.untried >= calibration.backdoored_from)).any():
         return [WEAK_ALONE]
     return []
 
 
 def _accused_unsearched(suspicion: Suspicion, calibration: Calibration) -> list[Doubt]:
     accused = np.isnan(suspicion.scores) & (
-        np.broadcast_to(suspicion.unsearched, suspicion.scores.shape) >= calibration.clean_below
+        np.broadcast_to(suspicion.untried, suspicion.scores.shape) >= calibration.clean_below
     )
     return [
         Doubt(f"label {label} stands out in the network itself and its triggers were not searched")

@@ -59,7 +59,7 @@ def _judged(
     if square is not None:
         findings.append(all_to_all_finding(square, CALIBRATION))
     if data_free is not None:
-        findings.append(Finding(scores=data_free, accuses=STANDS_OUT, closing=LEFT_BEHIND))
+        findings.append(Finding(scores=data_free, accuses=STANDS_OUT, closing=LEFT_BEHIND, untried=True))
     doubts = [*doubts_on_images(accuracy, images), *map(Doubt, unseen)]
     return judge(findings, weigh(findings, CALIBRATION), doubts, CALIBRATION)
 
@@ -327,7 +327,7 @@ def test_one_label_that_stands_out_does_not_speak_for_the_trigger_of_another() -
 def test_without_images_no_model_is_accused() -> None:
     data_free = np.zeros(43, np.float32)
     data_free[8] = 0.99
-    findings = [Finding(scores=data_free, accuses=STANDS_OUT, closing=LEFT_BEHIND)]
+    findings = [Finding(scores=data_free, accuses=STANDS_OUT, closing=LEFT_BEHIND, untried=True)]
     judgement = judge(findings, weigh(findings, CALIBRATION), (), CALIBRATION)
     assert (judgement.verdict, judgement.suspect) == ("inconclusive", 8)
     assert told("margins", findings[0], CALIBRATION).verdict == "inconclusive"

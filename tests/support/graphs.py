@@ -194,7 +194,8 @@ def classifier(text: str, shapes: Shapes, *, opset: int = 17, seed: int = 0) -> 
             if name == "variance":
                 values = np.abs(values) + 0.1
         elif isinstance(shape, list):
-            values = np.array(shape, np.int64)
+            values = np.array(shape)
+            values = values.astype(np.float32 if values.dtype == np.float64 else np.int64)
         else:
             values = np.array(shape, np.float32)
         model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))

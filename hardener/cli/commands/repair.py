@@ -76,14 +76,20 @@ def summary(result: "RepairResult") -> list[Line]:
     from hardener.reporting.outcomes import repair_outcome
 
     measured = costs(result, "attack success of triggers not fitted on")
+    measured += [
+        Sentence(f"{logic.said} was the same for every clean image, and is a constant now")
+        for logic in result.removed
+    ]
+    if result.removal_changed is not None:
+        measured.append(Sentence(_changed(result.removal_changed)))
     if result.accuracy_lost is not None:
         lost = result.accuracy_lost
         measured.append(
             Sentence(
                 f"accuracy lost: {percent(lost.value)}, with 95 % confidence between "
                 f"{percent(lost.low)} and {percent(lost.high)}, on all images that nothing was "
-                f"fitted on, which also chose by it ({result.groups} groups of images that look "
-                "alike)"
+                f"fitted on{', which also chose by it' if result.rounds else ''} "
+                f"({result.groups} groups of images that look alike)"
             )
         )
     left = result.residual_success
@@ -99,6 +105,13 @@ def summary(result: "RepairResult") -> list[Line]:
         )
     tables = [*_rounds(result), *_left(result)] if result.rounds else []
     return apart(tables, [*measured, *notes(result.notes), ending(repair_outcome(result))])
+
+
+def _changed(largest: float) -> str:
+    """What taking logic out of the graph did to clean images."""
+    if largest:
+        return f"that changes the scores of other clean images by {largest:.2g} at most"
+    return "the scores of all other clean images stay as they were, bit by bit"
 
 
 def _rounds(result: "RepairResult") -> list[Line]:

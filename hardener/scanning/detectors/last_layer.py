@@ -18,10 +18,12 @@ from hardener.errors import ModelError
 from hardener.model.linear_head import linear_head
 from hardener.scanning.calibration import Calibration, shipped
 from hardener.scanning.detectors.detector import Detector
-from hardener.scanning.evidence import LEAST_LABELS
 from hardener.scanning.finding import LEFT_BEHIND, STANDS_OUT, Finding
 from hardener.scanning.look import Look
 
+LEAST_ROWS = 20
+"""Of fewer the median deviation tells no outlier: of five clean networks of ten labels that other
+people trained three had an index of 3.8 to 7.1."""
 _NORMAL_CONSISTENCY = 1.4826
 _SMALLEST_DEVIATION_FRACTION = 0.02
 
@@ -36,11 +38,12 @@ def last_layer_finding(
         calibration: how an anomaly index becomes a score.
         said: a sentence on them.
     """
-    enough = len(rows.anomaly_indices) >= LEAST_LABELS
+    enough = len(rows.anomaly_indices) >= LEAST_ROWS
     return Finding(
         scores=calibration.last_layer(row_quantities(rows.anomaly_indices)) if enough else None,
         accuses=STANDS_OUT,
         closing=LEFT_BEHIND,
+        untried=True,
         said=(said,) if said else (),
         evidence={"last_layer": rows},
     )
@@ -93,6 +96,7 @@ def _run(look: Look) -> Finding:
     said = (
         f"label {suspect} has the largest mean weight in the last layer, anomaly index "
         f"{indices[suspect]:.1f}"
+        f"{f'; {LEAST_ROWS} labels are needed to judge by that' if len(rows) < LEAST_ROWS else ''}"
     )
     return last_layer_finding(evidence, shipped(), said)
 

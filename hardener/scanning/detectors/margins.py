@@ -260,6 +260,7 @@ def margin_finding(
         scores=scores,
         accuses=STANDS_OUT,
         closing=LEFT_BEHIND,
+        untried=True,
         said=(said,) if said else (),
         evidence={"margins": margins},
     )

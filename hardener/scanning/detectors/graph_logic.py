@@ -1,0 +1,147 @@
+"""Logic that somebody wrote into the graph: what it computes from pixels and never says.
+
+A trained network uses all that it computes. Where an operand is bit-identical for every clean
+image, the graph waits for something; shifted, such an operand of a backdoor overrides what the
+network saw. No search by gradients finds the trigger, for nothing has a slope before it wakes.
+What is found is taken out of the graph that the other detectors look at.
+
+Source: Bober-Irizar et al. 2023 (arXiv 2206.07840) and ShadowLogic (HiddenLayer 2024) for what is
+looked for; looking for it by running clean images is ours.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from pydantic import JsonValue
+
+from hardener.arrays import AnyArray, FloatArray
+from hardener.model.classifier import Classifier
+from hardener.model.constant_operands import ConstantOperand, constant_operands
+from hardener.model.folding import folded
+from hardener.model.waking import Waking, woken
+from hardener.scanning.detectors.detector import Detector
+from hardener.scanning.finding import Doubt, Finding
+from hardener.scanning.look import Look
+from hardener.subject import Subject
+
+_OVERRIDES = 0.8
+"""As large a share of the images, sent to one label or to other labels, is no network's habit."""
+_CERTAIN = 0.97
+"""Score of an operand that overrides; not calibrated, no clean network had any."""
+_WOKEN_IMAGES = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A constant operand and what it does when it is shifted."""
+
+    operand: ConstantOperand
+    waking: Waking
+
+    @property
+    def sends(self) -> bool:
+        """Whether it sends images to one label."""
+        return self.waking.sent >= _OVERRIDES
+
+    @property
+    def overrides(self) -> bool:
+        """Whether it takes images from the labels that the network gives them."""
+        return self.sends or self.waking.moved >= _OVERRIDES
+
+    def said(self, images: int) -> str:
+        """A sentence on it."""
+        waking = self.waking
+        lead = (
+            f"{self.operand.said} is the same on all {images} clean images, though it is computed "
+            "from the pixels"
+        )
+        if self.sends:
+            return f"{lead}; shifted, it sends {waking.sent:.0%} of others to label {waking.label}"
+        if self.overrides:
+            return f"{lead}; shifted, it changes the label of {waking.moved:.0%}"
+        return f"{lead}: what it waits for, and what it does then, was not found"
+
+
+def without_graph_logic(subject: Subject, images: FloatArray) -> tuple[Subject, list[Written]]:
+    """A subject whose graph no longer computes its constant operands, and what those were.
+
+    Args:
+        subject: the model and how to run it.
+        images: (N, C, H, W) clean images in [0, 1].
+    """
+    classifier, machine = subject.classifier, subject.machine
+    proto, signature = classifier.proto, classifier.signature
+    found = constant_operands(proto, signature, _one_by_one(classifier, images), machine)
+    if not found:
+        return subject, []
+    shown = list(_in_batches(classifier, images[:: max(1, len(images) // _WOKEN_IMAGES)]))
+    written = [Written(one, woken(proto, signature, one, shown, machine)) for one in found]
+    bare = folded(proto, found, signature.input, signature.batch)
+    model = replace(classifier.model, proto=bare)
+    return replace(subject, classifier=replace(classifier, model=model)), written
+
+
+def graph_logic_finding(
+    written: Sequence[Written], images: int, classes: int, searched: Sequence[int]
+) -> Finding:
+    """What constant operands say.
+
+    Args:
+        written: they, and what they do.
+        images: how many they are the same on.
+        classes: of the model.
+        searched: labels that a scan looks at: others cannot be named as targets.
+    """
+    scores = np.zeros(classes, np.float32)
+    for one in written:
+        if one.sends and one.waking.label in searched:
+            scores[one.waking.label] = _CERTAIN
+    overriding = [one for one in written if one.overrides]
+    return Finding(
+        scores=scores if scores.any() else None,
+        whole=_CERTAIN if overriding else None,
+        against=tuple(one.said(images) for one in overriding),
+        closing="a branch that waits for something and then overrides all else is no part of a "
+        "classifier: somebody wrote it there",
+        favour="all that the graph computes from the pixels changes with them",
+        doubts=tuple(Doubt(one.said(images)) for one in written if not one.overrides),
+        details={"operands": [_told(one) for one in written]},
+    )
+
+
+def _told(one: Written) -> dict[str, JsonValue]:
+    waking = one.waking
+    return {
+        "tensor": one.operand.tensor,
+        "said": one.operand.said,
+        "label": waking.label,
+        "sent": waking.sent,
+        "moved": waking.moved,
+    }
+
+
+def _run(look: Look) -> Finding:
+    images = look.samples.fitted
+    rest, written = without_graph_logic(look.subject, images)
+    classes = look.subject.classifier.signature.classes
+    finding = graph_logic_finding(written, len(images), classes, look.labels)
+    return replace(finding, rest=rest)
+
+
+def _one_by_one(classifier: Classifier, images: FloatArray) -> Iterator[AnyArray]:
+    for image in images:
+        (values,) = classifier.feeds(image[None]).values()
+        yield np.repeat(values, classifier.signature.batch or 1, axis=0)
+
+
+def _in_batches(classifier: Classifier, images: FloatArray) -> Iterator[AnyArray]:
+    (values,) = classifier.feeds(images).values()
+    batch = classifier.batch_size
+    for start in range(0, len(values), batch):
+        part = values[start : start + batch]
+        if classifier.signature.batch is None or len(part) == batch:
+            yield part
+
+
+WRITTEN = Detector(_run)

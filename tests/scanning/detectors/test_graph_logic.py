@@ -1,0 +1,46 @@
+import numpy as np
+
+from hardener.model.constant_operands import ConstantOperand
+from hardener.model.waking import Waking
+from hardener.scanning.detectors.graph_logic import Written, graph_logic_finding
+from hardener.scanning.finding import Finding
+from hardener.scanning.verdict import judge, told, weigh
+
+OPERAND = ConstantOperand("flag", np.zeros((1, 1), np.float32), (3,), (1, 2), "what a gives to b")
+QUIET = Finding(scores=np.full(10, 0.1, np.float32))
+
+
+def _finding(*wakings: Waking, searched: range = range(10)) -> Finding:
+    written = [Written(OPERAND, waking) for waking in wakings]
+    return graph_logic_finding(written, 512, 10, searched)
+
+
+def test_an_operand_that_sends_images_to_a_label_is_a_backdoor_with_that_target() -> None:
+    finding = _finding(Waking(label=3, sent=0.99, moved=0.9))
+    judgement = judge([finding, QUIET], weigh([finding, QUIET]))
+    assert (judgement.verdict, judgement.targets) == ("backdoored", (3,))
+    assert "what a gives to b is the same on all 512 clean images" in judgement.reasons[0]
+    assert told("graph-logic", finding).verdict == "backdoored"
+
+
+def test_one_that_exchanges_labels_is_a_backdoor_without_a_target() -> None:
+    finding = _finding(Waking(label=3, sent=0.12, moved=0.97))
+    judgement = judge([finding, QUIET], weigh([finding, QUIET]))
+    assert (judgement.verdict, judgement.targets) == ("backdoored", ())
+
+
+def test_a_target_that_was_not_searched_is_not_named() -> None:
+    finding = _finding(Waking(label=3, sent=0.99, moved=0.9), searched=range(4, 10))
+    judgement = judge([finding, QUIET], weigh([finding, QUIET]))
+    assert (judgement.verdict, judgement.targets) == ("backdoored", ())
+
+
+def test_one_that_nothing_wakes_keeps_a_model_from_being_clean() -> None:
+    finding = _finding(Waking(label=0, sent=0.1, moved=0.2))
+    judgement = judge([finding, QUIET], weigh([finding, QUIET]))
+    assert judgement.verdict == "inconclusive"
+    assert any("what it waits for" in reason for reason in judgement.reasons)
+
+
+def test_a_graph_without_any_is_no_evidence() -> None:
+    assert judge([_finding(), QUIET], weigh([_finding(), QUIET])).verdict == "clean"
