@@ -38,11 +38,16 @@ def main() -> None:
 
 
 def _networks(work: Path) -> Iterator[Victim]:
+    yield from clean_networks()
+    yield from third_party(gtsrb() / "third-party", work)
+
+
+def clean_networks() -> Iterator[Victim]:
+    """Those without a backdoor."""
     folder, data = gtsrb() / "third-party", gtsrb()
     for name, preprocessing in _CLEAN.items():
         valid, test = (data / f"cifar10-{part}.zip" for part in ("valid", "test"))
         yield Victim(name, folder / f"{name}.onnx", valid, test, None, (preprocessing,))
-    yield from third_party(folder, work)
 
 
 def _scanned(victim: Victim, work: Path) -> dict[str, object]:

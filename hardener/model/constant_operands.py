@@ -35,6 +35,7 @@ class ConstantOperand:
         value: what it is, on one image or on the fixed batch.
         readers: places among the model's nodes of those where it meets a value that changes.
         branch: places of the nodes that serve it alone, in running order.
+        ways: names of what those compute from the pixels, or are given, the operand's own first.
         said: how a message names it.
     """
 
@@ -42,6 +43,7 @@ class ConstantOperand:
     value: AnyArray
     readers: tuple[int, ...]
     branch: tuple[int, ...]
+    ways: tuple[str, ...]
     said: str
 
 
@@ -73,16 +75,21 @@ def constant_operands(
             for name in names & set(constant):
                 readers.setdefault(name, []).append(node)
     tensors, place_of = graph.tensors(), _places(proto)
-    return tuple(
-        ConstantOperand(
-            name,
-            constant[name],
-            tuple(place_of[node.outputs[0].name] for node in nodes),
-            tuple(place_of[node.outputs[0].name] for node in _branch(graph, paths, name, nodes)),
-            f"what {said(tensors[name].inputs[0])} gives to {said(nodes[0])}",
+    found: list[ConstantOperand] = []
+    for name, nodes in readers.items():
+        branch = _branch(graph, paths, name, nodes)
+        given = (value.name for node in reversed(branch) for value in paths.inputs(node))
+        found.append(
+            ConstantOperand(
+                name,
+                constant[name],
+                tuple(place_of[node.outputs[0].name] for node in nodes),
+                tuple(place_of[node.outputs[0].name] for node in branch),
+                tuple(way for way in dict.fromkeys((name, *given)) if way != signature.input),
+                f"what {said(tensors[name].inputs[0])} gives to {said(nodes[0])}",
+            )
         )
-        for name, nodes in readers.items()
-    )
+    return tuple(found)
 
 
 def _places(proto: onnx.ModelProto) -> dict[str, int]:
@@ -123,12 +130,13 @@ def _branch(
 ) -> list[gs.Node]:
     """The nodes that lead to a tensor's readers and nowhere else, in running order."""
     given = {value.name for value in graph.outputs}
-    served = {id(reader) for reader in readers}
     branch: list[gs.Node] = []
     for node in reversed(paths.before(graph.tensors()[name])):
-        own = [value for value in node.outputs if value.name]
-        read_by = [reader for value in own for reader in value.outputs]
-        if all(id(reader) in served for reader in read_by) and not given & {v.name for v in own}:
-            served.add(id(node))
+        serves = all(
+            any(reader is one for one in (*branch, *(readers if value.name == name else ())))
+            for value in node.outputs
+            for reader in value.outputs
+        )
+        if serves and not given & {value.name for value in node.outputs}:
             branch.append(node)
     return branch[::-1]

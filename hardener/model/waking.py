@@ -7,27 +7,31 @@ what the network saw.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
 from hardener.arrays import AnyArray, IntArray
+from hardener.errors import ModelError
 from hardener.model.chosen_outputs import with_outputs
 from hardener.model.constant_operands import ConstantOperand
 from hardener.model.runtime import Machine, Runner, open_runner
 from hardener.model.signature import Signature
 
-_SPREADS = (1, -1, 4, -4, 16, -16, 64, -64)
-"""How far values are shifted, beside how far they lie apart on clean images."""
+OVERRIDES = 0.8
+"""As large a share of the images, sent to one label or to other labels, is no network's habit."""
+
+_SPREADS = (1, 4, 16, 64)
+"""How far values are shifted either way, beside how far they lie apart on clean images."""
 
 _SHIFT = "hardener_shift"
 
 
 @dataclass(frozen=True)
 class Waking:
-    """The most that a shift on the way to a constant operand did.
+    """The most that the smallest shift on the way to a constant operand did.
 
     Attributes:
         label: where most images went.
@@ -38,6 +42,16 @@ class Waking:
     label: int
     sent: float
     moved: float
+
+    @property
+    def sends(self) -> bool:
+        """Whether it sends images to one label."""
+        return self.sent >= OVERRIDES
+
+    @property
+    def overrides(self) -> bool:
+        """Whether it takes images from the labels that the network gives them."""
+        return self.sends or self.moved >= OVERRIDES
 
 
 def woken(
@@ -56,34 +70,30 @@ def woken(
         inputs: clean network inputs, in batches that the model takes.
         machine: what runs it.
     """
-    ways = _ways(proto, signature, operand)
-    plain = open_runner(with_outputs(proto, signature.output, *ways), machine)
+    plain = open_runner(with_outputs(proto, signature.output, *operand.ways), machine)
     seen = [plain.run({signature.input: one}) for one in inputs]
     before = np.concatenate([scores.argmax(axis=1) for scores, *_ in seen])
-    found = Waking(0, 0.0, 0.0)
-    for position, name in enumerate(ways, 1):
+    ways: list[tuple[Runner, AnyArray]] = []
+    for position, name in enumerate(operand.ways, 1):
         values = np.concatenate([one[position].ravel() for one in seen])
-        if (variant := _shifted(proto, signature, operand, name, values.dtype)) is None:
-            continue
-        runner = open_runner(variant, machine)
-        for shift in _shifts(values):
-            after = _labels(runner, signature, inputs, shift)
-            found = max(found, _waking(before, after), key=_strength)
+        if (variant := _shifted(proto, signature, operand, name, values.dtype)) is not None:
+            ways.append((open_runner(variant, machine, frugal=True), _spread(values)))
+    found = Waking(0, 0.0, 0.0)
+    for count in _SPREADS:
+        for runner, spread in ways:
+            for shift in (count * spread, -count * spread):
+                try:
+                    after = _labels(runner, signature, inputs, np.asarray(shift, spread.dtype))
+                except ModelError:
+                    continue  # An index, say, that leads outside.
+                found = max(found, _waking(before, after), key=_strength)
+        if found.sends:
+            break  # Far enough shifted, much that is no trigger sends images somewhere.
     return found
 
 
 def _strength(waking: Waking) -> tuple[float, float]:
     return waking.sent, waking.moved
-
-
-def _ways(proto: onnx.ModelProto, signature: Signature, operand: ConstantOperand) -> list[str]:
-    """Names of the operand and of all that its branch computes or is given."""
-    nodes = [proto.graph.node[place] for place in operand.branch]
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    names = dict.fromkeys(
-        [operand.tensor, *(name for node in reversed(nodes) for name in node.input)]
-    )
-    return [name for name in names if name and name not in weights and name != signature.input]
 
 
 def _shifted(
@@ -113,14 +123,12 @@ def _shifted(
     return variant
 
 
-def _shifts(values: AnyArray) -> Iterator[AnyArray]:
+def _spread(values: AnyArray) -> AnyArray:
+    """How far values lie apart, at least 1 where they do not; True of truth values."""
     if values.dtype == np.bool_:
-        yield np.array(True)
-        return
+        return np.array(True)
     finite = values[np.isfinite(values)].astype(np.float64)
-    spread = float(np.ptp(finite)) if finite.size else 0.0
-    for count in _SPREADS:
-        yield np.array(count * (spread or 1.0)).astype(values.dtype)
+    return np.array((float(np.ptp(finite)) if finite.size else 0.0) or 1.0).astype(values.dtype)
 
 
 def _labels(

@@ -25,8 +25,6 @@ from hardener.scanning.finding import Doubt, Finding
 from hardener.scanning.look import Look
 from hardener.subject import Subject
 
-_OVERRIDES = 0.8
-"""As large a share of the images, sent to one label or to other labels, is no network's habit."""
 _CERTAIN = 0.97
 """Score of an operand that overrides; not calibrated, no clean network had any."""
 _WOKEN_IMAGES = 32
@@ -39,16 +37,6 @@ class Written:
     operand: ConstantOperand
     waking: Waking
 
-    @property
-    def sends(self) -> bool:
-        """Whether it sends images to one label."""
-        return self.waking.sent >= _OVERRIDES
-
-    @property
-    def overrides(self) -> bool:
-        """Whether it takes images from the labels that the network gives them."""
-        return self.sends or self.waking.moved >= _OVERRIDES
-
     def said(self, images: int) -> str:
         """A sentence on it."""
         waking = self.waking
@@ -56,9 +44,9 @@ class Written:
             f"{self.operand.said} is the same on all {images} clean images, though it is computed "
             "from the pixels"
         )
-        if self.sends:
+        if waking.sends:
             return f"{lead}; shifted, it sends {waking.sent:.0%} of others to label {waking.label}"
-        if self.overrides:
+        if waking.overrides:
             return f"{lead}; shifted, it changes the label of {waking.moved:.0%}"
         return f"{lead}: what it waits for, and what it does then, was not found"
 
@@ -95,17 +83,17 @@ def graph_logic_finding(
     """
     scores = np.zeros(classes, np.float32)
     for one in written:
-        if one.sends and one.waking.label in searched:
+        if one.waking.sends and one.waking.label in searched:
             scores[one.waking.label] = _CERTAIN
-    overriding = [one for one in written if one.overrides]
+    overriding = [one for one in written if one.waking.overrides]
     return Finding(
         scores=scores if scores.any() else None,
-        whole=_CERTAIN if overriding else None,
+        whole=_CERTAIN if overriding else 0.0,
         against=tuple(one.said(images) for one in overriding),
         closing="a branch that waits for something and then overrides all else is no part of a "
         "classifier: somebody wrote it there",
         favour="all that the graph computes from the pixels changes with them",
-        doubts=tuple(Doubt(one.said(images)) for one in written if not one.overrides),
+        doubts=tuple(Doubt(one.said(images)) for one in written if not one.waking.overrides),
         details={"operands": [_told(one) for one in written]},
     )
 

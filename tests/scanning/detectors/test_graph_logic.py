@@ -6,7 +6,7 @@ from hardener.scanning.detectors.graph_logic import Written, graph_logic_finding
 from hardener.scanning.finding import Finding
 from hardener.scanning.verdict import judge, told, weigh
 
-OPERAND = ConstantOperand("flag", np.zeros((1, 1), np.float32), (3,), (1, 2), "what a gives to b")
+OPERAND = ConstantOperand("flag", np.zeros((1, 1), np.float32), (3,), (1, 2), ("flag",), "what a gives to b")
 QUIET = Finding(scores=np.full(10, 0.1, np.float32))
 
 

@@ -1,0 +1,215 @@
+"""Logic written into graphs: what a scan sees of it, what its removal leaves, and false alarms.
+
+Three tables. Attacks of `models.graph_attacks` in trained hosts, development and test part apart:
+what `graph-logic` says on validation images, a whole scan where that says nothing, and the true
+trigger before and after the removal, on test images. Trained networks without any such logic, in
+which nothing may be found; and the models of `benchmarks.matrix`, of random weights, likewise.
+
+`python -m models.zoo` first.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
+import onnx
+import torch
+import typer
+
+import hardener
+from benchmarks.matrix import all_cases
+from benchmarks.rates import rates
+from benchmarks.setting import RESULTS, commit, machine, write_results
+from benchmarks.third_party import clean_networks
+from benchmarks.victims import Victim, victims
+from hardener.arrays import FloatArray
+from hardener.data.images import open_images
+from hardener.data.signs import write_signs
+from hardener.data.splits import stratified_sample
+from hardener.errors import HardenError
+from hardener.model.classifier import open_classifier
+from hardener.model.runtime import Machine
+from hardener.scanning.detectors.graph_logic import graph_logic_finding, without_graph_logic
+from hardener.scanning.verdict import told
+from hardener.subject import Subject
+from models.graph_attacks.graph_attack import GraphAttack, host_of
+from models.graph_attacks.table import GRAPH_ATTACKS, part_of
+from models.zoo import FOLDER
+
+HOSTS = (
+    "alexnet-gtsrb-vanilla",
+    "resnet-cifar-vanilla",
+    "mobilenet-cifar-vanilla",
+    "vit-gtsrb-vanilla",
+)
+_IMAGES = 512
+_MATRIX_IMAGES = 48
+
+
+def main(
+    zoo: Annotated[Path, typer.Option(help="Folder of the victims.")] = FOLDER,
+    only: Annotated[
+        list[str] | None, typer.Option(help="attacks, networks or matrix; repeatable; else all.")
+    ] = None,
+) -> None:
+    """Measures and writes benchmarks/results/graph_logic; tables not asked for stay."""
+    path = RESULTS / "graph_logic.json"
+    document: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    document["machine"] = machine()
+    tables = {"attacks": _attacks, "networks": _networks, "matrix": _matrix}
+    for name in only or tables:
+        rows = list(tables[name](zoo.expanduser()))
+        document[name] = {"commit": commit(), "rows": rows}
+    write_results("graph_logic", document, _markdown(document))
+
+
+def _attacks(zoo: Path) -> Iterator[dict[str, Any]]:
+    hosts = {victim.name: victim for victim in victims(zoo)}
+    for name in HOSTS:
+        for attack in GRAPH_ATTACKS.values():
+            with TemporaryDirectory() as work:
+                row = _attacked(hosts[name], attack, Path(work))
+            if row is not None:
+                typer.echo(json.dumps(row), err=True)
+                yield row
+
+
+def _attacked(host: Victim, attack: GraphAttack, work: Path) -> dict[str, Any] | None:
+    model = work / "model.onnx"
+    plain = open_classifier(host.model)
+    source = plain.open_data(host.valid)
+    tuned_on = plain.images_of(source, stratified_sample(source.labels, _IMAGES, 1))
+    proto = onnx.load(host.model)
+    try:
+        changed = attack.insert(proto, host_of(proto, torch.from_numpy(tuned_on)))
+    except HardenError:
+        return None  # It needs another kind of network.
+    onnx.save(changed, model)
+    own = attack.attack.of_classes(plain.signature.classes)
+    seen, subject, seconds = _looked(model, host)
+    verdict = seen["verdict"]
+    if verdict == "clean":
+        verdict = hardener.scan(model, host.valid, work / "scan").verdict
+    bare = work / "bare.onnx"
+    onnx.save(subject.classifier.proto, bare)
+    before, after = (rates(one, host.test, own) for one in (model, bare))
+    return {
+        "host": host.name,
+        "attack": attack.name,
+        "part": part_of(attack.name),
+        **seen,
+        "scan": verdict,
+        "true_target": getattr(own, "target", None),
+        "accuracy_of_host": rates(host.model, host.test, None).accuracy.value,
+        "before": before.as_json(),
+        "after": after.as_json(),
+        "seconds": round(seconds, 2),
+    }
+
+
+def _networks(zoo: Path) -> Iterator[dict[str, Any]]:
+    for victim in (*victims(zoo), *clean_networks()):
+        seen, _, seconds = _looked(victim.model, victim)
+        yield {"network": victim.name, **seen, "seconds": round(seconds, 2)}
+
+
+def _looked(model: Path, victim: Victim) -> tuple[dict[str, Any], Subject, float]:
+    """What graph logic says of a model, the subject without it, and how long that took."""
+    classifier = open_classifier(model, victim.preprocessing)
+    source = classifier.open_data(victim.valid)
+    subject = Subject(classifier, source, Machine(), 0)
+    images = classifier.images_of(source, stratified_sample(source.labels, _IMAGES, 0))
+    return _timed(subject, images)
+
+
+def _timed(subject: Subject, images: FloatArray) -> tuple[dict[str, Any], Subject, float]:
+    started = time.perf_counter()
+    rest, written = without_graph_logic(subject, images)
+    classes = subject.classifier.signature.classes
+    finding = graph_logic_finding(written, len(images), classes, range(classes))
+    seconds = time.perf_counter() - started
+    labels = sorted({one.waking.label for one in written if one.waking.sends})
+    seen = {"operands": len(written), "verdict": told("", finding).verdict, "labels": labels}
+    return seen, rest, seconds
+
+
+def _matrix(_: Path) -> Iterator[dict[str, Any]]:
+    """Models of random weights, on rendered signs."""
+    with TemporaryDirectory() as work:
+        signs, model = Path(work) / "signs.npz", Path(work) / "model.onnx"
+        write_signs(signs, 2, 5)
+        for case in all_cases():
+            try:
+                case.write(model)
+                classifier = open_classifier(model, ({"mean": (0.5,) * 3, "std": (0.25,) * 3},))
+            except Exception:  # noqa: BLE001  what cannot be made or is refused is told elsewhere
+                continue
+            source = open_images(signs)
+            positions = np.arange(0, len(source), len(source) // _MATRIX_IMAGES)
+            images = classifier.images_of(source, positions[:_MATRIX_IMAGES])
+            seen, _, seconds = _timed(Subject(classifier, source, Machine(), 0), images)
+            row = {"model": case.title, **seen, "seconds": round(seconds, 2)}
+            typer.echo(json.dumps(row), err=True)
+            yield row
+
+
+def _markdown(document: Mapping[str, Any]) -> str:
+    parts = []
+    if "attacks" in document:
+        parts += _attack_table(document["attacks"]["rows"])
+    for name in ("networks", "matrix"):
+        if name in document:
+            parts.append(_alarms(name, document[name]["rows"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _attack_table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for part in ("test", "development"):
+        own = [row for row in rows if row["part"] == part]
+        called = [row["scan"] for row in own]
+        left = [100 * row["after"]["attack_success_rate"]["value"] for row in own]
+        lost = [
+            100 * (row["before"]["accuracy"]["value"] - row["after"]["accuracy"]["value"])
+            for row in own
+        ]
+        yield (
+            f"{part.capitalize()} part, {len(own)} attacks in {len({r['host'] for r in own})} "
+            f"hosts: {called.count('backdoored')} called backdoored, "
+            f"{called.count('inconclusive')} inconclusive, {called.count('clean')} clean. After the "
+            f"removal the true trigger keeps {median(left):.2f} % in the median and "
+            f"{max(left):.2f} at worst; accuracy lost {max(lost):.2f} points at most."
+        )
+    lines = [
+        "| host | attack | part | operands | graph logic | scan | labels | true | accuracy | attack "
+        "success | after: accuracy | attack success | seconds |",
+        "| --- " * 13 + "|",
+    ]
+    for row in rows:
+        numbers = [
+            f"{100 * row[when][what]['value']:.2f}"
+            for when in ("before", "after")
+            for what in ("accuracy", "attack_success_rate")
+        ]
+        cells = [row["host"], row["attack"], row["part"], row["operands"], row["verdict"]]
+        cells += [row["scan"], ", ".join(map(str, row["labels"]))]
+        cells += ["" if row["true_target"] is None else row["true_target"]]
+        lines.append("| " + " | ".join(map(str, (*cells, *numbers, row["seconds"]))) + " |")
+    yield "\n".join(lines)
+
+
+def _alarms(name: str, rows: list[Mapping[str, Any]]) -> str:
+    found = [row for row in rows if row["operands"]]
+    named = ", ".join(str(row.get("network") or row.get("model")) for row in found)
+    seconds = max(row["seconds"] for row in rows)
+    kind = "trained networks" if name == "networks" else "models of the matrix, of random weights"
+    said = f"Of {len(rows)} {kind} without such logic {len(found)} have constant operands"
+    return f"{said}{f' ({named})' if named else ''}; {seconds:.1f} s at most."
+
+
+if __name__ == "__main__":
+    typer.run(main)
