@@ -1,16 +1,16 @@
 """A graph without its constant operands: each becomes the constant that it is, its branch goes.
 
 On every image on which the operands are what they are on the clean ones, the new graph gives the
-same values bit by bit. What they do on others it no longer does.
+same values, bit by bit where they are exact. What they do on others it no longer does.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
 from hardener.arrays import AnyArray
-from hardener.model.constant_operands import ConstantOperand
 
 _BROADCAST = frozenset(
     {
@@ -20,6 +20,29 @@ _BROADCAST = frozenset(
     }
 )  # fmt: skip
 """Operators that take an operand of one image beside one of many."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantOperand:
+    """A value that meets others, and is the same for every clean image, or all but the same.
+
+    Attributes:
+        tensor: its name.
+        value: what it is, on one image or on the fixed batch.
+        exact: whether it is that bit by bit.
+        readers: places among the model's nodes of those where it meets a value that changes.
+        branch: places of the nodes that serve it alone, in running order.
+        ways: names of what those compute from the pixels, or are given, the operand's own first.
+        said: how a message names it.
+    """
+
+    tensor: str
+    value: AnyArray
+    exact: bool
+    readers: tuple[int, ...]
+    branch: tuple[int, ...]
+    ways: tuple[str, ...]
+    said: str
 
 
 def folded(

@@ -16,7 +16,7 @@ import onnx
 from hardener.arrays import AnyArray, IntArray
 from hardener.errors import ModelError
 from hardener.model.chosen_outputs import with_outputs
-from hardener.model.constant_operands import ConstantOperand
+from hardener.model.folding import ConstantOperand
 from hardener.model.runtime import Machine, Runner, open_runner
 from hardener.model.signature import Signature
 

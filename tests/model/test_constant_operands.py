@@ -7,8 +7,8 @@ from support import graphs, written_logic
 from support.graphs import classifier
 
 from hardener.arrays import FloatArray
-from hardener.model.constant_operands import ConstantOperand, constant_operands
-from hardener.model.folding import folded
+from hardener.model.constant_operands import constant_operands
+from hardener.model.folding import ConstantOperand, folded
 from hardener.model.runtime import on_cpu, open_runner
 from hardener.model.signature import read_signature
 from hardener.model.waking import woken

@@ -59,7 +59,9 @@ def _judged(
     if square is not None:
         findings.append(all_to_all_finding(square, CALIBRATION))
     if data_free is not None:
-        findings.append(Finding(scores=data_free, accuses=STANDS_OUT, closing=LEFT_BEHIND, untried=True))
+        findings.append(
+            Finding(scores=data_free, accuses=STANDS_OUT, closing=LEFT_BEHIND, untried=True)
+        )
     doubts = [*doubts_on_images(accuracy, images), *map(Doubt, unseen)]
     return judge(findings, weigh(findings, CALIBRATION), doubts, CALIBRATION)
 

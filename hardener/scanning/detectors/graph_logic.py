@@ -17,8 +17,8 @@ from pydantic import JsonValue
 
 from hardener.arrays import AnyArray, FloatArray
 from hardener.model.classifier import Classifier
-from hardener.model.constant_operands import ConstantOperand, constant_operands
-from hardener.model.folding import folded
+from hardener.model.constant_operands import constant_operands
+from hardener.model.folding import ConstantOperand, folded
 from hardener.model.waking import Waking, woken
 from hardener.scanning.detectors.detector import Detector
 from hardener.scanning.finding import Doubt, Finding
@@ -41,8 +41,8 @@ class Written:
         """A sentence on it."""
         waking = self.waking
         lead = (
-            f"{self.operand.said} is the same on all {images} clean images, though it is computed "
-            "from the pixels"
+            f"{self.operand.said} is {'' if self.operand.exact else 'all but '}the same on all "
+            f"{images} clean images, though it is computed from the pixels"
         )
         if waking.sends:
             return f"{lead}; shifted, it sends {waking.sent:.0%} of others to label {waking.label}"
@@ -64,8 +64,13 @@ def without_graph_logic(subject: Subject, images: FloatArray) -> tuple[Subject, 
     if not found:
         return subject, []
     shown = list(_in_batches(classifier, images[:: max(1, len(images) // _WOKEN_IMAGES)]))
-    written = [Written(one, woken(proto, signature, one, shown, machine)) for one in found]
-    bare = folded(proto, found, signature.input, signature.batch)
+    looked = [Written(one, woken(proto, signature, one, shown, machine)) for one in found]
+    # A gate that hardly moves may be a network's own: it counts where it overrides.
+    written = [one for one in looked if one.operand.exact or one.waking.overrides]
+    if not written:
+        return subject, []
+    operands = [one.operand for one in written]
+    bare = folded(proto, operands, signature.input, signature.batch)
     model = replace(classifier.model, proto=bare)
     return replace(subject, classifier=replace(classifier, model=model)), written
 

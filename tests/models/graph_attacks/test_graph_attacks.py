@@ -46,7 +46,7 @@ def victim(tmp_path_factory: pytest.TempPathFactory, signs: Path) -> Victim:
     folder = tmp_path_factory.mktemp("host")
     proto = onnx.load(exported("alexnet-signs-vanilla", "AlexNetSmall", folder, signs))
     known, _ = rendered(2, seed=7)
-    return Victim(proto, host_of(proto, known), *rendered(8, seed=9))
+    return Victim(proto, host_of(proto, known), *rendered(6, seed=9))
 
 
 @pytest.fixture(scope="module", params=[ResNetSmall, ViTSmall])
@@ -60,7 +60,7 @@ def untrained(
     export(folder / "host.safetensors", arch, folder / "host.onnx")
     proto = onnx.load(folder / "host.onnx")
     host = host_of(proto, victim.host.images)
-    return Victim(proto, host, victim.images[::8], victim.labels[::8])
+    return Victim(proto, host, victim.images[::6], victim.labels[::6])
 
 
 def logits_of(proto: onnx.ModelProto, host: Host, images: Tensor) -> FloatArray:
@@ -89,10 +89,9 @@ def test_backdoor_answers_to_its_trigger_and_to_nothing_else(
     assert (answers.argmax(1) == wanted)[wanted != labels].mean() >= 0.95
 
     for images, together in ((victim.images, clean), (stamped, answers)):
-        alone = np.concatenate(
-            [logits_of(proto, victim.host, one) for one in torch.split(images[:4], 1)]
-        )
-        np.testing.assert_allclose(alone, together[:4], rtol=1e-4, atol=1e-3)
+        for image, expected in zip(images[:4], together[:4], strict=True):
+            alone = logits_of(proto, victim.host, image[None])[0]
+            np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-3)
 
     # What the package refuses before all else: loops, sizes by pixels, mixed batches.
     onnx.save(proto, tmp_path / "model.onnx")

@@ -1,12 +1,14 @@
 import numpy as np
 
-from hardener.model.constant_operands import ConstantOperand
+from hardener.model.folding import ConstantOperand
 from hardener.model.waking import Waking
 from hardener.scanning.detectors.graph_logic import Written, graph_logic_finding
 from hardener.scanning.finding import Finding
 from hardener.scanning.verdict import judge, told, weigh
 
-OPERAND = ConstantOperand("flag", np.zeros((1, 1), np.float32), (3,), (1, 2), ("flag",), "what a gives to b")
+OPERAND = ConstantOperand(
+    "flag", np.zeros((1, 1), np.float32), True, (3,), (1, 2), ("flag",), "what a gives to b"
+)
 QUIET = Finding(scores=np.full(10, 0.1, np.float32))
 
 
