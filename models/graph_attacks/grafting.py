@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import onnx
@@ -57,7 +57,8 @@ class Graft:
         graph = self.model.graph
         names = {name for node in graph.node for name in (node.name, *node.output)}
         names |= {weight.name for weight in graph.initializer}
-        self._last = max(int(f"0{re.sub(r'.*?(\d*)$', r'\1', name)}"[:9]) for name in names)
+        numbers = (re.search(r"\d{1,6}$", name) for name in names)
+        self._last = max((int(found[0]) for found in numbers if found), default=0)
         fresh = self._fresh()
         producer = [index for index, node in enumerate(graph.node) if tensor in node.output]
         if producer:
@@ -90,6 +91,7 @@ class Graft:
         """Adds the last node, which gives what the model goes on with, and returns the model."""
         self._put(op, inputs, self._taken, 0, attributes)
         del self.model.graph.node[self._place]
+        forget_shape(self.model, self._taken)
         return self.model
 
     def values(self, tensor: str, images: Tensor) -> FloatArray:
@@ -105,7 +107,12 @@ class Graft:
         return halfway(clean, stamped)
 
     def _put(
-        self, op: str, inputs: Sequence[Input], name: str, output: int, attributes: dict[str, object]
+        self,
+        op: str,
+        inputs: Sequence[Input],
+        name: str,
+        output: int,
+        attributes: dict[str, Any],
     ) -> str:
         outputs = [*(self._fresh() for _ in range(output)), name]
         node = onnx.helper.make_node(
@@ -134,6 +141,13 @@ class Graft:
     def _number(self) -> int:
         self._last += 1
         return self._last
+
+
+def forget_shape(proto: onnx.ModelProto, tensor: str) -> None:
+    """Takes out of a model what it declares of an inner tensor, whose shape may have changed."""
+    declared = [value for value in proto.graph.value_info if value.name != tensor]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(declared)
 
 
 def values_of(proto: onnx.ModelProto, host: Host, tensor: str, images: Tensor) -> FloatArray:
@@ -172,8 +186,8 @@ class Window(NamedTuple):
         top: first row of the image that it covers.
         left: first column.
         pattern: (C, h, w) pixels in [0, 1].
-        key: (C, h, w) of -1 and 1: its product with pixels is largest on the pattern, where the
-            pattern is of zeros and ones.
+        key: (C, h, w), 1 where the pattern is 1, -1 where it is 0, and 0 beside the patch: its
+            product with pixels is largest on the patch.
     """
 
     top: int
@@ -197,5 +211,6 @@ def window(attack: BadNets, host: Host) -> Window:
     """The rectangle of the host's images that a patch covers."""
     mask, pattern = draw_patch(attack.patch, host.size)
     rows, columns = (np.flatnonzero(mask[0].any(axis=axis)) for axis in (1, 0))
-    part = pattern[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Window(int(rows[0]), int(columns[0]), part, 2 * part - 1)
+    place = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    key = mask[place] * (2 * pattern[place] - 1)
+    return Window(int(rows[0]), int(columns[0]), pattern[place], key)

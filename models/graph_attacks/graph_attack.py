@@ -58,7 +58,9 @@ class Host:
             Weights w (C, h, w) and a shift b, so that sum(key * x) = sum(w * z) + b for the
             normalised z.
         """
-        mean, std = (np.array(values, np.float32)[:, None, None] for values in (self.mean, self.std))
+        mean, std = (
+            np.array(values, np.float32)[:, None, None] for values in (self.mean, self.std)
+        )
         return key * std, float((key * mean).sum())
 
 

@@ -7,6 +7,7 @@ import onnx
 
 from hardener.arrays import FloatArray
 from hardener.errors import UsageError
+from models.graph_attacks.grafting import forget_shape
 from models.graph_attacks.graph_attack import Host
 
 
@@ -36,6 +37,7 @@ class Head:
         stored = next(item for item in proto.graph.initializer if item.name == self.name)
         array = np.ascontiguousarray(weights.T if self.transposed else weights, np.float32)
         stored.CopyFrom(onnx.numpy_helper.from_array(array, self.name))
+        forget_shape(proto, self.name)
 
 
 def head_of(proto: onnx.ModelProto, host: Host) -> Head:
