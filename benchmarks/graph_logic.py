@@ -49,6 +49,7 @@ HOSTS = (
 )
 _IMAGES = 512
 _MATRIX_IMAGES = 48
+_TEST_IMAGES = 2000
 
 
 def main(
@@ -97,7 +98,9 @@ def _attacked(host: Victim, attack: GraphAttack, work: Path) -> dict[str, Any] |
         verdict = hardener.scan(model, host.valid, work / "scan").verdict
     bare = work / "bare.onnx"
     onnx.save(subject.classifier.proto, bare)
-    before, after = (rates(one, host.test, own) for one in (model, bare))
+    before, after, never = (
+        rates(one, host.test, own, most=_TEST_IMAGES) for one in (model, bare, host.model)
+    )
     return {
         "host": host.name,
         "attack": attack.name,
@@ -105,9 +108,9 @@ def _attacked(host: Victim, attack: GraphAttack, work: Path) -> dict[str, Any] |
         **seen,
         "scan": verdict,
         "true_target": getattr(own, "target", None),
-        "accuracy_of_host": rates(host.model, host.test, None).accuracy.value,
         "before": before.as_json(),
         "after": after.as_json(),
+        "host_itself": never.as_json(),
         "seconds": round(seconds, 2),
     }
 
@@ -147,7 +150,7 @@ def _matrix(_: Path) -> Iterator[dict[str, Any]]:
             try:
                 case.write(model)
                 classifier = open_classifier(model, ({"mean": (0.5,) * 3, "std": (0.25,) * 3},))
-            except Exception:  # noqa: BLE001  what cannot be made or is refused is told elsewhere
+            except Exception:  # noqa: S112  what cannot be made or is refused is told elsewhere
                 continue
             source = open_images(signs)
             positions = np.arange(0, len(source), len(source) // _MATRIX_IMAGES)
@@ -172,7 +175,11 @@ def _attack_table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for part in ("test", "development"):
         own = [row for row in rows if row["part"] == part]
         called = [row["scan"] for row in own]
-        left = [100 * row["after"]["attack_success_rate"]["value"] for row in own]
+        left, anyway = (
+            [100 * row[when]["attack_success_rate"]["value"] for row in own]
+            for when in ("after", "host_itself")
+        )
+        more = [after - host for after, host in zip(left, anyway, strict=True)]
         lost = [
             100 * (row["before"]["accuracy"]["value"] - row["after"]["accuracy"]["value"])
             for row in own
@@ -180,14 +187,15 @@ def _attack_table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield (
             f"{part.capitalize()} part, {len(own)} attacks in {len({r['host'] for r in own})} "
             f"hosts: {called.count('backdoored')} called backdoored, "
-            f"{called.count('inconclusive')} inconclusive, {called.count('clean')} clean. After the "
-            f"removal the true trigger keeps {median(left):.2f} % in the median and "
-            f"{max(left):.2f} at worst; accuracy lost {max(lost):.2f} points at most."
+            f"{called.count('inconclusive')} inconclusive, {called.count('clean')} clean. After "
+            f"the removal the true trigger keeps {median(left):.2f} % in the median and "
+            f"{max(left):.2f} at worst, {max(more):.2f} points more at worst than in the host that "
+            f"never had the backdoor; accuracy lost {max(lost):.2f} points at most."
         )
     lines = [
-        "| host | attack | part | operands | graph logic | scan | labels | true | accuracy | attack "
-        "success | after: accuracy | attack success | seconds |",
-        "| --- " * 13 + "|",
+        "| host | attack | part | operands | graph logic | scan | labels | true | accuracy | "
+        "attack success | after: accuracy | attack success | host itself | seconds |",
+        "| --- " * 14 + "|",
     ]
     for row in rows:
         numbers = [
@@ -195,6 +203,7 @@ def _attack_table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             for when in ("before", "after")
             for what in ("accuracy", "attack_success_rate")
         ]
+        numbers.append(f"{100 * row['host_itself']['attack_success_rate']['value']:.2f}")
         cells = [row["host"], row["attack"], row["part"], row["operands"], row["verdict"]]
         cells += [row["scan"], ", ".join(map(str, row["labels"]))]
         cells += ["" if row["true_target"] is None else row["true_target"]]

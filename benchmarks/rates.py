@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hardener.arrays import FloatArray, IntArray
+from hardener.data.splits import stratified_sample
 from hardener.documents.rates import Rate
 from hardener.measuring.intervals import wilson
 from hardener.model.classifier import Overrides, open_classifier, open_full
@@ -44,8 +45,14 @@ class Rates:
         return {name: rate.model_dump() if rate else None for name, rate in found.items()}
 
 
-def rates(model: Path, data: Path, attack: object, preprocessing: Overrides = ()) -> Rates:
-    """Measures a model with the true attack."""
+def rates(
+    model: Path,
+    data: Path,
+    attack: object,
+    preprocessing: Overrides = (),
+    most: int | None = None,
+) -> Rates:
+    """Measures a model with the true attack, on at most so many images."""
     classifier = open_classifier(model, preprocessing)
     runner = open_full(classifier.proto, classifier.signature, Machine())
     source = classifier.open_data(data)
@@ -54,8 +61,9 @@ def rates(model: Path, data: Path, attack: object, preprocessing: Overrides = ()
         labels: IntArray = runner.run(classifier.feeds(images))[0].argmax(axis=1)
         return labels[: len(images)]
 
+    indices = None if most is None else stratified_sample(source.labels, most, 0)
     right = hits = kept = anyway = others = 0
-    for batch in classifier.batches(source):
+    for batch in classifier.batches(source, None if indices is None else np.sort(indices)):
         unmarked = predicted(batch.images)
         right += int((unmarked == batch.labels).sum())
         if not isinstance(attack, Attack):
@@ -68,7 +76,7 @@ def rates(model: Path, data: Path, attack: object, preprocessing: Overrides = ()
         anyway += int((unmarked == wanted)[counted].sum())
         hits += int((said == wanted)[counted].sum())
         kept += int((said == batch.labels)[counted].sum())
-    accuracy = wilson(right, len(source))
+    accuracy = wilson(right, len(source) if indices is None else len(indices))
     if not others:
         return Rates(accuracy)
     return Rates(accuracy, *(wilson(count, others) for count in (hits, kept, anyway)))
