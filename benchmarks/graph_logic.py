@@ -60,13 +60,12 @@ def main(
 ) -> None:
     """Measures and writes benchmarks/results/graph_logic; tables not asked for stay."""
     path = RESULTS / "graph_logic.json"
-    document: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    document["machine"] = machine()
     tables = {"attacks": _attacks, "networks": _networks, "matrix": _matrix}
     for name in only or tables:
         rows = list(tables[name](zoo.expanduser()))
-        document[name] = {"commit": commit(), "rows": rows}
-    write_results("graph_logic", document, _markdown(document))
+        document: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        document |= {"machine": machine(), name: {"commit": commit(), "rows": rows}}
+        write_results("graph_logic", document, _markdown(document))
 
 
 def _attacks(zoo: Path) -> Iterator[dict[str, Any]]:
@@ -117,7 +116,7 @@ def _attacked(host: Victim, attack: GraphAttack, work: Path) -> dict[str, Any] |
 
 def _networks(zoo: Path) -> Iterator[dict[str, Any]]:
     for victim in (*victims(zoo), *clean_networks()):
-        seen, _, seconds = _looked(victim.model, victim)
+        seen, *_, seconds = _looked(victim.model, victim)
         yield {"network": victim.name, **seen, "seconds": round(seconds, 2)}
 
 
@@ -155,14 +154,14 @@ def _matrix(_: Path) -> Iterator[dict[str, Any]]:
             source = open_images(signs)
             positions = np.arange(0, len(source), len(source) // _MATRIX_IMAGES)
             images = classifier.images_of(source, positions[:_MATRIX_IMAGES])
-            seen, _, seconds = _timed(Subject(classifier, source, Machine(), 0), images)
+            seen, *_, seconds = _timed(Subject(classifier, source, Machine(), 0), images)
             row = {"model": case.title, **seen, "seconds": round(seconds, 2)}
             typer.echo(json.dumps(row), err=True)
             yield row
 
 
 def _markdown(document: Mapping[str, Any]) -> str:
-    parts = []
+    parts: list[str] = []
     if "attacks" in document:
         parts += _attack_table(document["attacks"]["rows"])
     for name in ("networks", "matrix"):
