@@ -9,6 +9,7 @@ from torch import nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
+from hardener.scanning.awakening import with_woken
 from hardener.scanning.optimiser import InversionSettings
 from hardener.scanning.screening import places, try_squares
 from hardener.scanning.searches.table import SEARCHES
@@ -44,7 +45,8 @@ class Search:
             on_step: told how many of `steps` just finished.
         """
         shared = network, self.images, self.preprocessing, self.labels
-        squares = try_squares(*shared, on_step, self.device).reaching
+        tried = try_squares(*shared, on_step, self.device)
+        squares = with_woken(tried, *shared, seed, lambda _: None, self.device).reaching
         best = [first for first, *_ in squares.values()]
         return [
             *(

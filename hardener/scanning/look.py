@@ -17,6 +17,7 @@ from hardener.errors import DataError, UsageError
 from hardener.files import sha256_of
 from hardener.model.gradients import differentiable, torch_on
 from hardener.progress import Progress, counting, silent
+from hardener.scanning.awakening import AWAKENING_STAGE, awakening, with_woken
 from hardener.scanning.label_search import Searches, density_for
 from hardener.scanning.planning import LabelPlan, plan_for
 from hardener.scanning.screening import SQUARES_STAGE, Squares, places, try_squares
@@ -103,20 +104,16 @@ class Look:
 
     @cached_property
     def squares(self) -> Squares:
-        """What solid squares do to the fitted images."""
+        """What solid squares do to the fitted images, and windows of images made for labels."""
         preprocessing = self.subject.classifier.preprocessing
         density = density_for(self.plan, preprocessing)
         count = places(*preprocessing.size, density.steps_per_side)
-        return try_squares(
-            self.network,
-            self.samples.fitted,
-            preprocessing,
-            self.labels,
-            counting(self.progress, SQUARES_STAGE, count),
-            self.device,
-            density,
-            self.kept,
-        )
+        shared = self.network, self.samples.fitted, preprocessing, self.labels
+        on_place = counting(self.progress, SQUARES_STAGE, count)
+        squares = try_squares(*shared, on_place, self.device, density, self.kept)
+        steps = awakening(len(self.labels), preprocessing).steps
+        on_step = counting(self.progress, AWAKENING_STAGE, steps)
+        return with_woken(squares, *shared, self.subject.seed, on_step, self.device)
 
     @property
     def depends_on(self) -> Mapping[str, object]:

@@ -1,7 +1,8 @@
 """A plan as a torch module."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,9 @@ from hardener.errors import ModelError
 from hardener.model.differentiation.building import NetworkPlan
 from hardener.model.differentiation.nodes import Node, Step
 from hardener.model.differentiation.table import host_inputs
+
+_SLEEPING = frozenset({"Clip", "Relu", "ReluInPlace"})
+"""What they give does not change where they are at their bound."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +77,22 @@ class GraphNetwork(nn.Module):
         self._result = places[plan.result]
         self._batch = plan.batch
         self._stages = _stages(plan, places)
+
+    def awake(self) -> "GraphNetwork":
+        """The same network and weights, but that rectifiers which give nothing have a slope of 1.
+
+        It computes what this one does; its gradients reach what sleeps on the images at hand.
+
+        Source: Bengio et al. 2013 (arXiv 1308.3432), section 4, the straight-through estimator.
+        """
+        other = copy(self)
+        other._stages = tuple(
+            replace(stage, run=_straight_through(stage.run))
+            if stage.node.op in _SLEEPING
+            else stage
+            for stage in self._stages
+        )
+        return other
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes) of normalised images (N, C, H, W).
@@ -165,3 +185,12 @@ def _together(
         x.to(device) if x is not None and i not in host and x.dim() else x
         for i, x in enumerate(inputs)
     ]
+
+
+def _straight_through(run: Step) -> Step:
+    def step(values: Tensor, *bounds: Tensor | None) -> Tensor:
+        found = run(values.detach().clone(), *bounds)  # it may write in place
+        assert isinstance(found, Tensor)  # noqa: S101  of one input
+        return values + (found - values.detach())
+
+    return step

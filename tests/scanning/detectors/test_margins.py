@@ -11,14 +11,8 @@ from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import differentiable
 from hardener.model.signature import read_signature
-from hardener.scanning.detectors.margins import (
-    MARGINS,
-    AscentSettings,
-    fitted_gamma,
-    largest_margins,
-    p_value,
-    within_budget,
-)
+from hardener.scanning.climbing import AscentSettings, climb, within_budget
+from hardener.scanning.detectors.margins import MARGINS, MOST_VALUES, fitted_gamma, p_value
 
 CPU = torch.device("cpu")
 PIXELS = Preprocessing((8, 8), (0.0,) * 3, (1.0,) * 3)
@@ -33,7 +27,7 @@ def _searched(
     seed: int = 0,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> FloatArray:
-    return largest_margins(network, preprocessing, len(SUMS), settings, seed, on_step, CPU)
+    return climb(network, preprocessing, range(len(SUMS)), settings, seed, on_step, CPU)[0]
 
 
 def _shares() -> nn.Module:
@@ -125,9 +119,12 @@ def test_too_few_labels_are_not_tested() -> None:
 
 def test_many_labels_of_large_images_climb_less() -> None:
     small, large = 3 * 32 * 32, 3 * 224 * 224
-    assert within_budget(MARGINS, 43, small) == within_budget(MARGINS, 43, large) == MARGINS
-    assert within_budget(MARGINS, 1000, small) == MARGINS
-    hundred, thousand = (within_budget(MARGINS, count, large) for count in (100, 1000))
+
+    def within(labels: int, values: int) -> AscentSettings:
+        return within_budget(MARGINS, labels, values, MOST_VALUES)
+
+    assert within(43, small) == within(43, large) == within(1000, small) == MARGINS
+    hundred, thousand = within(100, large), within(1000, large)
     assert (hundred.starts, hundred.steps) == (1, MARGINS.steps)
     assert (thousand.starts, thousand.steps) == (1, 4)
-    assert within_budget(MARGINS, 100_000, large).steps == 2
+    assert within(100_000, large).steps == 2
