@@ -42,7 +42,7 @@ from models.graph_attacks.table import GRAPH_ATTACKS, part_of
 from models.zoo import FOLDER
 
 HOSTS = (
-    "alexnet-cifar-vanilla",
+    "vgg-cifar-vanilla",
     "resnet-cifar-vanilla",
     "mobilenet-cifar-vanilla",
     "vit-gtsrb-vanilla",
