@@ -14,7 +14,10 @@ from benchmarks.setting import RESULTS, ROOT
 from hardener.files import write_text
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TABLES = ("support", "speed", "fuzz", "leaderboard", "few", "durability", "population", "table1")
+TABLES = (
+    *("support", "speed", "fuzz", "leaderboard", "few", "durability", "population", "table1"),
+    *("third_party", "graph_logic"),
+)
 
 
 def filled(text: str) -> str:
@@ -28,6 +31,8 @@ def filled(text: str) -> str:
         "durability": (RESULTS / "durability.md").read_text(encoding="utf-8"),
         "population": _population(),
         "table1": _table1(),
+        "third_party": (RESULTS / "third_party.md").read_text(encoding="utf-8"),
+        "graph_logic": _graph_logic(),
     }
     pattern = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
@@ -52,6 +57,12 @@ def _support() -> str:
         f"- {group}: {', '.join(names)}: {reason}" for (group, reason), names in reasons.items()
     ]
     return "\n".join([table, "", "Not supported, or not made by the exporter:", "", *lines]) + "\n"
+
+
+def _graph_logic() -> str:
+    """All but the rows."""
+    told = (RESULTS / "graph_logic.md").read_text(encoding="utf-8").split("\n\n")
+    return "\n\n".join(one.strip() for one in told if not one.startswith("|")) + "\n"
 
 
 def _population() -> str:
