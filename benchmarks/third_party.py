@@ -1,4 +1,7 @@
-"""The scan on networks that other people trained: no threshold was set with them in view.
+"""The scan on networks that other people trained.
+
+That the last layer's weights judge from 20 labels on was set with the clean ones in view, nothing
+else.
 
 Ten of them, five without a backdoor, from the `third-party/` of the data folder (its README tells
 where they come from). Default options, validation images.

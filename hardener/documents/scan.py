@@ -202,10 +202,21 @@ class ScanResult(Run):
     def graph_logic(self) -> tuple[str, ...]:
         """Names of tensors that the graph computes from pixels and that never change."""
         return tuple(
-            str(one["tensor"])
+            str(one.get("tensor"))
             for finding in self.findings
             if finding.detector == GRAPH_LOGIC
             for one in _rows(finding.details.get("operands"))
+        )
+
+    @property
+    def graph_logic_labels(self) -> frozenset[int]:
+        """Labels that such a value sends images to once it is another."""
+        return frozenset(
+            label
+            for finding in self.findings
+            if finding.detector == GRAPH_LOGIC
+            for one in _rows(finding.details.get("operands"))
+            if isinstance(label := one.get("label"), int)
         )
 
     @property

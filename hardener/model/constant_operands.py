@@ -47,6 +47,9 @@ def constant_operands(
         signature: its input and output.
         inputs: clean network inputs of one image, or of one image repeated to the fixed batch.
         machine: what runs it.
+
+    Returns:
+        They; none where there are fewer than 8 images, on which too much is the same.
     """
     graph = gs.import_onnx(weightless(proto))
     paths = data_paths(graph, signature.input, signature.output)
@@ -57,6 +60,8 @@ def constant_operands(
     }
     inputs = iter(inputs)
     first = list(islice(inputs, _FIRST_IMAGES))
+    if len(first) < _FIRST_IMAGES:
+        return ()
     asked = sorted(set().union(*(names for _, names in meetings.values())) - {signature.input})
     ranges = _ranges(proto, signature, asked, first, machine)
     readers: dict[str, list[gs.Node]] = {}
@@ -145,12 +150,14 @@ def _is_still(name: str, met: Iterable[str], ranges: Mapping[str, _Range]) -> bo
     Of truth values and indices only those that do not move at all. The image itself moves.
     """
     own = ranges.get(name)
-    if own is None or own.exact:
-        return own is not None
+    if own is None or not own.low.size:
+        return False
+    if own.exact:
+        return True
     if own.low.dtype.kind != "f" or not np.isfinite(own.size):
         return False
     others = [ranges[other].apart for other in met if other != name and other in ranges]
-    return own.apart <= _STILL * max(own.size, *others)
+    return own.apart <= _STILL * max((own.size, *others))
 
 
 def _operand(

@@ -7,10 +7,12 @@ same values, bit by bit where they are exact. What they do on others it no longe
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 import onnx
 
 from hardener.arrays import AnyArray
+from hardener.model.bfloat16 import in_float32
 
 _BROADCAST = frozenset(
     {
@@ -62,18 +64,27 @@ def folded(
     before: dict[int, list[onnx.NodeProto]] = {}
     taken = {name for node in nodes for name in (*node.input, *node.output)}
     for operand in operands:
-        constant = _unused(f"{operand.tensor}/constant", taken)
-        changed.graph.initializer.append(onnx.numpy_helper.from_array(operand.value, constant))
+        constant = unused(f"{operand.tensor}/constant", taken)
+        value = operand.value
+        if in_float32(proto) is not proto and value.dtype == np.float32:
+            value = value.astype(ml_dtypes.bfloat16)  # It was run in float32.
+        changed.graph.initializer.append(onnx.numpy_helper.from_array(value, constant))
         for place in operand.readers:
             reader, given = nodes[place], constant
             if batch is None and reader.op_type not in _BROADCAST and operand.value.ndim:
-                given = _unused(f"{constant}/for_all", taken)
+                given = unused(f"{constant}/for_all", taken)
                 added, sizes = _for_all_images(image, constant, given, operand.value, taken)
                 before.setdefault(place, []).extend(added)
                 changed.graph.initializer.extend(sizes)
             for position, name in enumerate(reader.input):
                 if name == operand.tensor:
                     reader.input[position] = given
+    # Of IR version 3 weights are inputs as well, and those that go would be asked for.
+    weights = {tensor.name for tensor in changed.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in weights]
+    changed.ir_version = max(changed.ir_version, 4)
+    del changed.graph.input[:]
+    changed.graph.input.extend(inputs)
     ordered = [node for place, own in enumerate(nodes) for node in (*before.get(place, ()), own)]
     del changed.graph.node[:]
     changed.graph.node.extend(ordered)
@@ -122,9 +133,9 @@ def _for_all_images(
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """What repeats a constant of one image for as many as come."""
     names = {
-        part: _unused(f"{given}/{part}", taken) for part in ("shape", "first", "images", "sizes")
+        part: unused(f"{given}/{part}", taken) for part in ("shape", "first", "images", "sizes")
     }
-    rest, shape = _unused(f"{given}/rest", taken), np.array(value.shape[1:], np.int64)
+    rest, shape = unused(f"{given}/rest", taken), np.array(value.shape[1:], np.int64)
     first = onnx.numpy_helper.from_array(np.array([0], np.int64), names["first"])
     make = onnx.helper.make_node
     nodes = [
@@ -136,7 +147,8 @@ def _for_all_images(
     return nodes, [first, onnx.numpy_helper.from_array(shape, rest)]
 
 
-def _unused(name: str, taken: set[str]) -> str:
+def unused(name: str, taken: set[str]) -> str:
+    """A name like this one that is not taken; it is from then on."""
     while name in taken:
         name += "_"
     taken.add(name)

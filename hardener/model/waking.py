@@ -1,13 +1,13 @@
 """What a constant operand would do if it said something else.
 
-The trigger that wakes it is not at hand. So every value on the way to it is shifted, far beyond
-what clean images make of it, on that way alone: the rest of the network sees the images as they
-are. If most images then go to one label, or to other ones than before, the operand overrides
-what the network saw.
+The trigger that wakes it is not at hand. So every value on the way to it that changes from image
+to image is shifted, far beyond what clean images make of it, and every truth value is turned, on
+that way alone: the rest of the network sees the images as they are. If most images then go to one
+label, or to other ones than before, the operand overrides what the network saw.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import onnx
 from hardener.arrays import AnyArray, IntArray
 from hardener.errors import ModelError
 from hardener.model.chosen_outputs import with_outputs
-from hardener.model.folding import ConstantOperand
+from hardener.model.folding import ConstantOperand, unused
 from hardener.model.runtime import Machine, Runner, open_runner
 from hardener.model.signature import Signature
 
@@ -26,7 +26,9 @@ OVERRIDES = 0.8
 _SPREADS = (1, 4, 16, 64)
 """How far values are shifted either way, beside how far they lie apart on clean images."""
 
-_SHIFT = "hardener_shift"
+
+_NEVER_TRUE = frozenset({"IsInf", "IsNaN"})
+"""Exporters write these; of finite values they say no."""
 
 
 @dataclass(frozen=True)
@@ -73,71 +75,113 @@ def woken(
     plain = open_runner(with_outputs(proto, signature.output, *operand.ways), machine)
     seen = [plain.run({signature.input: one}) for one in inputs]
     before = np.concatenate([scores.argmax(axis=1) for scores, *_ in seen])
-    ways: list[tuple[Runner, AnyArray]] = []
-    for position, name in enumerate(operand.ways, 1):
-        values = np.concatenate([one[position].ravel() for one in seen])
-        if (variant := _shifted(proto, signature, operand, name, values.dtype)) is not None:
-            ways.append((open_runner(variant, machine, frugal=True), _spread(values)))
-    found = Waking(0, 0.0, 0.0)
-    for count in _SPREADS:
-        for runner, spread in ways:
-            for shift in (count * spread, -count * spread):
+    spreads = {
+        name: _spread([one[position] for one in seen])
+        for position, name in enumerate(operand.ways, 1)
+    }
+    never = {
+        name for node in proto.graph.node if node.op_type in _NEVER_TRUE for name in node.output
+    }
+    moving = [name for name, spread in spreads.items() if spread and name not in never]
+    # Two detectors that must both fire are woken together.
+    last = [
+        name for name in moving if not any(spreads.get(n) for n in _given(proto, operand, name))
+    ]
+    found = dict.fromkeys(_SPREADS, Waking(0, 0.0, 0.0))
+    for names in (*([name] for name in moving), *([last] if len(last) > 1 else ())):
+        runner: Runner | None = None
+        variant, shift = _shifted(proto, signature, operand, {n: spreads[n] for n in names})
+        for count in _SPREADS:
+            for sign in (1, -1):
                 try:
-                    after = _labels(runner, signature, inputs, np.asarray(shift, spread.dtype))
+                    runner = open_runner(variant, machine) if runner is None else runner
+                    after = _labels(
+                        runner, signature, inputs, {shift: np.array(sign * count, np.float32)}
+                    )
                 except ModelError:
                     continue  # An index, say, that leads outside.
-                found = max(found, _waking(before, after), key=_strength)
-        if found.sends:
-            break  # Far enough shifted, much that is no trigger sends images somewhere.
-    return found
+                found[count] = max(found[count], _waking(before, after), key=_strength)
+    # Far enough shifted, much that is no trigger sends images somewhere.
+    sending = (waking for waking in found.values() if waking.sends)
+    return next(sending, max(found.values(), key=_strength))
 
 
 def _strength(waking: Waking) -> tuple[float, float]:
     return waking.sent, waking.moved
 
 
+def _given(proto: onnx.ModelProto, operand: ConstantOperand, name: str) -> list[str]:
+    """What the branch computes directly from a tensor."""
+    nodes = [proto.graph.node[place] for place in operand.branch]
+    return [made for node in nodes if name in node.input for made in node.output]
+
+
 def _shifted(
     proto: onnx.ModelProto,
     signature: Signature,
     operand: ConstantOperand,
-    name: str,
-    kind: "np.dtype[np.generic]",
-) -> onnx.ModelProto | None:
-    """The model with a value shifted on the operand's way; None for types that are not shifted."""
+    spreads: Mapping[str, AnyArray],
+) -> tuple[onnx.ModelProto, str]:
+    """The model with values shifted on the operand's way, and the input that counts spreads."""
     variant = with_outputs(proto, signature.output)
-    if kind == np.bool_:
-        op = "Xor"
-    elif kind in (np.float32, np.float16, np.float64, np.int32, np.int64):
-        op = "Add"
-    else:
-        return None
-    for place in (*operand.branch, *operand.readers):
-        node = variant.graph.node[place]
-        for position, given in enumerate(node.input):
-            if given == name and (place not in operand.readers or name == operand.tensor):
-                node.input[position] = f"{name}/shifted"
-    variant.graph.node.append(onnx.helper.make_node(op, [name, _SHIFT], [f"{name}/shifted"]))
+    taken = {name for node in proto.graph.node for name in (*node.input, *node.output)}
+    shift = unused("hardener/shift", taken)
+    for name, values in spreads.items():
+        scale, by, like, shifted = (
+            unused(f"{name}/{part}", taken) for part in ("spread", "by", "like", "shifted")
+        )
+        for place in (*operand.branch, *operand.readers):
+            node = variant.graph.node[place]
+            for position, given in enumerate(node.input):
+                if given == name and (place not in operand.readers or name == operand.tensor):
+                    node.input[position] = shifted
+        make = onnx.helper.make_node
+        if values.dtype == np.bool_:
+            variant.graph.node.append(make("Not", [name], [shifted]))
+            continue
+        kind = onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
+        spread = onnx.numpy_helper.from_array(values.astype(np.float32), scale)
+        variant.graph.initializer.append(spread)
+        variant.graph.node.extend(
+            [
+                make("Mul", [shift, scale], [by]),
+                make("Cast", [by], [like], to=kind),
+                make("Add", [name, like], [shifted]),
+            ]
+        )
     variant.graph.input.append(
-        onnx.helper.make_tensor_value_info(_SHIFT, onnx.helper.np_dtype_to_tensor_dtype(kind), [])
+        onnx.helper.make_tensor_value_info(shift, onnx.TensorProto.FLOAT, [])
     )
-    return variant
+    return variant, shift
 
 
-def _spread(values: AnyArray) -> AnyArray:
-    """How far values lie apart, at least 1 where they do not; True of truth values."""
-    if values.dtype == np.bool_:
+def _spread(values: Sequence[AnyArray]) -> AnyArray:
+    """How far values lie apart where they change from image to image, else 0, in their type.
+
+    True of truth values, which are turned; 0 of types that nothing is added to.
+    """
+    kind, nothing = values[0].dtype, np.zeros((), values[0].dtype)
+    if kind == np.bool_:
         return np.array(True)
-    finite = values[np.isfinite(values)].astype(np.float64)
-    return np.array((float(np.ptp(finite)) if finite.size else 0.0) or 1.0).astype(values.dtype)
+    if kind.kind not in "fi" or kind.itemsize < 2:
+        return nothing
+    rows = [row for one in values for row in one]
+    if all(np.array_equal(row, rows[0]) for row in rows):
+        return nothing
+    finite = np.concatenate([row[np.isfinite(row)].ravel() for row in rows])
+    return np.array(np.ptp(finite) if finite.size else 0, kind)
 
 
 def _labels(
-    runner: Runner, signature: Signature, inputs: Sequence[AnyArray], shift: AnyArray
+    runner: Runner,
+    signature: Signature,
+    inputs: Sequence[AnyArray],
+    shift: Mapping[str, AnyArray],
 ) -> IntArray:
     """Predicted labels; -1 where the scores are not finite."""
     found: list[IntArray] = []
     for one in inputs:
-        (scores,) = runner.run({signature.input: one, _SHIFT: shift})
+        (scores,) = runner.run({signature.input: one, **shift})
         finite = np.isfinite(scores).all(axis=1)
         found.append(np.where(finite, scores.argmax(axis=1), -1))
     return np.concatenate(found)

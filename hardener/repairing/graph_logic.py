@@ -37,9 +37,14 @@ class Removal:
 
 
 def accused_otherwise(scanned: ScanResult) -> bool:
-    """Whether the model without that logic is accused as well."""
-    return any(
-        one.verdict == "backdoored" for one in scanned.findings if one.detector != GRAPH_LOGIC
+    """Whether the model without that logic is accused as well.
+
+    By a detector of its own, or of a target that the logic does not send images to.
+    """
+    others = [one for one in scanned.findings if one.detector != GRAPH_LOGIC]
+    found = any(one.verdict == "backdoored" for one in others)
+    return scanned.verdict == "backdoored" and (
+        found or bool(set(scanned.targets) - scanned.graph_logic_labels)
     )
 
 
@@ -58,7 +63,7 @@ def remove_graph_logic(subject: Subject, found_on: IntArray, measured_on: IntArr
     sample = found_on[stratified_sample(source.labels[found_on], most, subject.seed)]
     images = classifier.images_of(source, np.sort(sample))
     bare, written = without_graph_logic(subject, images)
-    if not written:
+    if bare is subject:
         return Removal(subject, (), 0.0)
     changes = [
         np.abs(_scores(subject, batch.images) - _scores(bare, batch.images)).max()

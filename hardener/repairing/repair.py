@@ -302,6 +302,7 @@ def _without_logic(
     result = result.model_copy(
         update={
             "data": data_identity(case.source),
+            "targets": case.saved.result.targets,
             "groups": len(np.unique(case.groups)),
             "reported_on": before.clean.n,
             "accuracy_before": before.clean.correct / before.clean.n,
@@ -326,8 +327,8 @@ def _with_removal(result: RepairResult, removal: Removal, data: str) -> RepairRe
     """
     if not removal.logic:
         raise InconclusiveError(
-            f"what the scan found in the graph is not the same on all images of {data}: repair "
-            "with the scan's images"
+            f"what the scan found in the graph is not the same on all images of {data}, or cannot "
+            "be taken out of it: repair with the scan's images, or do not ship the model"
         )
     return result.model_copy(update={"removed": removal.logic, "removal_changed": removal.change})
 

@@ -51,9 +51,9 @@ def repair_outcome(result: RepairResult) -> str:
 def _done(result: RepairResult) -> str:
     """What was changed."""
     rounds = f"round {result.chosen_round}" if result.chosen_round is not None else ""
-    taken = f"{len(result.removed)} written into the graph taken out" if result.removed else ""
+    taken = f"{len(result.removed)} of the graph's values made constant" if result.removed else ""
     graph = "" if result.removed else "the graph as it was"
-    targets = f"target label {', '.join(map(str, result.targets))}"
+    targets = f"target label {', '.join(map(str, result.targets))}" if result.targets else ""
     return ", ".join(part for part in (targets, taken, rounds, graph) if part)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hardener.documents.scan import ScanResult
+from hardener.documents.scan import GRAPH_LOGIC, ScanResult
 from hardener.exit_codes import OF_A_VERDICT
 from hardener.reporting.plain_text import one_line
 
@@ -155,7 +155,10 @@ def _findings(result: ScanResult, skipped: dict[str, str]) -> list[tuple[_Rule, 
         (BACKDOORED_LABEL, str(label), f"Label {label} answers to a hidden trigger: {because}")
         for label in result.targets
     ]
-    if not result.targets and result.graph_logic:
+    overridden = any(
+        one.detector == GRAPH_LOGIC and one.verdict == "backdoored" for one in result.findings
+    )
+    if not result.targets and overridden:
         found = [(WRITTEN_LOGIC, "", f"Logic in the graph overrides the network: {because}")]
     elif not result.targets:
         found = [(ALL_TO_ALL, "", f"A trigger exchanges labels for one another: {because}")]

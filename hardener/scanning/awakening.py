@@ -99,7 +99,8 @@ def with_woken(
         label = labels[position]
         found = _window(network, images, preprocessing, made[position], label, device)
         if found is not None:
-            trigger, best[position] = found
+            trigger, share = found
+            best[position] = max(share, best[position])
             reaching[label] = [trigger, *reaching.get(label, [])]
     return replace(squares, reaching=reaching, best=best)
 

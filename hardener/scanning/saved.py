@@ -170,7 +170,11 @@ def require_target(scan: SavedScan) -> None:
         InconclusiveError: it is one.
     """
     found = scan.result
-    if found.verdict == "backdoored" and not found.targets and not found.graph_logic:
+    exchanged = any(
+        one.detector == "all-to-all" and one.verdict == "backdoored" for one in found.findings
+    )
+    mended = found.graph_logic and not exchanged
+    if found.verdict == "backdoored" and not found.targets and not mended:
         raise InconclusiveError(
             f"{scan.folder} found an attack from all labels to all, which has no target label: "
             "repair and prune cannot mend that, do not ship the model"

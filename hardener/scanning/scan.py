@@ -128,7 +128,8 @@ def _findings(look: Look, layer: str | None) -> tuple[Subject, FeatureLayer, dic
         if feature is None and name != GRAPH_LOGIC:
             feature = _feature_layer(look.subject, layer)
         found[name] = detector.run(look)
-        look = replace(look, subject=found[name].rest or look.subject)
+        if (rest := found[name].rest) is not None:
+            look = replace(look, subject=rest)
     return look.subject, feature or _feature_layer(look.subject, layer), found
 
 

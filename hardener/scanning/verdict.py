@@ -264,7 +264,12 @@ def _closing(
         finding.closing
         for finding in findings
         if finding.closing
-        and finding.scores is not None
-        and (finding.scores[list(targets)] >= calibration.backdoored_from).any()
+        and (
+            (finding.whole or 0.0) >= calibration.backdoored_from
+            or (
+                finding.scores is not None
+                and (finding.scores[list(targets)] >= calibration.backdoored_from).any()
+            )
+        )
     ]
     return closings[:1]

@@ -102,3 +102,57 @@ def test_two_keys_wake_although_each_alone_does_nothing() -> None:
     (operand,) = _found(model, images)
     waking = woken(model, read_signature(model), operand, [images], on_cpu(1))
     assert (waking.label, waking.sent) == (3, 1.0)
+
+
+def test_what_meets_the_image_itself_is_looked_at_too() -> None:
+    text = graphs.PLAIN.replace(
+        "c = Conv", "m = ReduceMean<axes=[1,2,3], keepdims=1>(x)\n  y = Sub(x, m)\n  c = Conv"
+    ).replace("pads=[1,1,1,1]>(x,", "pads=[1,1,1,1]>(y,")
+    assert not _found(classifier(text, graphs.PLAIN_SHAPES))
+
+
+def test_an_honest_operand_that_never_moves_is_told_and_overrides_nothing() -> None:
+    scaled = graphs.PLAIN.replace(
+        "c = Conv", "m = ReduceMax<axes=[1,2,3], keepdims=1>(x)\n  y = Div(x, m)\n  c = Conv"
+    ).replace("pads=[1,1,1,1]>(x,", "pads=[1,1,1,1]>(y,")
+    images = CLEAN.copy()
+    images[:, 0, 4, 4] = 1
+    model = classifier(scaled, graphs.PLAIN_SHAPES)
+    (operand,) = _found(model, images)
+    assert not woken(model, read_signature(model), operand, [images], on_cpu(1)).overrides
+    dead = classifier(graphs.RESIDUAL, graphs.RESIDUAL_SHAPES)
+    for tensor in dead.graph.initializer:
+        if tensor.name in ("w2", "b2"):
+            nothing = np.zeros(tuple(tensor.dims), np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(nothing, tensor.name))
+    (operand,) = _found(dead)
+    assert not woken(dead, read_signature(dead), operand, [CLEAN], on_cpu(1)).overrides
+
+
+def test_few_images_find_nothing() -> None:
+    assert not _found(_model("where"), CLEAN[:7])
+
+
+def test_weights_that_are_inputs_too_are_asked_for_no_more() -> None:
+    model = _model("where")
+    model.ir_version = 3
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(t.name, t.data_type, t.dims)
+        for t in model.graph.initializer
+    )
+    (operand,) = _found(model)
+    bare = folded(model, [operand], "x", None)
+    onnx.checker.check_model(bare, full_check=True)
+    assert [value.name for value in bare.graph.input] == ["x"]
+
+
+def test_a_name_that_is_taken_is_not_taken_again() -> None:
+    model = _model("relu")
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == "host":
+                    names[place] = "lead/shifted"
+    (operand,) = _found(model)
+    waking = woken(model, read_signature(model), operand, [CLEAN[:8]], on_cpu(1))
+    assert (waking.label, waking.sends) == (3, True)

@@ -26,6 +26,8 @@ def test_the_stronger_of_margins_and_weights_counts_for_a_label() -> None:
     margins = MarginEvidence(largest=(), suspect=3, p_value=1e-25)
     findings = [margin_finding(margins, 20, CALIBRATION), last_layer_finding(ROWS, CALIBRATION)]
     found = weigh(findings).untried
+    assert findings[0].scores is not None
+    assert findings[1].scores is not None
     assert found[3] == findings[0].scores[3] > 0.9
     assert found[19] == findings[1].scores[19] > 0.9
 

@@ -190,7 +190,19 @@ def _together(
 def _straight_through(run: Step) -> Step:
     def step(values: Tensor, *bounds: Tensor | None) -> Tensor:
         found = run(values.detach().clone(), *bounds)  # it may write in place
-        assert isinstance(found, Tensor)  # noqa: S101  of one input
-        return values + (found - values.detach())
+        return _WithSlope.apply(values, found)
 
     return step
+
+
+class _WithSlope(torch.autograd.Function):
+    """Values of one tensor with the gradient of another."""
+
+    @staticmethod
+    def forward(_: object, values: Tensor, found: Tensor) -> Tensor:
+        del values
+        return found
+
+    @staticmethod
+    def backward(_: object, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None

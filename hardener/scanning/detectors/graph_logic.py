@@ -13,13 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import onnx
 from pydantic import JsonValue
 
 from hardener.arrays import AnyArray, FloatArray
+from hardener.errors import ModelError
 from hardener.model.classifier import Classifier
 from hardener.model.constant_operands import constant_operands
 from hardener.model.folding import ConstantOperand, folded
 from hardener.model.waking import Waking, woken
+from hardener.model.weightless import weightless
 from hardener.scanning.detectors.detector import Detector
 from hardener.scanning.finding import Doubt, Finding
 from hardener.scanning.look import Look
@@ -70,9 +73,16 @@ def without_graph_logic(subject: Subject, images: FloatArray) -> tuple[Subject, 
     if not written:
         return subject, []
     operands = [one.operand for one in written]
-    bare = folded(proto, operands, signature.input, signature.batch)
-    model = replace(classifier.model, proto=bare)
-    return replace(subject, classifier=replace(classifier, model=model)), written
+    model = replace(
+        classifier.model, proto=folded(proto, operands, signature.input, signature.batch)
+    )
+    bare = replace(subject, classifier=replace(classifier, model=model))
+    try:
+        onnx.checker.check_model(weightless(model.proto))
+        bare.runner.run({signature.input: shown[0]})
+    except (ModelError, onnx.checker.ValidationError):
+        return subject, written  # Images do not lie along the first axis there, say.
+    return bare, written
 
 
 def graph_logic_finding(
@@ -119,7 +129,7 @@ def _run(look: Look) -> Finding:
     rest, written = without_graph_logic(look.subject, images)
     classes = look.subject.classifier.signature.classes
     finding = graph_logic_finding(written, len(images), classes, look.labels)
-    return replace(finding, rest=rest)
+    return finding if rest is look.subject else replace(finding, rest=rest)
 
 
 def _one_by_one(classifier: Classifier, images: FloatArray) -> Iterator[AnyArray]:
@@ -129,12 +139,13 @@ def _one_by_one(classifier: Classifier, images: FloatArray) -> Iterator[AnyArray
 
 
 def _in_batches(classifier: Classifier, images: FloatArray) -> Iterator[AnyArray]:
+    """Batches that the model takes; a fixed one is filled up with its last image."""
     (values,) = classifier.feeds(images).values()
-    batch = classifier.batch_size
-    for start in range(0, len(values), batch):
-        part = values[start : start + batch]
-        if classifier.signature.batch is None or len(part) == batch:
-            yield part
+    size = classifier.batch_size
+    for start in range(0, len(values), size):
+        part = values[start : start + size]
+        lacking = size - len(part) if classifier.signature.batch is not None else 0
+        yield np.concatenate([part, np.repeat(part[-1:], lacking, axis=0)])
 
 
 WRITTEN = Detector(_run)

@@ -1,10 +1,21 @@
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+from support import written_logic
+from support.graphs import classifier, saved
+
+from hardener.model.classifier import open_classifier
 from hardener.model.folding import ConstantOperand
+from hardener.model.runtime import on_cpu
 from hardener.model.waking import Waking
-from hardener.scanning.detectors.graph_logic import Written, graph_logic_finding
+from hardener.scanning.detectors.graph_logic import (
+    Written,
+    graph_logic_finding,
+    without_graph_logic,
+)
 from hardener.scanning.finding import Finding
 from hardener.scanning.verdict import judge, told, weigh
+from hardener.subject import Subject
 
 OPERAND = ConstantOperand(
     "flag", np.zeros((1, 1), np.float32), True, (3,), (1, 2), ("flag",), "what a gives to b"
@@ -46,3 +57,12 @@ def test_one_that_nothing_wakes_keeps_a_model_from_being_clean() -> None:
 
 def test_a_graph_without_any_is_no_evidence() -> None:
     assert judge([_finding(), QUIET], weigh([_finding(), QUIET])).verdict == "clean"
+
+
+def test_a_batch_that_is_larger_than_the_sample_is_filled_up(tmp_path: Path) -> None:
+    model = classifier(written_logic.written("relu", "64"), written_logic.shapes("relu"))
+    opened = open_classifier(saved(model, tmp_path / "m.onnx"), ({"mean": (0.0,), "std": (1.0,)},))
+    subject = Subject(opened, None, on_cpu(1), 0)
+    rest, found = without_graph_logic(subject, written_logic.clean_images(24))
+    assert [one.waking.label for one in found] == [3]
+    assert rest is not subject
