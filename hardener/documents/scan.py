@@ -216,7 +216,7 @@ class ScanResult(Run):
             for finding in self.findings
             if finding.detector == GRAPH_LOGIC
             for one in _rows(finding.details.get("operands"))
-            if isinstance(label := one.get("label"), int)
+            if one.get("accuses") and isinstance(label := one.get("label"), int)
         )
 
     @property

@@ -21,7 +21,7 @@ import onnx_graphsurgeon as gs
 from hardener.arrays import AnyArray, DoubleArray
 from hardener.model.chosen_outputs import with_outputs
 from hardener.model.folding import ConstantOperand, folded
-from hardener.model.operators import said
+from hardener.model.operators import WEIGHTED, operator, said
 from hardener.model.paths import DataPaths, data_paths
 from hardener.model.runtime import Machine, open_runner
 from hardener.model.signature import Signature
@@ -66,7 +66,11 @@ def constant_operands(
     ranges = _ranges(proto, signature, asked, first, machine)
     readers: dict[str, list[gs.Node]] = {}
     for node, names in meetings.values():
-        still = {name for name in names if _is_still(name, names, ranges)}
+        still = {
+            name
+            for name in names
+            if _is_still(name, names, ranges) and not _quantises(node, graph.tensors()[name])
+        }
         for name in still if still != names else ():
             readers.setdefault(name, []).append(node)
     if not readers:
@@ -86,6 +90,10 @@ def constant_operands(
         for one in found
         if one.exact or _effect(proto, signature, one, first, machine) <= _LEAST_EFFECT
     )
+
+
+_INTEGERS = frozenset({"ConvInteger", "DequantizeLinear", "MatMulInteger"})
+"""What reads numbers together with their scale and zero point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +168,24 @@ def _is_still(name: str, met: Iterable[str], ranges: Mapping[str, _Range]) -> bo
     return own.apart <= _STILL * max((own.size, *others))
 
 
+def _behind_weights(paths: DataPaths) -> set[str]:
+    """Names of what has passed a layer with weights."""
+    found: set[str] = set()
+    for node in paths.nodes:
+        if operator(node) in WEIGHTED or any(value.name in found for value in paths.inputs(node)):
+            found |= {value.name for value in node.outputs}
+    return found
+
+
+def _quantises(reader: gs.Node, value: gs.Variable) -> bool:
+    """Whether a value is the scale or the zero point of numbers quantised on the way.
+
+    Behind a ReLU the lowest is always 0.
+    """
+    makers = [operator(node) for node in value.inputs]
+    return "DynamicQuantizeLinear" in makers and operator(reader) in _INTEGERS
+
+
 def _operand(
     proto: onnx.ModelProto,
     graph: gs.Graph,
@@ -169,14 +195,18 @@ def _operand(
     readers: Sequence[gs.Node],
 ) -> ConstantOperand:
     branch, place_of = _branch(graph, paths, name, readers), _places(proto)
-    given = (value.name for node in reversed(branch) for value in paths.inputs(node))
+    given = [value.name for node in reversed(branch) for value in paths.inputs(node)]
+    made = {value.name for node in branch for value in node.outputs}
+    met = {value.name for node in readers for value in paths.inputs(node)} - {name}
+    deep = _behind_weights(paths)
     return ConstantOperand(
         tensor=name,
         value=seen.middle,
-        exact=seen.exact,
+        apart=0.0 if seen.exact else max(seen.apart, float(np.finfo(np.float32).tiny)),
         readers=tuple(place_of[node.outputs[0].name] for node in readers),
         branch=tuple(place_of[node.outputs[0].name] for node in branch),
         ways=tuple(way for way in dict.fromkeys((name, *given)) if way != paths.image),
+        bypass=not deep.intersection(set(given) - made) and bool(deep & met),
         said=f"what {said(graph.tensors()[name].inputs[0])} gives to {said(readers[0])}",
     )
 
@@ -209,12 +239,14 @@ def _branch(
 ) -> list[gs.Node]:
     """The nodes that lead to a tensor's readers and nowhere else, in running order."""
     given = {value.name for value in graph.outputs}
+    leading = {id(node) for node in paths.nodes}
     branch: list[gs.Node] = []
     for node in reversed(paths.before(graph.tensors()[name])):
         serves = all(
             any(reader is one for one in (*branch, *(readers if value.name == name else ())))
             for value in node.outputs
             for reader in value.outputs
+            if id(reader) in leading
         )
         if serves and not given & {value.name for value in node.outputs}:
             branch.append(node)

@@ -31,20 +31,28 @@ class ConstantOperand:
     Attributes:
         tensor: its name.
         value: what it is, on one image or on the fixed batch.
-        exact: whether it is that bit by bit.
+        apart: how far any one of its values moves on clean images; 0 where none does.
         readers: places among the model's nodes of those where it meets a value that changes.
         branch: places of the nodes that serve it alone, in running order.
         ways: names of what those compute from the pixels, or are given, the operand's own first.
+        bypass: whether all that feeds the branch is pixels, before any layer with weights, and what
+            it meets has passed one: a way around the network.
         said: how a message names it.
     """
 
     tensor: str
     value: AnyArray
-    exact: bool
+    apart: float
     readers: tuple[int, ...]
     branch: tuple[int, ...]
     ways: tuple[str, ...]
+    bypass: bool
     said: str
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is the same bit by bit."""
+        return self.apart == 0
 
 
 def folded(

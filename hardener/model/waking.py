@@ -27,6 +27,9 @@ _SPREADS = (1, 4, 16, 64)
 """How far values are shifted either way, beside how far they lie apart on clean images."""
 
 
+_LEAST_JUMP = 10
+"""As many times further than it was shifted an operand must move that moves a little anyway."""
+
 _NEVER_TRUE = frozenset({"IsInf", "IsNaN"})
 """Exporters write these; of finite values they say no."""
 
@@ -95,11 +98,12 @@ def woken(
             for sign in (1, -1):
                 try:
                     runner = open_runner(variant, machine) if runner is None else runner
-                    after = _labels(
-                        runner, signature, inputs, {shift: np.array(sign * count, np.float32)}
-                    )
+                    given = {shift: np.array(sign * count, np.float32)}
+                    after, moved = _shown(runner, signature, operand, inputs, given)
                 except ModelError:
                     continue  # An index, say, that leads outside.
+                if not operand.exact and moved <= _LEAST_JUMP * count * operand.apart:
+                    continue  # It follows the shift, as what a network computes does.
                 found[count] = max(found[count], _waking(before, after), key=_strength)
     # Far enough shifted, much that is no trigger sends images somewhere.
     sending = (waking for waking in found.values() if waking.sends)
@@ -123,7 +127,7 @@ def _shifted(
     spreads: Mapping[str, AnyArray],
 ) -> tuple[onnx.ModelProto, str]:
     """The model with values shifted on the operand's way, and the input that counts spreads."""
-    variant = with_outputs(proto, signature.output)
+    variant = with_outputs(proto, signature.output, operand.tensor)
     taken = {name for node in proto.graph.node for name in (*node.input, *node.output)}
     shift = unused("hardener/shift", taken)
     for name, values in spreads.items():
@@ -172,19 +176,27 @@ def _spread(values: Sequence[AnyArray]) -> AnyArray:
     return np.array(np.ptp(finite) if finite.size else 0, kind)
 
 
-def _labels(
+def _shown(
     runner: Runner,
     signature: Signature,
+    operand: ConstantOperand,
     inputs: Sequence[AnyArray],
     shift: Mapping[str, AnyArray],
-) -> IntArray:
-    """Predicted labels; -1 where the scores are not finite."""
-    found: list[IntArray] = []
+) -> tuple[IntArray, float]:
+    """Predicted labels, -1 where the scores are not finite, and how far the operand moved.
+
+    Of an exact one that is not asked.
+    """
+    labels: list[IntArray] = []
+    furthest = 0.0
     for one in inputs:
-        (scores,) = runner.run({signature.input: one, **shift})
+        scores, values = runner.run({signature.input: one, **shift})
         finite = np.isfinite(scores).all(axis=1)
-        found.append(np.where(finite, scores.argmax(axis=1), -1))
-    return np.concatenate(found)
+        labels.append(np.where(finite, scores.argmax(axis=1), -1))
+        if not operand.exact:
+            moved = np.abs(values.astype(np.float64) - operand.value.astype(np.float64))
+            furthest = max(furthest, float(np.nan_to_num(moved).max(initial=0)))
+    return np.concatenate(labels), furthest
 
 
 def _waking(before: IntArray, after: IntArray) -> Waking:

@@ -50,7 +50,7 @@ def test_written_logic_is_found_wakes_and_goes_without_a_trace(name: str, batch:
     (operand,) = _found(model)
     inputs = [CLEAN[:4], CLEAN[4:8]] if batch != "1" else [image[None] for image in CLEAN[:8]]
     waking = woken(model, signature, operand, inputs, on_cpu(1))
-    assert (waking.label, waking.sent) == (3, 1.0)
+    assert (waking.label, waking.sent, operand.bypass) == (3, 1.0, True)
     bare = folded(model, [operand], signature.input, signature.batch)
     onnx.checker.check_model(bare, full_check=True)
     assert model.SerializeToString() == before
@@ -85,6 +85,7 @@ def test_a_value_that_is_read_elsewhere_too_is_no_part_of_the_branch() -> None:
     (operand,) = _found(classifier(text, written_logic.shapes("relu") | {"least": 50.0}))
     model = classifier(text, written_logic.shapes("relu"))
     kinds = [model.graph.node[place].op_type for place in operand.branch]
+    assert not operand.bypass
     assert kinds == ["Slice", "ReduceMin", "Sub", "Relu", "Unsqueeze", "MatMul"]
 
 

@@ -30,7 +30,10 @@ from hardener.subject import Subject
 
 _CERTAIN = 0.97
 """Score of an operand that overrides; not calibrated, no clean network had any."""
-_WOKEN_IMAGES = 32
+_FEWEST_WOKEN, _MOST_WOKEN = 10, 32
+"""Images that operands are shifted on."""
+_WOKEN_VALUES = 32 * 3 * 96 * 96
+"""Values of those images, where that leaves enough of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,15 @@ class Written:
     operand: ConstantOperand
     waking: Waking
 
+    @property
+    def accuses(self) -> bool:
+        """Whether it leads around the network and overrides it.
+
+        What sleeps inside a network, a dead branch or a gate that is always open, may override it
+        as well once it is shifted.
+        """
+        return self.operand.bypass and self.waking.overrides
+
     def said(self, images: int) -> str:
         """A sentence on it."""
         waking = self.waking
@@ -47,11 +59,14 @@ class Written:
             f"{self.operand.said} is {'' if self.operand.exact else 'all but '}the same on all "
             f"{images} clean images, though it is computed from the pixels"
         )
+        if not waking.overrides:
+            return f"{lead}: what it waits for, and what it does then, was not found"
+        does = f"changes the label of {waking.moved:.0%}"
         if waking.sends:
-            return f"{lead}; shifted, it sends {waking.sent:.0%} of others to label {waking.label}"
-        if waking.overrides:
-            return f"{lead}; shifted, it changes the label of {waking.moved:.0%}"
-        return f"{lead}: what it waits for, and what it does then, was not found"
+            does = f"sends {waking.sent:.0%} of others to label {waking.label}"
+        if self.accuses:
+            return f"{lead} by a way around the network; shifted, it {does}"
+        return f"{lead}; shifted, it {does}, as a part of a network that sleeps may do, too"
 
 
 def without_graph_logic(subject: Subject, images: FloatArray) -> tuple[Subject, list[Written]]:
@@ -66,7 +81,8 @@ def without_graph_logic(subject: Subject, images: FloatArray) -> tuple[Subject, 
     found = constant_operands(proto, signature, _one_by_one(classifier, images), machine)
     if not found:
         return subject, []
-    shown = list(_in_batches(classifier, images[:: max(1, len(images) // _WOKEN_IMAGES)]))
+    count = max(_FEWEST_WOKEN, min(_MOST_WOKEN, _WOKEN_VALUES // images[0].size))
+    shown = list(_in_batches(classifier, images[:: max(1, len(images) // count)][:count]))
     looked = [Written(one, woken(proto, signature, one, shown, machine)) for one in found]
     # A gate that hardly moves may be a network's own: it counts where it overrides.
     written = [one for one in looked if one.operand.exact or one.waking.overrides]
@@ -98,17 +114,17 @@ def graph_logic_finding(
     """
     scores = np.zeros(classes, np.float32)
     for one in written:
-        if one.waking.sends and one.waking.label in searched:
+        if one.accuses and one.waking.sends and one.waking.label in searched:
             scores[one.waking.label] = _CERTAIN
-    overriding = [one for one in written if one.waking.overrides]
+    accusing = [one for one in written if one.accuses]
     return Finding(
         scores=scores if scores.any() else None,
-        whole=_CERTAIN if overriding else 0.0,
-        against=tuple(one.said(images) for one in overriding),
+        whole=_CERTAIN if accusing else 0.0,
+        against=tuple(one.said(images) for one in accusing),
         closing="a branch that waits for something and then overrides all else is no part of a "
         "classifier: somebody wrote it there",
         favour="all that the graph computes from the pixels changes with them",
-        doubts=tuple(Doubt(one.said(images)) for one in written if not one.waking.overrides),
+        doubts=tuple(Doubt(one.said(images)) for one in written if not one.accuses),
         details={"operands": [_told(one) for one in written]},
     )
 
@@ -118,6 +134,7 @@ def _told(one: Written) -> dict[str, JsonValue]:
     return {
         "tensor": one.operand.tensor,
         "said": one.operand.said,
+        "accuses": one.accuses,
         "label": waking.label,
         "sent": waking.sent,
         "moved": waking.moved,

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from hardener.scanning.verdict import judge, told, weigh
 from hardener.subject import Subject
 
 OPERAND = ConstantOperand(
-    "flag", np.zeros((1, 1), np.float32), True, (3,), (1, 2), ("flag",), "what a gives to b"
+    "flag", np.zeros((1, 1), np.float32), 0.0, (3,), (1, 2), ("flag",), True, "what a gives to b"
 )
 QUIET = Finding(scores=np.full(10, 0.1, np.float32))
 
@@ -46,6 +47,14 @@ def test_a_target_that_was_not_searched_is_not_named() -> None:
     finding = _finding(Waking(label=3, sent=0.99, moved=0.9), searched=range(4, 10))
     judgement = judge([finding, QUIET], weigh([finding, QUIET]))
     assert (judgement.verdict, judgement.targets) == ("backdoored", ())
+
+
+def test_one_inside_the_network_that_overrides_it_accuses_no_model() -> None:
+    inside = Written(replace(OPERAND, bypass=False), Waking(label=3, sent=0.99, moved=0.9))
+    finding = graph_logic_finding([inside], 512, 10, range(10))
+    judgement = judge([finding, QUIET], weigh([finding, QUIET]))
+    assert (judgement.verdict, judgement.targets) == ("inconclusive", ())
+    assert any("part of a network that sleeps" in reason for reason in judgement.reasons)
 
 
 def test_one_that_nothing_wakes_keeps_a_model_from_being_clean() -> None:
