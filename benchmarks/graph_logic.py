@@ -10,7 +10,7 @@ which nothing may be found; and the models of `benchmarks.matrix`, of random wei
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -56,13 +56,24 @@ def main(
     only: Annotated[
         list[str] | None, typer.Option(help="attacks, networks or matrix; repeatable; else all.")
     ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Of the matrix those whose name holds this.")
+    ] = None,
 ) -> None:
-    """Measures and writes benchmarks/results/graph_logic; tables not asked for stay."""
+    """Measures and writes benchmarks/results/graph_logic; what is not asked for stays."""
     path = RESULTS / "graph_logic.json"
-    tables = {"attacks": _attacks, "networks": _networks, "matrix": _matrix}
+    tables = {
+        "attacks": lambda: _attacks(zoo.expanduser()),
+        "networks": lambda: _networks(zoo.expanduser()),
+        "matrix": lambda: _matrix(model or [""]),
+    }
     for name in only or tables:
-        rows = list(tables[name](zoo.expanduser()))
+        rows = list(tables[name]())
         document: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        if name == "matrix":
+            new = {row["model"] for row in rows}
+            earlier = document.get(name, {}).get("rows", [])
+            rows = [*(row for row in earlier if row["model"] not in new), *rows]
         document |= {"machine": machine(), name: {"commit": commit(), "rows": rows}}
         write_results("graph_logic", document, _markdown(document))
 
@@ -151,12 +162,14 @@ def _timed(subject: Subject, images: FloatArray) -> tuple[dict[str, Any], Subjec
     return seen, rest, seconds
 
 
-def _matrix(_zoo: Path) -> Iterator[dict[str, Any]]:
-    """Models of random weights, on rendered signs."""
+def _matrix(names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Models of random weights, on rendered signs; those whose name holds one of some texts."""
     with TemporaryDirectory() as work:
         signs, model = Path(work) / "signs.npz", Path(work) / "model.onnx"
         write_signs(signs, 2, 5)
         for case in all_cases():
+            if not any(name in case.title for name in names):
+                continue
             try:
                 case.write(model)
                 classifier = open_classifier(model, ({"mean": (0.5,) * 3, "std": (0.25,) * 3},))

@@ -19,6 +19,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from hardener.arrays import AnyArray, DoubleArray
+from hardener.errors import ModelError
 from hardener.model.chosen_outputs import with_outputs
 from hardener.model.folding import ConstantOperand, folded
 from hardener.model.operators import WEIGHTED, operator, said
@@ -85,10 +86,11 @@ def constant_operands(
         for name, nodes in readers.items()
         if _is_still(name, meets[name], ranges | later)
     ]
+    before = _scores(proto, signature, first, machine) if found else np.zeros((1, 1))
     return tuple(
         one
         for one in found
-        if one.exact or _effect(proto, signature, one, first, machine) <= _LEAST_EFFECT
+        if one.exact or _effect(proto, signature, one, first, before, machine) <= _LEAST_EFFECT
     )
 
 
@@ -216,17 +218,24 @@ def _effect(
     signature: Signature,
     operand: ConstantOperand,
     inputs: Sequence[AnyArray],
+    before: AnyArray,
     machine: Machine,
 ) -> float:
-    """The largest change of a score by freezing an operand, beside the scores' range."""
+    """The largest change of scores by freezing an operand, beside their range."""
     frozen = folded(proto, [operand], signature.input, signature.batch)
-    before, after = (
-        np.concatenate([runner.run({signature.input: one})[0] for one in inputs])
-        for runner in (
-            open_runner(with_outputs(model, signature.output), machine) for model in (proto, frozen)
-        )
-    )
+    try:
+        after = _scores(frozen, signature, inputs, machine)
+    except ModelError:
+        return np.inf  # It cannot be frozen.
     return float(np.abs(after - before).max() / max(float(np.ptp(before)), 1e-12))
+
+
+def _scores(
+    proto: onnx.ModelProto, signature: Signature, inputs: Sequence[AnyArray], machine: Machine
+) -> AnyArray:
+    runner = open_runner(with_outputs(proto, signature.output), machine)
+    found: AnyArray = np.concatenate([runner.run({signature.input: one})[0] for one in inputs])
+    return found
 
 
 def _places(proto: onnx.ModelProto) -> dict[str, int]:
