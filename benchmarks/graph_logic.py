@@ -239,7 +239,7 @@ def _alarms(name: str, rows: list[Mapping[str, Any]]) -> str:
     found = [row for row in rows if row["operands"]]
     named = ", ".join(str(row.get("network") or row.get("model")) for row in found)
     seconds = max(row["seconds"] for row in rows)
-    kind = "trained networks" if name == "networks" else "models of the matrix, of random weights"
+    kind = "trained networks" if name == "networks" else "models of the matrix (random weights)"
     said = f"Of {len(rows)} {kind} without such logic {len(found)} have constant operands"
     return f"{said}{f' ({named})' if named else ''}; {seconds:.1f} s at most."
 
