@@ -68,22 +68,14 @@ def test_what_a_command_writes_validates_too(name: str, workplace: Path) -> None
     Draft202012Validator(hardener.schema(name)).validate(json.loads(written.read_text()))
 
 
-@pytest.mark.parametrize("verdict", ["backdoored", "inconclusive"])
 def test_a_scan_prints_itself_as_sarif_and_as_markdown(
-    verdict: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sums = even_sums(12)
-    if verdict == "backdoored":
-        sums[4] = 60.0
     (tmp_path / "my models").mkdir()
-    model = saved(share_model(sums), tmp_path / "my models" / "m|1.onnx")
+    model = saved(share_model(even_sums(12)), tmp_path / "my models" / "m|1.onnx")
     arguments = ["scan", str(model), "-o", "s", "--mean", "0", "--std", "1", "--format"]
-    code = {"backdoored": 1, "inconclusive": 3}[verdict]
-    assert run([*arguments, "sarif"]) == code
+    assert run([*arguments, "sarif"]) == 3
     shown = capsys.readouterr()
     assert "provider: cpu" in shown.err
     scanned = hardener.load_scan("s")
@@ -92,19 +84,19 @@ def test_a_scan_prints_itself_as_sarif_and_as_markdown(
     validate_sarif(log)
     (found,) = log["runs"]
     assert found["artifacts"][0]["location"]["uri"] == "my%20models/m%7C1.onnx"
-    assert found["invocations"][0]["exitCode"] == code
-    first = {"backdoored": ("HARDEN001", "error"), "inconclusive": ("HARDEN003", "warning")}
-    assert (found["results"][0]["ruleId"], found["results"][0]["level"]) == first[verdict]
+    assert found["invocations"][0]["exitCode"] == 3
+    first = found["results"][0]
+    assert (first["ruleId"], first["level"]) == ("HARDEN003", "warning")
     assert found["results"][-1]["ruleId"] == "HARDEN004"
 
-    assert run([*arguments, "markdown", "--quiet"]) == code
+    assert run([*arguments, "markdown", "--quiet"]) == 3
     shown = capsys.readouterr()
     assert shown.err == ""
     assert shown.out == hardener.markdown(hardener.load_scan("s"))
-    assert shown.out.startswith(f"### harden scan: {verdict}")
+    assert shown.out.startswith("### harden scan: inconclusive")
     assert "m\\|1.onnx" in shown.out
 
-    assert run([*arguments, "sarif"]) == code
+    assert run([*arguments, "sarif"]) == 3
     again = json.loads(capsys.readouterr().out)
     for whole in (log, again):
         del whole["runs"][0]["invocations"][0]["endTimeUtc"]
