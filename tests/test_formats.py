@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 from jsonschema import Draft202012Validator
+from support import written_logic
 from support.graphs import PLAIN, PLAIN_SHAPES, classifier, saved
 from support.shares import even_sums, share_model
-from support.small import scanned_and_labelled
+from support.small import labelled_by, scanned_and_labelled
 from support.standards import validate_sarif
 
 import hardener
@@ -68,14 +70,33 @@ def test_what_a_command_writes_validates_too(name: str, workplace: Path) -> None
     Draft202012Validator(hardener.schema(name)).validate(json.loads(written.read_text()))
 
 
+def _of_twelve_labels(verdict: str) -> onnx.ModelProto:
+    """One that a scan without images leaves open, or whose graph sends images to label 3."""
+    if verdict == "inconclusive":
+        return share_model(even_sums(12))
+    row = [[1e4 * (label == 3) for label in range(12)]]
+    text = written_logic.written("where").replace(",5]", ",12]")
+    return classifier(
+        text, written_logic.shapes("where") | {"w2": (12, 96), "b2": (12,), "huge": row}
+    )
+
+
+@pytest.mark.parametrize("verdict", ["backdoored", "inconclusive"])
 def test_a_scan_prints_itself_as_sarif_and_as_markdown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verdict: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my models").mkdir()
-    model = saved(share_model(even_sums(12)), tmp_path / "my models" / "m|1.onnx")
-    arguments = ["scan", str(model), "-o", "s", "--mean", "0", "--std", "1", "--format"]
-    assert run([*arguments, "sarif"]) == 3
+    model = saved(_of_twelve_labels(verdict), tmp_path / "my models" / "m|1.onnx")
+    arguments = ["scan", str(model), "-o", "s", "--mean", "0.5", "--std", "0.25"]
+    if verdict == "backdoored":
+        arguments += ["--data", str(labelled_by(model, tmp_path))]
+    arguments += ["--format"]
+    code = {"backdoored": 1, "inconclusive": 3}[verdict]
+    assert run([*arguments, "sarif"]) == code
     shown = capsys.readouterr()
     assert "provider: cpu" in shown.err
     scanned = hardener.load_scan("s")
@@ -84,19 +105,19 @@ def test_a_scan_prints_itself_as_sarif_and_as_markdown(
     validate_sarif(log)
     (found,) = log["runs"]
     assert found["artifacts"][0]["location"]["uri"] == "my%20models/m%7C1.onnx"
-    assert found["invocations"][0]["exitCode"] == 3
-    first = found["results"][0]
-    assert (first["ruleId"], first["level"]) == ("HARDEN003", "warning")
+    assert found["invocations"][0]["exitCode"] == code
+    first = {"backdoored": ("HARDEN001", "error"), "inconclusive": ("HARDEN003", "warning")}
+    assert (found["results"][0]["ruleId"], found["results"][0]["level"]) == first[verdict]
     assert found["results"][-1]["ruleId"] == "HARDEN004"
 
-    assert run([*arguments, "markdown", "--quiet"]) == 3
+    assert run([*arguments, "markdown", "--quiet"]) == code
     shown = capsys.readouterr()
     assert shown.err == ""
     assert shown.out == hardener.markdown(hardener.load_scan("s"))
-    assert shown.out.startswith("### harden scan: inconclusive")
+    assert shown.out.startswith(f"### harden scan: {verdict}")
     assert "m\\|1.onnx" in shown.out
 
-    assert run([*arguments, "sarif"]) == 3
+    assert run([*arguments, "sarif"]) == code
     again = json.loads(capsys.readouterr().out)
     for whole in (log, again):
         del whole["runs"][0]["invocations"][0]["endTimeUtc"]

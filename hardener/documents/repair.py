@@ -80,7 +80,7 @@ class AccuracyLost(Frozen):
 
 
 class RemovedLogic(Frozen):
-    """A value that was computed from the pixels and was the same for all clean images."""
+    """A value of the graph that never, or all but never, changed on clean images."""
 
     tensor: str
     said: str

@@ -1,10 +1,10 @@
 """Operands that a graph computes from the pixels and that are the same for every clean image.
 
 Where two values meet that both depend on the image, a network adds, gates or compares what it saw.
-One of the two that says nothing on any clean image has no such use. A detector that was written
-into the graph is of that kind: it says nothing until its trigger comes, and then overrides
-everything. One that is built to leak a little says all but nothing: were it a constant, no score
-would change by more than a thousandth of their range.
+One of the two that says nothing on any clean image is a part that sleeps, or a detector that
+somebody wrote there: it says nothing until its trigger comes, and then overrides everything. One
+that is built to leak a little says all but nothing: were it a constant, no score would change by
+more than a thousandth of their range.
 
 Source: Bober-Irizar et al. 2023 (Architectural Backdoors in Neural Networks, CVPR; arXiv
 2206.07840) and ShadowLogic (HiddenLayer 2024) for what is looked for; the look is ours.

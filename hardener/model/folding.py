@@ -7,7 +7,6 @@ same values, bit by bit where they are exact. What they do on others it no longe
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import ml_dtypes
 import numpy as np
 import onnx
 
@@ -73,10 +72,7 @@ def folded(
     taken = {name for node in nodes for name in (*node.input, *node.output)}
     for operand in operands:
         constant = unused(f"{operand.tensor}/constant", taken)
-        value = operand.value
-        if in_float32(proto) is not proto and value.dtype == np.float32:
-            value = value.astype(ml_dtypes.bfloat16)  # It was run in float32.
-        changed.graph.initializer.append(onnx.numpy_helper.from_array(value, constant))
+        changed.graph.initializer.append(_stored(operand.value, constant, proto))
         for place in operand.readers:
             reader, given = nodes[place], constant
             if batch is None and reader.op_type not in _BROADCAST and operand.value.ndim:
@@ -97,6 +93,14 @@ def folded(
     del changed.graph.node[:]
     changed.graph.node.extend(ordered)
     return without_dead_ends(changed)
+
+
+def _stored(value: AnyArray, name: str, proto: onnx.ModelProto) -> onnx.TensorProto:
+    """A weight of the model's own type: bfloat16 models were run in float32."""
+    if value.dtype == np.float32 and in_float32(proto) is not proto:
+        kind = onnx.TensorProto.BFLOAT16
+        return onnx.helper.make_tensor(name, kind, value.shape, value.ravel())
+    return onnx.numpy_helper.from_array(value, name)
 
 
 def without_dead_ends(proto: onnx.ModelProto) -> onnx.ModelProto:

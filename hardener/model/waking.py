@@ -26,7 +26,6 @@ OVERRIDES = 0.8
 _SPREADS = (1, 4, 16, 64)
 """How far values are shifted either way, beside how far they lie apart on clean images."""
 
-
 _LEAST_JUMP = 10
 """As many times further than it was shifted an operand must move that moves a little anyway."""
 

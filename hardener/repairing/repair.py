@@ -1,31 +1,24 @@
 """The repair: from a finished scan and clean images to new weights in the same graph."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 
-from hardener.arrays import IntArray
-from hardener.data.images import ImageSource
-from hardener.data.similar import similar_groups, thumbnails
-from hardener.data.splits import grouped_parts, stratified_sample
 from hardener.documents.repair import (
-    NO_TRIGGER,
     AccuracyLost,
-    RepairOutcome,
     RepairResult,
-    RepairRound,
 )
 from hardener.errors import InconclusiveError, UsageError
 from hardener.files import FileName
-from hardener.measuring.budget import check_budgets, within_budget
+from hardener.measuring.budget import check_budgets
 from hardener.measuring.intervals import paired_loss
-from hardener.measuring.suitability import check_classes, check_others
-from hardener.model.classifier import Classifier, ModelGiven, Overrides, data_identity, path_of
+from hardener.measuring.suitability import check_classes
+from hardener.model.classifier import ModelGiven, Overrides, data_identity, path_of
 from hardener.model.runtime import choose_machine
 from hardener.progress import Progress, silent
+from hardener.repairing.case import Case, affordable, case_of
 from hardener.repairing.choice import choose_round
 from hardener.repairing.cure import patient_of
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
@@ -34,15 +27,18 @@ from hardener.repairing.graph_logic import (
     accused_otherwise,
     remove_graph_logic,
 )
-from hardener.repairing.residual import Probes, left_by, residual
-from hardener.repairing.rounds import Cure, Rounds
-from hardener.repairing.trials import Trial
-from hardener.scanning.calibration import shipped
+from hardener.repairing.judging import (
+    is_blind,
+    measurements,
+    objection,
+    reached_anyway,
+    too_few_to_tell,
+)
+from hardener.repairing.rounds import Rounds
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import (
     SCAN_FILE,
-    SavedScan,
     ScanGiven,
     folder_of,
     load_working_triggers,
@@ -52,7 +48,6 @@ from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_ROUNDS = 3
 _LEAST_IMAGES = 100
-_LARGEST_FITTED_BYTES = 1 << 30
 _BLIND = (
     "written by --force: no trigger of the second search works on the model as it came, so that "
     "what is left of the attack was not measured"
@@ -158,7 +153,7 @@ def repair(
 
     if not force:
         check_classes(source.labels, classifier.signature.classes, str(data))
-    case = _case_of(subject, saved)
+    case = case_of(subject, saved)
     proto: onnx.ModelProto | None = None
     if in_graph:
         removal = remove_graph_logic(subject, case.fitted, case.held_out)
@@ -173,57 +168,8 @@ def repair(
     return write_hardened(proto, result, output, classifier.model.external)
 
 
-@dataclass(frozen=True, eq=False)
-class _Case:
-    """What is repaired, and which images serve what.
-
-    Attributes:
-        subject: the model, images, the machine and the seed.
-        source: those images.
-        saved: the scan.
-        groups: (N,) which images are alike.
-        fitted: positions of the images that are fitted on.
-        chosen_on: of those that choose.
-        reported_on: of those that report.
-    """
-
-    subject: Subject
-    source: ImageSource
-    saved: SavedScan
-    groups: IntArray
-    fitted: IntArray
-    chosen_on: IntArray
-    reported_on: IntArray
-
-    @property
-    def held_out(self) -> IntArray:
-        """Positions of all images that nothing is fitted on."""
-        return np.sort(np.concatenate([self.chosen_on, self.reported_on]))
-
-    @property
-    def trial(self) -> Trial:
-        """How models are measured."""
-        return Trial(self.subject.classifier, self.source, self.subject.machine)
-
-
-def _case_of(subject: Subject, saved: SavedScan) -> _Case:
-    """Divides the images.
-
-    Raises:
-        InconclusiveError: too few images are of other classes than a target.
-    """
-    classifier, source, scanned = subject.classifier, subject.source, saved.result
-    assert source is not None  # noqa: S101  a repair has images
-    groups = similar_groups(thumbnails(classifier.batches(source), len(source)), source.labels)
-    fitted, *others = grouped_parts(source.labels, groups, (2, 1, 1), subject.seed)
-    for indices in others:
-        targets = scanned.targets or (scanned.suspect,)
-        check_others(source.labels[indices], targets, str(source.path))
-    return _Case(subject, source, saved, groups, fitted, *others)
-
-
 def _cured(
-    case: _Case,
+    case: Case,
     result: RepairResult,
     rounds: int,
     distillation: DistillationSettings,
@@ -234,7 +180,7 @@ def _cured(
     """The model with new weights, or None where nothing is to be written, and the result."""
     subject, scanned = case.subject, case.saved.result
     classifier, budget = subject.classifier, result.max_accuracy_drop
-    fitted = _affordable(case.fitted, case.source.labels, classifier, subject.seed)
+    fitted = affordable(case.fitted, case.source.labels, classifier, subject.seed)
     triggers = load_working_triggers(case.saved, LEAST_SUCCESS)
     patient = patient_of(classifier, classifier.images_of(case.source, fitted), subject.machine)
     # The scan's own seed never comes again: it would give the scan's own triggers.
@@ -269,9 +215,9 @@ def _cured(
         return None, result
     tried = sequence.probes(triggers, trial.unseen)
     parts = case.chosen_on, case.reported_on
-    measured = _measured(trial, cures[0], cures[position], tried, parts, case.groups, progress)
+    measured = measurements(trial, cures[0], cures[position], tried, parts, case.groups, progress)
     result = result.model_copy(update={"chosen_round": position, **measured})
-    against, blind = _against(result, found[position]), _blind(found[0])
+    against, blind = objection(result, found[position]), is_blind(found[0])
     accused = scanned.verdict == "backdoored"
     result = result.model_copy(
         update={
@@ -280,8 +226,8 @@ def _cured(
             "notes": (
                 *result.notes,
                 *((_BLIND,) if force and blind else ()),
-                *_reached_anyway(result),
-                *_unsure(result),
+                *reached_anyway(result),
+                *too_few_to_tell(result),
                 *((_FORCED[against],) if force and against else ()),
             ),
         }
@@ -292,7 +238,7 @@ def _cured(
 
 
 def _without_logic(
-    case: _Case, came: Subject, result: RepairResult, *, force: bool
+    case: Case, came: Subject, result: RepairResult, *, force: bool
 ) -> tuple[onnx.ModelProto | None, RepairResult]:
     """The model where a removal is all that was done, or None over budget, and the result."""
     proto = case.subject.classifier.proto
@@ -310,7 +256,7 @@ def _without_logic(
             "accuracy_lost": AccuracyLost(**lost._asdict()),
         }
     )
-    against = _against(result, None)
+    against = objection(result, None)
     result = result.model_copy(
         update={"within_budget": not against, "forced": bool(force and against)}
     )
@@ -331,97 +277,3 @@ def _with_removal(result: RepairResult, removal: Removal, data: str) -> RepairRe
             "be taken out of it: repair with the scan's images, or do not ship the model"
         )
     return result.model_copy(update={"removed": removal.logic, "removal_changed": removal.change})
-
-
-def _reached_anyway(result: RepairResult) -> tuple[str, ...]:
-    """Labels to which more clean images go than the attack may keep."""
-    return tuple(
-        f"{row.success_rate:.1%} of the clean images of other classes go to label {row.label} "
-        "without any trigger: no repair brings what is left under that"
-        for row in result.left
-        if row.triggers == NO_TRIGGER and row.success_rate > result.max_attack_success
-    )
-
-
-def _blind(came: RepairRound) -> bool:
-    """Whether no trigger that measures works on the model as it came."""
-    return came.attack_success_rate < LEAST_SUCCESS
-
-
-def _unsure(result: RepairResult) -> tuple[str, ...]:
-    """Whether so few images can tell a loss as large as the budget."""
-    lost = result.accuracy_lost
-    if lost is None or lost.high - lost.value <= result.max_accuracy_drop:
-        return ()
-    return (
-        f"so few images tell the accuracy lost to within {lost.high - lost.value:.1%}, which is "
-        "more than the budget: give more for a surer answer",
-    )
-
-
-def _against(result: RepairResult, found: RepairRound | None) -> RepairOutcome | None:
-    """What speaks against writing a repaired model, if anything does."""
-    lost = result.accuracy_lost
-    if lost is not None and not within_budget(lost.value, 0.0, result.max_accuracy_drop):
-        return "over-budget"
-    left = result.residual_success
-    accused = found is not None and found.suspicion >= shipped().backdoored_from
-    if accused or (left and (left.held_against or 0.0) > result.max_attack_success):
-        return "attack-left"
-    return None
-
-
-def _affordable(indices: IntArray, labels: IntArray, classifier: Classifier, seed: int) -> IntArray:
-    """Those of `indices`, evenly from every class, that fit the memory for them."""
-    height, width = classifier.preprocessing.size
-    allowed = _LARGEST_FITTED_BYTES // (4 * classifier.signature.channels * height * width)
-    if len(indices) <= allowed:
-        return indices
-    return indices[stratified_sample(labels[indices], max(1, allowed), seed)]
-
-
-def _measured(
-    trial: Trial,
-    came: Cure,
-    cure: Cure,
-    tried: Probes,
-    positions: tuple[IntArray, IntArray],
-    groups: IntArray,
-    progress: Progress,
-) -> dict[str, Any]:
-    """The result's fields that come from the reporting images.
-
-    Args:
-        trial: how models are measured.
-        came: the model as it came.
-        cure: the chosen one.
-        tried: triggers.
-        positions: of the choosing and of the reporting images.
-        groups: (N,) which of all images are alike.
-        progress: told how far it is.
-    """
-    progress("reporting", 0, 2)
-    reported_on = positions[1]
-    before, _ = trial.counts(came.proto, reported_on)
-    progress("reporting", 1, 2)
-    flat = [trigger for of_name in tried.values() for trigger in of_name]
-    after, counts = trial.counts(cure.proto, reported_on, flat)
-    progress("reporting", 2, 2)
-    by_trigger = dict(zip(flat, counts, strict=True))
-    lost = paired_loss(
-        np.concatenate([came.right, before.right]),
-        np.concatenate([cure.right, after.right]),
-        groups[np.concatenate(positions)],
-    )
-    fields: dict[str, Any] = {
-        "reported_on": before.clean.n,
-        "accuracy_lost": AccuracyLost(**lost._asdict()),
-        "left": left_by(tried, by_trigger),
-        "residual_success": residual(tried, by_trigger),
-    }
-    for word, attacked in (("before", before), ("after", after)):
-        clean, unseen = attacked.clean, attacked.unseen
-        fields[f"accuracy_{word}"] = clean.correct / clean.n
-        fields[f"attack_success_rate_{word}"] = unseen.success_rate
-        fields[f"robust_accuracy_{word}"] = unseen.robust_accuracy
-    return fields

@@ -11,7 +11,7 @@ use together, and the windows, are ours.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from typing import TypeAlias
 
@@ -44,23 +44,10 @@ Place: TypeAlias = tuple[int, int, int]
 """Upper row, left column and side."""
 
 
-@dataclass(frozen=True)
-class Awakening:
-    """How long to climb, for so many labels of images of one size."""
-
-    settings: AscentSettings
-    labels: int
-
-    @property
-    def steps(self) -> int:
-        """Label-steps in all."""
-        return self.settings.steps * self.labels
-
-
-def awakening(labels: int, preprocessing: Preprocessing) -> Awakening:
-    """The budget for some labels."""
+def awakening(labels: int, preprocessing: Preprocessing) -> AscentSettings:
+    """How long to climb for so many labels."""
     values = preprocessing.channels * int(np.prod(preprocessing.size))
-    return Awakening(within_budget(_CLIMB, labels, values, _MOST_VALUES), labels)
+    return within_budget(_CLIMB, labels, values, _MOST_VALUES)
 
 
 def with_woken(
@@ -87,7 +74,7 @@ def with_woken(
     """
     if not isinstance(network, GraphNetwork):
         return squares
-    settings = awakening(len(labels), preprocessing).settings
+    settings = awakening(len(labels), preprocessing)
     try:
         margins, made = climb(
             network.awake(), preprocessing, labels, settings, seed, on_step, device

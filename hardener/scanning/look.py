@@ -111,7 +111,7 @@ class Look:
         shared = self.network, self.samples.fitted, preprocessing, self.labels
         on_place = counting(self.progress, SQUARES_STAGE, count)
         squares = try_squares(*shared, on_place, self.device, density, self.kept)
-        steps = awakening(len(self.labels), preprocessing).steps
+        steps = awakening(len(self.labels), preprocessing).steps * len(self.labels)
         on_step = counting(self.progress, AWAKENING_STAGE, steps)
         return with_woken(squares, *shared, self.subject.seed, on_step, self.device)
 

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 import pytest
+from onnx import parser
 from support import graphs, written_logic
 from support.graphs import classifier
 
@@ -14,6 +15,7 @@ from hardener.model.signature import read_signature
 from hardener.model.waking import woken
 
 CLEAN = written_logic.clean_images(40)
+BFLOAT16 = onnx.TensorProto.BFLOAT16
 BATCHES = ("N", "1", "4")
 
 
@@ -145,6 +147,31 @@ def test_weights_that_are_inputs_too_are_asked_for_no_more() -> None:
     bare = folded(model, [operand], "x", None)
     onnx.checker.check_model(bare, full_check=True)
     assert [value.name for value in bare.graph.input] == ["x"]
+
+
+def test_a_bfloat16_model_gets_a_bfloat16_constant() -> None:
+    text = written_logic.written("relu").replace("float[", "bfloat16[")
+    text = text.replace(
+        "ReduceMin<axes=[1,2,3], keepdims=0>(corner)", "ReduceMin<keepdims=0>(corner, axes)"
+    )
+    narrow = parser.parse_model('<ir_version: 10, opset_import: ["" : 22]>' + text)
+    for name, value in written_logic.shapes("relu").items():
+        array = np.array(value) if isinstance(value, list | float) else None
+        if isinstance(value, tuple):
+            array = np.random.default_rng(0).normal(size=value) / 10
+        assert array is not None
+        narrow.graph.initializer.append(
+            onnx.numpy_helper.from_array(array, name)
+            if array.dtype.kind == "i"
+            else onnx.helper.make_tensor(name, BFLOAT16, array.shape, array.ravel())
+        )
+    onnx.checker.check_model(narrow, full_check=True)
+    (operand,) = _found(narrow)
+    bare = folded(narrow, [operand], "x", None)
+    onnx.checker.check_model(bare, full_check=True)
+    (constant,) = [t for t in bare.graph.initializer if t.name == "more/constant"]
+    assert constant.data_type == BFLOAT16
+    np.testing.assert_array_equal(_scores(bare, CLEAN), _scores(narrow, CLEAN))
 
 
 def test_a_name_that_is_taken_is_not_taken_again() -> None:

@@ -74,5 +74,5 @@ def test_a_label_that_needs_the_whole_image_gets_no_window() -> None:
 @pytest.mark.parametrize(("labels", "size"), [(10, 32), (43, 32), (1000, 224)])
 def test_the_budget_shrinks_with_labels_and_sizes(labels: int, size: int) -> None:
     found = awakening(labels, Preprocessing((size, size), (0.5,) * 3, (0.5,) * 3))
-    assert found.settings.starts == 1
-    assert 2 * labels <= found.steps <= 40 * labels
+    assert found.starts == 1
+    assert 2 <= found.steps <= 40

@@ -79,10 +79,15 @@ def scanned_and_labelled(proto: onnx.ModelProto, tmp_path: Path) -> tuple[Path, 
     """The model, its scan, and images that it labels itself, so that it is never wrong."""
     model = saved(proto, tmp_path / "m.onnx")
     write_scan_of(model, tmp_path / "s")
+    return model, tmp_path / "s", labelled_by(model, tmp_path)
+
+
+def labelled_by(model: Path, tmp_path: Path) -> Path:
+    """Images that a model labels itself, so that it is never wrong."""
     opened = open_classifier(model)
     pixels = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
     images = np.moveaxis(pixels, -1, 1).astype(np.float32) / np.float32(255)
     runner = open_full(opened.proto, opened.signature, Machine())
     labels = runner.run(opened.feeds(images))[0].argmax(axis=1)
     np.savez(tmp_path / "d.npz", images=pixels, labels=labels)
-    return model, tmp_path / "s", tmp_path / "d.npz"
+    return tmp_path / "d.npz"

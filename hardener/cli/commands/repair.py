@@ -77,7 +77,10 @@ def summary(result: "RepairResult") -> list[Line]:
 
     measured = costs(result, "attack success of triggers not fitted on")
     measured += [
-        Sentence(f"{logic.said} was the same for every clean image, and is a constant now")
+        Sentence(
+            f"{logic.said} was the same, or all but the same, for every clean image, and is a "
+            "constant now"
+        )
         for logic in result.removed
     ]
     if result.removal_changed is not None:

@@ -1,8 +1,8 @@
 """Logic that somebody wrote into the graph: what it computes from pixels and never says.
 
-A trained network uses all that it computes. Where an operand is bit-identical for every clean
-image, the graph waits for something; shifted, such an operand of a backdoor overrides what the
-network saw. No search by gradients finds the trigger, for nothing has a slope before it wakes.
+Where an operand is the same for every clean image, the graph waits for something, or a part of the
+network sleeps. Shifted, such an operand of a backdoor overrides what the network saw, by a way
+around it. No search by gradients finds the trigger, for nothing has a slope before it wakes.
 What is found is taken out of the graph that the other detectors look at.
 
 Source: Bober-Irizar et al. 2023 (arXiv 2206.07840) and ShadowLogic (HiddenLayer 2024) for what is
@@ -29,7 +29,7 @@ from hardener.scanning.look import Look
 from hardener.subject import Subject
 
 _CERTAIN = 0.97
-"""Score of an operand that overrides; not calibrated, no clean network had any."""
+"""Score of an operand that accuses; no curve made it."""
 _FEWEST_WOKEN, _MOST_WOKEN = 10, 32
 """Images that operands are shifted on."""
 _WOKEN_VALUES = 32 * 3 * 96 * 96

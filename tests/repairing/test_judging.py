@@ -4,7 +4,7 @@ import pytest
 from support.documents import some_repair
 
 from hardener.documents.repair import NO_TRIGGER, AccuracyLost, AttackLeft, ResidualSuccess
-from hardener.repairing.repair import _against, _blind, _reached_anyway, _unsure
+from hardener.repairing.judging import is_blind, objection, reached_anyway, too_few_to_tell
 from hardener.scanning.calibration import shipped
 from hardener.scanning.evidence import LEAST_SUCCESS
 
@@ -13,7 +13,7 @@ BACKDOORED = shipped().backdoored_from
 
 def test_nothing_speaks_against_a_good_repair() -> None:
     result = some_repair()
-    assert _against(result, result.rounds[1]) is None
+    assert objection(result, result.rounds[1]) is None
 
 
 @pytest.mark.parametrize(("suspicion", "against"), [(BACKDOORED, "attack-left"), (0.59, None)])
@@ -22,39 +22,41 @@ def test_what_a_scan_would_call_backdoored_is_not_written(
 ) -> None:
     result = some_repair()
     found = result.rounds[1].model_copy(update={"suspicion": suspicion})
-    assert _against(result, found) == against
+    assert objection(result, found) == against
 
 
 def test_more_than_the_allowed_attack_or_loss_is_not_written() -> None:
     result = some_repair()
     left = ResidualSuccess(estimate=0.11, upper=0.2, held_against=0.11)
     attacked = result.model_copy(update={"residual_success": left})
-    assert _against(attacked, result.rounds[1]) == "attack-left"
+    assert objection(attacked, result.rounds[1]) == "attack-left"
     usual = left.model_copy(update={"held_against": 0.0})
-    assert _against(result.model_copy(update={"residual_success": usual}), result.rounds[1]) is None
+    assert (
+        objection(result.model_copy(update={"residual_success": usual}), result.rounds[1]) is None
+    )
     lost = AccuracyLost(value=0.011, low=0.0, high=0.02)
     dearer = result.model_copy(update={"accuracy_lost": lost})
-    assert _against(dearer, result.rounds[1]) == "over-budget"
+    assert objection(dearer, result.rounds[1]) == "over-budget"
 
 
 def test_it_is_told_where_clean_images_go_to_the_label_more_than_the_attack_may() -> None:
     row = AttackLeft(triggers=NO_TRIGGER, label=3, success_rate=0.108, fitted=False)
-    (note,) = _reached_anyway(some_repair().model_copy(update={"left": (row,)}))
+    (note,) = reached_anyway(some_repair().model_copy(update={"left": (row,)}))
     assert "10.8%" in note
     assert "label 3" in note
     few = row.model_copy(update={"success_rate": 0.02})
-    assert not _reached_anyway(some_repair().model_copy(update={"left": (few,)}))
+    assert not reached_anyway(some_repair().model_copy(update={"left": (few,)}))
 
 
 def test_it_is_told_where_the_images_are_too_few_for_the_budget() -> None:
     sure = AccuracyLost(value=0.0, low=-0.01, high=0.01)
-    assert not _unsure(some_repair().model_copy(update={"accuracy_lost": sure}))
+    assert not too_few_to_tell(some_repair().model_copy(update={"accuracy_lost": sure}))
     unsure = sure.model_copy(update={"high": 0.054})
-    (note,) = _unsure(some_repair().model_copy(update={"accuracy_lost": unsure}))
+    (note,) = too_few_to_tell(some_repair().model_copy(update={"accuracy_lost": unsure}))
     assert "5.4%" in note
 
 
 def test_triggers_that_did_nothing_to_begin_with_measure_nothing() -> None:
     came = some_repair().rounds[0]
-    assert _blind(came.model_copy(update={"attack_success_rate": LEAST_SUCCESS - 0.01}))
-    assert not _blind(came.model_copy(update={"attack_success_rate": LEAST_SUCCESS}))
+    assert is_blind(came.model_copy(update={"attack_success_rate": LEAST_SUCCESS - 0.01}))
+    assert not is_blind(came.model_copy(update={"attack_success_rate": LEAST_SUCCESS}))
