@@ -23,6 +23,15 @@ KindField = Annotated[
 ]
 
 
+class OwnLook(Frozen):
+    """Parts of clean images, cut at a trigger's place and shown on images of other labels."""
+
+    own: float
+    """Fraction of images that parts of this label's images send to this label."""
+    others: float
+    """Fraction that parts of other labels' images send to theirs: much where the place is large."""
+
+
 class TriggerEvidence(Frozen):
     """The smallest trigger of one family that sends images to a label."""
 
@@ -36,6 +45,8 @@ class TriggerEvidence(Frozen):
     label."""
     trigger_sha256: str
     """Digest of the saved trigger."""
+    own_look: OwnLook | None = None
+    """What clean images do in the trigger's place; null where that was not tried."""
     stopped_early: bool = False
     """Whether the search stopped after a third of its steps because other labels came further: the
     trigger is then not the smallest."""

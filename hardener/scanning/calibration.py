@@ -80,6 +80,11 @@ class Calibration(Frozen):
     backdoored_from: float
     population: Population | None = None
 
+    @property
+    def undecided(self) -> float:
+        """The score of what neither clears a model nor accuses it."""
+        return (self.clean_below + self.backdoored_from) / 2
+
 
 @cache
 def shipped() -> Calibration:

@@ -1,6 +1,7 @@
 """What the searches found, as evidence for the verdict and as rows of `scan.json`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hardener.arrays import FloatArray
 from hardener.documents.scan import LabelEvidence, ScreenedLabel
 from hardener.documents.trigger_evidence import FLAT
 from hardener.scanning.evidence import Evidence, anomaly_indices, relative_sizes
+from hardener.scanning.innocents import Looks, OwnLooks
 from hardener.scanning.label_search import Found
 from hardener.scanning.saved import trigger_digest
 from hardener.scanning.searches.family_search import Inverted
@@ -39,7 +41,10 @@ def evidence_of(found: Found, success: Sequence[FloatArray]) -> list[Evidence]:
 
 
 def label_rows(
-    found: Found, evidence: Sequence[Evidence], kinds: Sequence[TriggerKind]
+    found: Found,
+    evidence: Sequence[Evidence],
+    kinds: Sequence[TriggerKind],
+    own_looks: OwnLooks = MappingProxyType({}),
 ) -> tuple[LabelEvidence | ScreenedLabel, ...]:
     """One row a label, by label: those that were searched, and those that were screened only.
 
@@ -47,11 +52,13 @@ def label_rows(
         found: triggers of L labels.
         evidence: of each kind of trigger.
         kinds: (L,) the most suspicious kind of each label.
+        own_looks: what labels' own images do in the place of their triggers.
     """
     chosen = found.chosen
     rated = {
         one.kind: [
-            {FAMILIES[one.kind].size_field: size, **said} for size, said in _rated(one, inverted)
+            {FAMILIES[one.kind].size_field: size, **said}
+            for size, said in _rated(one, inverted, own_looks.get(one.kind, {}))
         ]
         for one, inverted in zip(evidence, found.inverted.values(), strict=True)
     }
@@ -74,7 +81,9 @@ def label_rows(
     return tuple(sorted([*searched, *others], key=lambda row: row.label))
 
 
-def _rated(evidence: Evidence, inverted: Inverted[Any]) -> list[tuple[float, dict[str, Any]]]:
+def _rated(
+    evidence: Evidence, inverted: Inverted[Any], own_looks: Mapping[int, Looks]
+) -> list[tuple[float, dict[str, Any]]]:
     """The size of each label's trigger, and what every kind's evidence says of it."""
     index, relative = (
         measured(evidence.sizes, evidence.reference)
@@ -88,6 +97,7 @@ def _rated(evidence: Evidence, inverted: Inverted[Any]) -> list[tuple[float, dic
                 "relative_size": float(relative[row]),
                 "trigger_success_rate": float(evidence.success[row]),
                 "trigger_sha256": trigger_digest(trigger),
+                **({"own_look": own_looks[row]._asdict()} if row in own_looks else {}),
                 "stopped_early": trigger.label in inverted.stopped,
                 "nothing_found": row in evidence.unsolved,
                 "reference": evidence.reference is None or row in evidence.reference,

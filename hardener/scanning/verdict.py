@@ -70,7 +70,9 @@ def weigh(findings: Sequence[Finding], calibration: Calibration | None = None) -
     triggers = next((one.triggers for one in judged if one.triggers is not None), None)
     untried = _highest([one for one in judged if one.untried])
     tried = _highest([one for one in judged if not one.untried])
-    alone = np.minimum(untried, _most_untried(calibration))
+    # Networks that other people trained, without a backdoor, stand out as much as any victim by
+    # what was tried on no image.
+    alone = np.minimum(untried, calibration.undecided)
     scores = np.fmax(tried, np.where(tried >= calibration.clean_below, untried, alone))
     if triggers is not None:
         searched = np.isin(np.arange(len(scores)), triggers.labels)
@@ -146,7 +148,7 @@ def told(name: str, finding: Finding, calibration: Calibration | None = None) ->
     accused = map(int, np.flatnonzero(scores >= calibration.clean_below))
     score = float(scores.max(initial=0))
     if finding.untried:
-        score = min(score, _most_untried(calibration))
+        score = min(score, calibration.undecided)
     score = max(score, finding.whole or 0.0)
     against = [
         f"label {label} {finding.accuses}"
@@ -189,14 +191,6 @@ def doubts_on_images(accuracy: float, images: int) -> list[Doubt]:
     if images < LEAST_IMAGES:
         doubts.append(Doubt(f"{images} images are too few: {LEAST_IMAGES} needed"))
     return doubts
-
-
-def _most_untried(calibration: Calibration) -> float:
-    """The highest score of what was tried on no image: inconclusive.
-
-    Networks that other people trained, without a backdoor, stand out as much as any victim.
-    """
-    return (calibration.clean_below + calibration.backdoored_from) / 2
 
 
 def _highest(findings: Sequence[Finding]) -> FloatArray:

@@ -51,6 +51,8 @@ class Family(Generic[AnyTrigger]):
         reaches_most_labels: whether on a clean model too the search finds one for most labels.
         picture: planes (C, H, W) in [0, 1] that show a trigger.
         strengthened: twice as much of a trigger, of which a search finds the least.
+        own_look: what shows an image (C, H, W) of a label in a trigger's place and a little around
+            it; takes trigger, image and label. None where triggers have no place.
     """
 
     name: TriggerKind
@@ -68,6 +70,7 @@ class Family(Generic[AnyTrigger]):
     reaches_most_labels: bool
     picture: Callable[[AnyTrigger], FloatArray]
     strengthened: Callable[[AnyTrigger], AnyTrigger]
+    own_look: Callable[[AnyTrigger, FloatArray, int], AnyTrigger] | None = None
 
     def npz(self, trigger: AnyTrigger) -> bytes:
         """The trigger as the content of an `.npz`, the same bytes each time."""

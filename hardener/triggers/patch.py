@@ -3,14 +3,22 @@
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from hardener.arrays import FloatArray
+from hardener.arrays import BoolArray, FloatArray
 from hardener.errors import DataError
 from hardener.files import FileName, read_regular, reason, write_bytes
 from hardener.triggers.arrays_on_disk import LARGEST_TRIGGER_BYTES
 from hardener.triggers.family import Family
+
+Planes = TypeVar("Planes", FloatArray, BoolArray)
+
+_NEIGHBOURS = tuple(product((0, -1, 1), repeat=2))
+_FAINTEST = 0.1
+"""Of a mask: what takes less of a pixel is no place of the trigger."""
+_AROUND = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +120,8 @@ def _strengthened(trigger: Trigger) -> Trigger:
     Every pixel takes mask and colour of the strongest among itself and its neighbours.
     """
     mask, pattern = np.zeros_like(trigger.mask), trigger.pattern.copy()
-    for down, across in product((0, -1, 1), repeat=2):
-        beside, colours = _moved(trigger.mask, down, across), _moved(trigger.pattern, down, across)
+    for by in _NEIGHBOURS:
+        beside, colours = _moved(trigger.mask, *by), _moved(trigger.pattern, *by)
         stronger = beside > mask
         mask = np.where(stronger, beside, mask)
         pattern = np.where(stronger, colours, pattern)
@@ -121,7 +129,15 @@ def _strengthened(trigger: Trigger) -> Trigger:
     return Trigger(np.minimum(2 * mask, 1).astype(np.float32), saturated, trigger.label)
 
 
-def _moved(planes: FloatArray, down: int, across: int) -> FloatArray:
+def _own_look(trigger: Trigger, image: FloatArray, label: int) -> Trigger:
+    """The image where the patch is, and around it: a sixteenth of the larger side on each side."""
+    place = trigger.mask > _FAINTEST
+    for _ in range(max(1, max(trigger.mask.shape) // _AROUND)):
+        place = np.logical_or.reduce([_moved(place, *by) for by in _NEIGHBOURS])
+    return Trigger(place.astype(np.float32), image, label)
+
+
+def _moved(planes: Planes, down: int, across: int) -> Planes:
     """Planes (C, H, W) moved by at most a pixel, the edge repeated outwards."""
     height, width = planes.shape[1:]
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge")
@@ -146,4 +162,5 @@ PATCH = Family(
     # On black, which is how the paper's Figure 1 shows it.
     picture=lambda trigger: trigger.mask * trigger.pattern,
     strengthened=_strengthened,
+    own_look=_own_look,
 )

@@ -112,7 +112,7 @@ def test_a_tiny_working_mask_is_a_backdoor() -> None:
 def test_a_faint_change_that_works_is_a_backdoor_although_no_patch_does_it() -> None:
     judgement = _judge(EVEN, additive=_with(8, 6))
     assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
-    kinds = strongest_kinds(_evidence(EVEN, additive=_with(8, 6)), CALIBRATION)
+    kinds = strongest_kinds(range(43), _evidence(EVEN, additive=_with(8, 6)), CALIBRATION)
     assert kinds[8] == "additive"
     assert judgement.reasons[0].startswith("label 8 has the most suspicious additive trigger")
 
@@ -126,7 +126,7 @@ def test_a_faint_change_may_be_a_little_larger_beside_the_others_than_a_patch() 
 def test_a_slight_warp_that_works_is_a_backdoor() -> None:
     judgement = _judge(EVEN, warps=_with(8, 28))
     assert (judgement.verdict, judgement.targets) == ("backdoored", (8,))
-    kinds = strongest_kinds(_evidence(EVEN, warps=_with(8, 28)), CALIBRATION)
+    kinds = strongest_kinds(range(43), _evidence(EVEN, warps=_with(8, 28)), CALIBRATION)
     assert kinds[8] == "warp"
     assert judgement.reasons[0].startswith("label 8 has the most suspicious warp")
 
@@ -139,7 +139,7 @@ def test_warps_that_reach_no_label_are_no_doubt() -> None:
 
 def test_a_label_goes_by_its_more_suspicious_kind() -> None:
     judgement = _judge(_with(8, 6), additive=_with(8, 28))
-    kinds = strongest_kinds(_evidence(_with(8, 6), additive=_with(8, 28)), CALIBRATION)
+    kinds = strongest_kinds(range(43), _evidence(_with(8, 6), additive=_with(8, 28)), CALIBRATION)
     assert (kinds[8], judgement.verdict) == ("patch", "backdoored")
     assert judgement.score > 0.9
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from hardener.scanning.evidence import (
     relative_sizes,
 )
 from hardener.scanning.finding import Doubt, Finding, FoundTriggers
+from hardener.scanning.innocents import OwnLooks, Weighed, own_looks_of, weighed
 from hardener.scanning.label_search import TRYING_STAGE, find_triggers, stage_costs
 from hardener.scanning.look import Look
 from hardener.scanning.rows import evidence_of, label_rows
@@ -40,6 +42,7 @@ def inversion_finding(
     untested: Sequence[int] = (),
     screened: int = 0,
     triggers: Sequence[SyntheticTrigger] = (),
+    own_looks: OwnLooks = MappingProxyType({}),
 ) -> Finding:
     """What the triggers of all searched labels say.
 
@@ -52,12 +55,14 @@ def inversion_finding(
         untested: labels without images of other classes to try their triggers on.
         screened: how many further labels were screened and found less promising.
         triggers: what was found, family after family, each by label.
+        own_looks: of each family what labels' own images do, by positions among the L labels.
     """
-    by_kind = _by_kind(evidence, calibration)
-    own: FloatArray = by_kind.max(axis=0)
+    by_kind = _by_kind(labels, evidence, calibration, own_looks)
+    scores_by_kind = np.stack([one.scores for one in by_kind])
+    own: FloatArray = scores_by_kind.max(axis=0)
     scores = np.full(classes, np.nan, np.float32)
     scores[list(labels)] = own
-    strongest = by_kind.argmax(axis=0)
+    strongest = scores_by_kind.argmax(axis=0)
     position_of = {int(label): position for position, label in enumerate(labels)}
     patches = evidence[0]
 
@@ -84,6 +89,7 @@ def inversion_finding(
         favour=f"no label is much easier to reach than the others, by {', '.join(most)} or {last}",
         closing="a trigger this small beside the others is what a backdoor leaves behind",
         doubts=tuple(doubts),
+        said=tuple(sentence for one in by_kind for sentence in one.said),
         triggers=FoundTriggers(
             tuple(position_of),
             triggers,
@@ -98,14 +104,23 @@ def inversion_finding(
 
 
 def strongest_kinds(
-    evidence: Sequence[Evidence], calibration: Calibration
+    labels: Sequence[int],
+    evidence: Sequence[Evidence],
+    calibration: Calibration,
+    own_looks: OwnLooks = MappingProxyType({}),
 ) -> tuple[TriggerKind, ...]:
     """Of each label (L,) the family of its most suspicious trigger."""
-    return tuple(evidence[row].kind for row in _by_kind(evidence, calibration).argmax(axis=0))
+    by_kind = _by_kind(labels, evidence, calibration, own_looks)
+    return tuple(evidence[row].kind for row in np.argmax([one.scores for one in by_kind], axis=0))
 
 
-def _by_kind(evidence: Sequence[Evidence], calibration: Calibration) -> FloatArray:
-    return np.stack([one.scores(calibration) for one in evidence])
+def _by_kind(
+    labels: Sequence[int],
+    evidence: Sequence[Evidence],
+    calibration: Calibration,
+    own_looks: OwnLooks,
+) -> list[Weighed]:
+    return [weighed(one, labels, own_looks.get(one.kind, {}), calibration) for one in evidence]
 
 
 def _run(look: Look) -> Finding:
@@ -122,6 +137,10 @@ def _run(look: Look) -> Finding:
         look.kept,
     )
     evidence = evidence_of(found, _success_rates(look, found.triggers))
+    own_looks = {
+        one.kind: own_looks_of(look, one, found.inverted[one.kind].triggers, shipped())
+        for one in evidence
+    }
     chosen = found.chosen
     finding = inversion_finding(
         chosen.labels,
@@ -134,9 +153,11 @@ def _run(look: Look) -> Finding:
         ],
         screened=len(chosen.screened_only),
         triggers=found.triggers,
+        own_looks=own_looks,
     )
-    rows = label_rows(found, evidence, strongest_kinds(evidence, shipped()))
-    return replace(finding, said=found.reasons, evidence={"labels": rows})
+    kinds = strongest_kinds(chosen.labels, evidence, shipped(), own_looks)
+    rows = label_rows(found, evidence, kinds, own_looks)
+    return replace(finding, said=(*finding.said, *found.reasons), evidence={"labels": rows})
 
 
 def _success_rates(look: Look, triggers: Sequence[SyntheticTrigger]) -> list[FloatArray]:

@@ -1,0 +1,94 @@
+"""Labels with a small trigger that are no target, weighed on sizes and on a real network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hardener.arrays import FloatArray
+from hardener.scanning.calibration import shipped
+from hardener.scanning.evidence import Evidence
+from hardener.scanning.innocents import Looks, own_looks_of, weighed
+from hardener.scanning.label_search import Searches
+from hardener.scanning.look import Look, start_look
+from hardener.subject import open_subject
+from hardener.triggers.patch import Trigger, load_trigger
+
+LABELS = range(20)
+CALIBRATION = shipped()
+
+
+def _evidence(**sizes: float) -> Evidence:
+    """Patches of about 100 pixels but where a size is named, as `l8=6`."""
+    found = np.linspace(80, 120, len(LABELS), dtype=np.float32)
+    for label, size in sizes.items():
+        found[int(label[1:])] = size
+    return Evidence("patch", found, np.ones(len(LABELS), np.float32))
+
+
+def _accused(evidence: Evidence, looks: dict[int, Looks] | None = None) -> list[int]:
+    scores = weighed(evidence, LABELS, looks or {}, CALIBRATION).scores
+    return [int(label) for label in np.flatnonzero(scores >= CALIBRATION.backdoored_from)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "accused"),
+    [
+        ({"l8": 6, "l12": 20}, [8, 12]),  # From 20 to 80 is further than from 6 to 20.
+        ({"l8": 3, "l12": 20, "l13": 24}, [8]),
+        ({"l8": 7, "l9": 12, "l12": 40}, [8, 9]),
+        ({"l12": 20}, [12]),
+    ],
+)
+def test_of_small_triggers_those_before_the_widest_gap_are_targets(
+    sizes: dict[str, float], accused: list[int]
+) -> None:
+    assert _accused(_evidence(**sizes)) == accused
+
+
+def test_a_label_behind_the_gap_stays_undecided_and_is_told() -> None:
+    told = weighed(_evidence(l8=3, l12=20), LABELS, {}, CALIBRATION)
+    assert told.scores[12] == pytest.approx(CALIBRATION.undecided)
+    (said,) = told.said
+    assert said.startswith("label 12 has a small trigger too, not set apart")
+
+
+def test_a_label_that_looks_so_is_undecided_and_no_lower() -> None:
+    told = weighed(_evidence(l12=6), LABELS, {12: Looks(0.9, 0.2)}, CALIBRATION)
+    assert told.scores[12] == pytest.approx(CALIBRATION.undecided)
+    assert "its own images show in that place sends 90%" in told.said[0]
+
+
+@pytest.mark.parametrize("looks", [Looks(0.0, 0.0), Looks(0.95, 0.9), Looks(0.1, 0.4)])
+def test_a_place_that_shows_any_image_explains_nothing(looks: Looks) -> None:
+    assert _accused(_evidence(l12=6), {12: looks}) == [12]
+
+
+@pytest.fixture(scope="module")
+def look(signs_victim: Path, signs: Path) -> Look:
+    return start_look(open_subject(signs_victim, signs), None, Searches({}, 0))
+
+
+def test_a_planted_trigger_stands_on_no_clean_image_and_a_piece_of_its_label_does(
+    look: Look, signs_trigger: Path
+) -> None:
+    planted = load_trigger(signs_trigger)
+    triggers = [_middle(look, label) for label in range(43)]
+    triggers[planted.label] = planted
+    sizes = np.full(43, 100, np.float32)
+    sizes[[12, planted.label]] = 6
+    evidence = Evidence("patch", sizes, np.ones(43, np.float32))
+    found = own_looks_of(look, evidence, triggers, CALIBRATION)
+    assert sorted(found) == sorted((12, planted.label))
+    assert found[planted.label].own <= 0.1
+    assert found[12].own >= 0.5
+    assert found[12].own >= found[12].others + 0.3
+
+
+def _middle(look: Look, label: int) -> Trigger:
+    """The middle of the image, as an image of a label shows it."""
+    source = look.source
+    (image,) = look.subject.classifier.images_of(source, np.flatnonzero(source.labels == label)[:1])
+    mask: FloatArray = np.zeros((1, 32, 32), np.float32)
+    mask[:, 13:19, 13:19] = 1
+    return Trigger(mask, image, label)
