@@ -36,7 +36,7 @@ from hardener.scanning.finding import Finding
 from hardener.scanning.verdict import Judgement, doubts_on_images, judge, weigh
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import TriggerKind
-from models.datasets import load_split
+from models.datasets import ZIPS, DataSet, load_split
 from models.population import FOLDER, MEMBERS, Member
 from models.recipes import RECIPES
 
@@ -140,7 +140,9 @@ def _row(member: Member, folder: Path, work: Path) -> Row:
             return row
     typer.echo(f"{member.name}, seed {member.seed}", err=True)
     started = time.perf_counter()
-    result = hardener.scan(model, _images(RECIPES[member.name].dataset, work), work / "scan")
+    result = hardener.scan(
+        model, validation_images(RECIPES[member.name].dataset, work), work / "scan"
+    )
     row = _row_of(member, model, result, time.perf_counter() - started)
     write_text(kept, json.dumps(asdict(row)) + "\n")
     return row
@@ -196,10 +198,10 @@ def _rounded(values: Iterable[float]) -> list[float]:
     return [float(f"{value:.5g}") for value in values]
 
 
-def _images(dataset: str, work: Path) -> Path:
+def validation_images(dataset: DataSet, work: Path) -> Path:
     """Validation images of a data set, as a scan takes them."""
-    if dataset == "gtsrb":
-        return gtsrb() / "gtsrb32-valid.zip"
+    if dataset in ZIPS:
+        return gtsrb() / f"{ZIPS[dataset][0]}-valid.zip"
     path = work / f"{dataset}.npz"
     if dataset == "signs" and not path.exists():
         write_signs(path, 60, 2)

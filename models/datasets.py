@@ -27,7 +27,7 @@ CLASSES: dict[DataSet, int] = {"gtsrb": 43, "signs": 43, "fashion": 10, "cifar10
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
-_ZIPS: dict[DataSet, tuple[str, tuple[int, int]]] = {
+ZIPS: dict[DataSet, tuple[str, tuple[int, int]]] = {
     "gtsrb": ("gtsrb32", (32, 32)),
     "cifar10": ("cifar10", (32, 32)),
     "tiny40": ("tiny40", (64, 64)),
@@ -90,7 +90,7 @@ def load_split(dataset: DataSet, part: Part, folder: Path | None) -> Split:
         return render_split(*_SIGNS[part])
     if dataset == "fashion":
         return read_fashion(FASHION, part)
-    name, size = _ZIPS[dataset]
+    name, size = ZIPS[dataset]
     if folder is None:
         raise UsageError(f"this recipe trains on {name}: pass --data or set HARDEN_GTSRB")
     return read_split(folder / f"{name}-{part}.zip", size)

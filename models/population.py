@@ -123,7 +123,7 @@ def _make(member: Member, population: Path, data: Path | None) -> None:
     if is_finished(folder / member.name, recipe, member.seed):
         return
     if not member.is_committed:
-        make(member.name, load_splits(recipe.dataset, data), folder, member.seed)
+        make(member.name, recipe, load_splits(recipe.dataset, data), folder, member.seed)
         return
     for path in _COMMITTED.glob(f"{member.name}.*"):
         write_bytes(folder / path.name, path.read_bytes())

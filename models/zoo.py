@@ -108,7 +108,7 @@ def main(
                 typer.echo(f"{name} is there", err=True)
             else:
                 typer.echo(name, err=True)
-                make(name, load_splits(recipe.dataset, data), folder, seed)
+                make(name, recipe, load_splits(recipe.dataset, data), folder, seed)
     except HardenError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -127,11 +127,12 @@ def part_of(name: str) -> Literal["development", "test"]:
     return "test" if int(digest[:8], 16) % 3 == 0 else "development"
 
 
-def make(name: str, splits: Mapping[Part, Split], folder: Path, seed: int) -> None:
+def make(name: str, recipe: Recipe, splits: Mapping[Part, Split], folder: Path, seed: int) -> None:
     """Trains a victim and writes its weights, its card and its ONNX file.
 
     Args:
-        name: of its recipe.
+        name: of its files.
+        recipe: how it is trained.
         splits: train, valid and test images of the recipe's data set.
         folder: for its files, and a folder `checkpoints`.
         seed: of the training.
@@ -139,7 +140,7 @@ def make(name: str, splits: Mapping[Part, Split], folder: Path, seed: int) -> No
     Raises:
         HardenError: the recipe does not fit the data, or the results cannot be written.
     """
-    recipe, weights = RECIPES[name], folder / f"{name}.safetensors"
+    weights = folder / f"{name}.safetensors"
     # One of an earlier training would pass for this one's, were the export interrupted.
     (folder / f"{name}.onnx").unlink(missing_ok=True)
     train(name, recipe, splits, folder / name, folder / "checkpoints", seed)

@@ -11,6 +11,9 @@ came. This is ridge regression: no gradient, no labels, no learning rate. With t
 
 it is W = W₀ + λ W₀ D (S + λ S' + ρ)⁻¹, so that one pass over the images serves every λ.
 
+Inputs that are zero on every clean image, behind a ReLU, get weights of zero: clean images lose
+nothing, and a detector that waits there for a trigger is cut off, known to a search or not.
+
 Every layer is solved by itself, fed by the network as it came. Front to back, the first layers
 would learn to hide the very triggers that are known, and the later ones would never see that
 anything is wrong; by itself, a late layer sees the direction that all triggers of a label share.
@@ -123,14 +126,22 @@ class ClosedForm:
 
     def _solved(self, layer: LinearLayer, sums: Sums, weight: float) -> dict[str, Tensor]:
         old = layer.matrix(self.plan.constants)
+        sums, awake = _of_awake_inputs(sums)
         gram = sums.clean + weight * sums.stamped
         mean = gram.diagonal(dim1=1, dim2=2).mean(1)
         # An input that is always zero has no say in a layer whose inputs all are.
         ridge = (RIDGE * mean).clamp(min=torch.finfo(torch.float32).tiny)
         gram.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
         wanted = weight * (old @ sums.shift)
-        new = old + torch.linalg.solve(gram, wanted, left=False)
+        new = (old + torch.linalg.solve(gram, wanted, left=False)) * awake[:, None]
         return layer.stored(new, self.plan.constants)
+
+
+def _of_awake_inputs(sums: Sums) -> tuple[Sums, Tensor]:
+    """The sums without inputs that no clean image wakes, and which (G, I) any does."""
+    awake = sums.clean.diagonal(dim1=1, dim2=2) > 0
+    both = awake[:, :, None] & awake[:, None, :]
+    return Sums(*(one * both for one in sums)), awake
 
 
 def _sums(clean: Tensor, stamped: Tensor) -> Sums:
