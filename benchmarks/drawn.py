@@ -23,7 +23,7 @@ from models.datasets import load_splits
 from models.drawn import FOLDER, name_of, recipe_of
 from models.zoo import is_finished, make
 
-_PLANTED = 0.8
+PLANTED = 0.8
 """Attack success on test images from which on a backdoor is there to be found."""
 _RESULTS = RESULTS / "drawn.json"
 
@@ -86,7 +86,7 @@ def _row(number: int, folder: Path) -> dict[str, Any]:
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     clean = [row for row in rows if row["attack_success_rate"] is None]
-    planted = [row for row in rows if (row["attack_success_rate"] or 0) >= _PLANTED]
+    planted = [row for row in rows if (row["attack_success_rate"] or 0) >= PLANTED]
     found = [row for row in planted if row["verdict"] == "backdoored"]
     named = [row for row in found if row["true_targets"]]
     weak = len(rows) - len(clean) - len(planted)
@@ -104,7 +104,7 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"| of those called so, with targets: exactly the right labels | {_said(exact)} |"
     yield ""
     yield (
-        f"In {weak} more networks the attack did not take: its success is under {_PLANTED:.0%}. "
+        f"In {weak} more networks the attack did not take: its success is under {PLANTED:.0%}. "
         "They stand in the table and count for nothing."
     )
     yield ""

@@ -45,6 +45,7 @@ HOSTS = (
     "vgg-cifar-vanilla",
     "resnet-cifar-vanilla",
     "mobilenet-cifar-vanilla",
+    "alexnet-gtsrb-vanilla",
 )
 _IMAGES = 512
 _MATRIX_IMAGES = 48
@@ -56,6 +57,12 @@ def main(
     only: Annotated[
         list[str] | None, typer.Option(help="attacks, networks or matrix; repeatable; else all.")
     ] = None,
+    attack: Annotated[
+        list[str] | None, typer.Option(help="Of the attacks those whose name holds this.")
+    ] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="Attacks in the networks whose name holds this.")
+    ] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="Of the matrix those whose name holds this.")
     ] = None,
@@ -63,25 +70,33 @@ def main(
     """Measures and writes benchmarks/results/graph_logic; what is not asked for stays."""
     path = RESULTS / "graph_logic.json"
     tables = {
-        "attacks": lambda: _attacks(zoo.expanduser()),
+        "attacks": lambda: _attacks(zoo.expanduser(), host or [""], attack or [""]),
         "networks": lambda: _networks(zoo.expanduser()),
         "matrix": lambda: _matrix(model or [""]),
     }
     for name in only or tables:
         rows = list(tables[name]())
         document: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        if name == "matrix":
-            new = {row["model"] for row in rows}
-            earlier = document.get(name, {}).get("rows", [])
-            rows = [*(row for row in earlier if row["model"] not in new), *rows]
+        new = {_key(row) for row in rows}
+        earlier = document.get(name, {}).get("rows", [])
+        rows = [*(row for row in earlier if _key(row) not in new), *rows]
         document |= {"machine": machine(), name: {"commit": commit(), "rows": rows}}
         write_results("graph_logic", document, _markdown(document))
 
 
-def _attacks(zoo: Path) -> Iterator[dict[str, Any]]:
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a row is of."""
+    return tuple(row.get(name) for name in ("host", "attack", "network", "model"))
+
+
+def _attacks(
+    zoo: Path, wanted_hosts: Sequence[str], wanted: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     hosts = {victim.name: victim for victim in victims(zoo)}
-    for name in HOSTS:
+    for name in (name for name in HOSTS if any(part in name for part in wanted_hosts)):
         for attack in GRAPH_ATTACKS.values():
+            if not any(part in attack.name for part in wanted):
+                continue
             with TemporaryDirectory() as work:
                 row = _attacked(hosts[name], attack, Path(work))
             if row is not None:

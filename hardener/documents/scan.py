@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, create_model
 
 from hardener.documents.document import Run
 from hardener.documents.identity import DataIdentity, Layer, ModelIdentity, Normalisation
+from hardener.documents.rates import Rate
 from hardener.documents.trigger_evidence import FLAT, KindField, TriggerEvidence, label_fields
 from hardener.frozen import Frozen
 from hardener.triggers.families import FAMILIES
@@ -151,6 +152,16 @@ class DetectorFinding(Frozen):
     """What it tells besides that no field of its own holds."""
 
 
+class LookedFor(Frozen):
+    """One kind of attack, and whether a scan looked for it."""
+
+    attack: str
+    looked_for: bool
+    found: Rate | None
+    """Of networks with such a backdoor, which nothing of this version was set on, the fraction that
+    was called backdoored; null where that was not measured."""
+
+
 GRAPH_LOGIC = "graph-logic"
 """Name of the detector of logic that somebody wrote into the graph."""
 
@@ -190,6 +201,8 @@ class ScanResult(Run):
     """Evidence that needs no images; null where no fully connected layer makes the logits."""
     findings: tuple[DetectorFinding, ...] = ()
     """What each detector that could run saw."""
+    looked_for: tuple[LookedFor, ...] = ()
+    """Kinds of attack, and which of them this scan looked for."""
     reasons: tuple[str, ...]
     """Sentences for people: on the evidence, and on what was not looked at."""
 

@@ -129,7 +129,7 @@ class ClosedForm:
         sums, awake = _of_awake_inputs(sums)
         gram = sums.clean + weight * sums.stamped
         mean = gram.diagonal(dim1=1, dim2=2).mean(1)
-        # An input that is always zero has no say in a layer whose inputs all are.
+        # Not even the bias has a say where a layer was never run.
         ridge = (RIDGE * mean).clamp(min=torch.finfo(torch.float32).tiny)
         gram.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
         wanted = weight * (old @ sums.shift)

@@ -19,6 +19,7 @@ from hardener.errors import UsageError
 from hardener.reporting.markdown_text import digest, escaped, table
 from hardener.reporting.outcomes import (
     before_and_after,
+    not_looked_for,
     prune_outcome,
     repair_outcome,
     what_is_left,
@@ -63,7 +64,7 @@ def _scan(result: ScanResult) -> str:
     return _text(
         f"harden scan: {result.verdict}{said}",
         [*result.reasons],
-        [f"{'; '.join(measured)}."],
+        [f"{'; '.join(measured)}.", *_not_looked_for(result)],
         _suspects(result),
         _digests(result, ("model", result.model), data=result.data),
     )
@@ -145,6 +146,11 @@ def _text(
         bullets.append(f"- and {left} more sentences in the JSON file")
     blocks = (["### " + title], bullets, said, rows, digests)
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _not_looked_for(result: ScanResult) -> list[str]:
+    said = not_looked_for(result)
+    return ["", escaped(f"{said[0].upper()}{said[1:]}.", _LONGEST_SENTENCE)] if said else []
 
 
 def _suspects(result: ScanResult) -> list[str]:

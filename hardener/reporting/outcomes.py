@@ -1,10 +1,26 @@
-"""How a prune and a repair ended, in one sentence each."""
+"""What a scan looked for, and how a prune and a repair ended, in a sentence each."""
 
 from hardener.documents.hardening import Hardening
 from hardener.documents.prune import PruneResult
 from hardener.documents.repair import RepairResult
+from hardener.documents.scan import LookedFor, ScanResult
 from hardener.model.rewriting import REWRITES
 from hardener.reporting.plain_text import percent
+
+
+def not_looked_for(result: ScanResult) -> str:
+    """What a scan does not look for; empty where the document does not tell."""
+    kinds = "; ".join(row.attack for row in result.looked_for if not row.looked_for)
+    return f"not looked for: {kinds}" if kinds else ""
+
+
+def found_of(row: LookedFor) -> str:
+    """Of how many networks with an attack a scan said so."""
+    rate = row.found
+    if rate is None:
+        return "not measured"
+    hits, low, high = round(rate.value * rate.n), percent(rate.low), percent(rate.high)
+    return f"{hits} of {rate.n} (95 % interval {low} to {high})"
 
 
 def prune_outcome(result: PruneResult) -> str:

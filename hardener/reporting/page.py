@@ -37,6 +37,7 @@ from hardener.reporting.figures import (
     sweep,
 )
 from hardener.reporting.model_views import ModelView, exhibit
+from hardener.reporting.outcomes import found_of
 from hardener.reporting.plain_text import one_line, printable, short_name
 from hardener.reporting.reproducing import commands, details, short_class_names
 from hardener.reporting.trigger_pictures import known_picture, trigger_pictures
@@ -267,6 +268,14 @@ def page(
             "advice": _ADVICE[scanned.verdict],
         },
         reasons=scanned.reasons,
+        looked_for=[
+            {
+                "attack": row.attack,
+                "looked_for": "yes" if row.looked_for else "no",
+                "found": found_of(row),
+            }
+            for row in scanned.looked_for
+        ],
         done=[] if changed is None else done(changed),
         ship=to_ship(changed),
         words=_WORDS,

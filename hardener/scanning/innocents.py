@@ -144,11 +144,13 @@ def weighed(
     looked = np.maximum(scores * (1 - looks_so), undecided)
     behind = _behind_the_gap(evidence, looked >= calibration.backdoored_from)
     noun = FAMILIES[evidence.kind].noun
-    said = [
-        f"label {labels[position]} has a small {noun} too, not set apart from other labels': it "
-        "may be easy to reach beside the others, or a further target"
-        for position in map(int, np.flatnonzero(behind))
-    ]
+    said = []
+    if behind.any():
+        which = ", ".join(str(labels[position]) for position in map(int, np.flatnonzero(behind)))
+        said.append(
+            f"label {which}: a small {noun} too, not set apart from other labels'; easy to reach "
+            "beside the others, or a further target"
+        )
     accused = scores >= calibration.backdoored_from
     said += [
         f"label {labels[position]} has a small {noun}, but what its own images show in that place "

@@ -21,6 +21,7 @@ from hardener.scanning.detectors.table import DETECTORS
 from hardener.scanning.finding import Doubt, Finding
 from hardener.scanning.label_search import Searches
 from hardener.scanning.look import Look, start_look
+from hardener.scanning.looked_for import looked_for
 from hardener.scanning.optimiser import InversionSettings
 from hardener.scanning.saved import SCAN_FILE, check_scan_files, save_scan
 from hardener.scanning.searches.table import SEARCHES
@@ -169,6 +170,7 @@ def _result(
             *_left_out(subject),
         ),
         findings=tuple(told(name, finding) for name, finding in found.items()),
+        looked_for=looked_for({kind for name in found for kind in DETECTORS[name].looks_for}),
         **{"labels": ()} | {k: v for finding in findings for k, v in finding.evidence.items()},
     )
 

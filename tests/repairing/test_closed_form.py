@@ -72,10 +72,26 @@ def test_sums_are_the_same_for_any_batches_where_every_place_is_drawn() -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_a_layer_whose_inputs_are_all_zero_stays_as_it_was() -> None:
+def test_a_layer_that_no_clean_image_wakes_is_cut_off_but_for_its_bias() -> None:
     model = classifier(PLAIN, PLAIN_SHAPES)
     closed = closed_form(model, 1)
     size = 97  # with the bias
-    nothing = Sums(*(torch.zeros(1, size, size, dtype=torch.float64) for _ in range(3)))
-    new = closed.solved({"w2": nothing}, 1.0)
-    assert torch.equal(new["w2"], closed.plan.constants["w2"])
+    clean, nothing = (torch.zeros(1, size, size, dtype=torch.float64) for _ in range(2))
+    clean[0, -1, -1] = 40
+    new = closed.solved({"w2": Sums(clean, nothing, nothing)}, 1.0)
+    torch.testing.assert_close(new["b2"], closed.plan.constants["b2"])
+    assert not new["w2"].any()
+
+
+def test_an_input_that_clean_images_never_wake_is_cut_off_though_no_trigger_wakes_it() -> None:
+    model, data = planted_model(BACKDOOR, 0), clean_images(0)
+    closed = closed_form(model, 1)
+    asleep = closed.sums(_pairs(data.inputs, data.inputs), 0)["w2"]
+    clean = asleep.clean.clone()
+    clean[:, BACKDOOR] = clean[:, :, BACKDOOR] = 0
+    new = closed.solved({"w2": Sums(clean, clean, torch.zeros_like(clean))}, 1.0)["w2"]
+    old = closed.plan.constants["w2"]
+    assert old[TARGET, BACKDOOR] > 0
+    assert not new[:, BACKDOOR].any()
+    others = [channel for channel in range(new.shape[1]) if channel != BACKDOOR]
+    torch.testing.assert_close(new[:, others], old[:, others])

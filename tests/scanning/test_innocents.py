@@ -50,7 +50,7 @@ def test_a_label_behind_the_gap_stays_undecided_and_is_told() -> None:
     told = weighed(_evidence(l8=3, l12=20), LABELS, {}, CALIBRATION)
     assert told.scores[12] == pytest.approx(CALIBRATION.undecided)
     (said,) = told.said
-    assert said.startswith("label 12 has a small trigger too, not set apart")
+    assert said.startswith("label 12: a small trigger too, not set apart")
 
 
 def test_a_label_that_looks_so_is_undecided_and_no_lower() -> None:

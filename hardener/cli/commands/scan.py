@@ -116,7 +116,15 @@ def summary(result: "ScanResult") -> list[Line]:
         _STYLES[result.verdict],
     )
     tables = _tables_without_images(result) if result.data is None else _tables_of_images(result)
-    return apart(*([one] for one in tables), _reasons(result.reasons), [verdict])
+    return apart(*([one] for one in tables), _reasons(result.reasons), [*_blind(result), verdict])
+
+
+def _blind(result: "ScanResult") -> list[Line]:
+    """What a verdict that accuses nobody says nothing about."""
+    from hardener.reporting.outcomes import not_looked_for
+
+    said = "" if result.verdict == "backdoored" else not_looked_for(result)
+    return [Sentence(said)] if said else []
 
 
 def _reasons(reasons: Sequence[str]) -> list[Line]:

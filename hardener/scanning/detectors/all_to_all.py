@@ -9,6 +9,7 @@ from hardener.scanning.calibration import Calibration, shipped
 from hardener.scanning.detectors.detector import Detector
 from hardener.scanning.finding import Finding
 from hardener.scanning.look import Look
+from hardener.scanning.looked_for import EXCHANGES
 from hardener.scanning.screening import scattered
 
 
@@ -75,4 +76,4 @@ def _predicted(look: Look) -> tuple[IntArray, IntArray]:
     return own, gone_to
 
 
-ALL_TO_ALL = Detector(_run)
+ALL_TO_ALL = Detector(_run, (EXCHANGES,))

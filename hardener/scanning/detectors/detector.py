@@ -17,11 +17,13 @@ class Detector:
 
     Attributes:
         run: looks.
+        looks_for: kinds of attack, of those that `looked_for.py` names.
         needs_images: whether it has nothing to look at without clean images.
         costs: of each of its stages, by the name that progress has for it, about how many images
             go through the network once.
     """
 
     run: Callable[[Look], Finding]
+    looks_for: tuple[str, ...] = ()
     needs_images: bool = True
     costs: Callable[[Look], Mapping[str, float]] = _no_costs

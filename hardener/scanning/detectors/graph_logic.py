@@ -26,6 +26,7 @@ from hardener.model.weightless import weightless
 from hardener.scanning.detectors.detector import Detector
 from hardener.scanning.finding import Doubt, Finding
 from hardener.scanning.look import Look
+from hardener.scanning.looked_for import WRITTEN
 from hardener.subject import Subject
 
 _CERTAIN = 0.97
@@ -165,4 +166,4 @@ def _in_batches(classifier: Classifier, images: FloatArray) -> Iterator[AnyArray
         yield np.concatenate([part, np.repeat(part[-1:], lacking, axis=0)])
 
 
-WRITTEN = Detector(_run)
+LOGIC = Detector(_run, (WRITTEN,))

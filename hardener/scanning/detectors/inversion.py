@@ -23,6 +23,7 @@ from hardener.scanning.finding import Doubt, Finding, FoundTriggers
 from hardener.scanning.innocents import OwnLooks, Weighed, own_looks_of, weighed
 from hardener.scanning.label_search import TRYING_STAGE, find_triggers, stage_costs
 from hardener.scanning.look import Look
+from hardener.scanning.looked_for import FAINT, PATCHES, WARPS
 from hardener.scanning.rows import evidence_of, label_rows
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
@@ -269,4 +270,4 @@ def _doubts_on_search(
     return doubts
 
 
-INVERSION = Detector(_run, costs=_costs)
+INVERSION = Detector(_run, (PATCHES, FAINT, WARPS), costs=_costs)
