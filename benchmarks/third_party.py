@@ -7,13 +7,17 @@ Ten of them, five without a backdoor, from the `third-party/` of the data folder
 where they come from). Default options, validation images.
 """
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
 
 import hardener
-from benchmarks.setting import commit, gtsrb, machine, write_results
+from benchmarks.setting import RESULTS, commit, gtsrb, machine, write_results
 from benchmarks.victims import Victim, third_party
 from hardener.errors import HardenError
 
@@ -29,14 +33,25 @@ _CLEAN = {
 """Preprocessing of those that nobody put a backdoor into, by name."""
 
 
-def main() -> None:
-    """Scans them all and writes benchmarks/results/third_party."""
+def main(
+    only: Annotated[
+        list[str] | None, typer.Option(help="Scan those whose name holds this; repeatable.")
+    ] = None,
+) -> None:
+    """Scans them and writes benchmarks/results/third_party; what is not asked for stays."""
+    earlier = json.loads((RESULTS / "third_party.json").read_text(encoding="utf-8"))["rows"]
+    known = {row["network"]: row for row in earlier}
     with TemporaryDirectory() as work:
-        rows = [_scanned(victim, Path(work)) for victim in _networks(Path(work))]
+        rows = [
+            _scanned(victim, Path(work))
+            if any(part in victim.name for part in only or [""])
+            else known[victim.name]
+            for victim in _networks(Path(work))
+        ]
     heads = [name.replace("_", " ") for name in rows[0]]
     lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     lines += [f"| {' | '.join(map(str, row.values()))} |" for row in rows]
-    document = {"machine": machine(), "commit": commit(), "rows": rows}
+    document = {"machine": machine(), "rows": rows}
     write_results("third_party", document, "\n".join(lines) + "\n")
 
 
@@ -62,14 +77,21 @@ def _scanned(victim: Victim, work: Path) -> dict[str, object]:
             victim.model, victim.valid, work / victim.name, preprocessing=victim.preprocessing
         )
     except HardenError as error:
-        return row | {"verdict": f"refused: {error}", "score": "", "labels": "", "seconds": ""}
+        return row | {
+            "verdict": f"refused: {error}",
+            "score": "",
+            "labels": "",
+            "seconds": "",
+            "commit": "",
+        }
     return row | {
         "verdict": found.verdict,
         "score": f"{found.score:.2f}",
         "labels": ", ".join(map(str, found.targets)),
         "seconds": round(time.perf_counter() - started),
+        "commit": commit(),
     }
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

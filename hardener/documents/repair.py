@@ -61,10 +61,11 @@ class AttackLeft(Frozen):
 
     triggers: str
     """Which ones."""
-    label: int
-    """Where they send images."""
+    label: int | None
+    """Where they send images; null of squares that exchange labels."""
     success_rate: float
-    """Of the one that succeeds most."""
+    """Of the one that succeeds most; of such a square how many images still go where the model as
+    it came sends them under it."""
     fitted: bool
     """Whether the repair was fitted on these very triggers."""
 

@@ -18,12 +18,21 @@ from hardener.model.classifier import Classifier
 from hardener.model.runtime import Runner
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Probe:
-    """An input setting and the label that counts as a hit under it, where there is one."""
+    """An input setting and what counts as a hit under it, where anything does.
+
+    Attributes:
+        setting: what is stamped on the images.
+        target: the label that counts, or (N,) one for each image, by its position in the source.
+    """
 
     setting: Setting = ()
-    target: int | None = None
+    target: int | IntArray | None = None
+
+    def target_of(self, indices: IntArray) -> int | IntArray | None:
+        """What counts as a hit on images at some positions."""
+        return self.target[indices] if isinstance(self.target, np.ndarray) else self.target
 
 
 @dataclass(frozen=True)
@@ -69,8 +78,8 @@ def most_successful(attacks: Iterable[Counts]) -> Counts:
     return max(attacks, key=lambda counts: counts.success_rate, default=Counts())
 
 
-def count(logits: FloatArray, labels: IntArray, target: int | None) -> Counts:
-    """Counts one batch of logits (N, K) against true labels (N,).
+def count(logits: FloatArray, labels: IntArray, target: int | IntArray | None) -> Counts:
+    """Counts one batch of logits (N, K) against true labels (N,) and a target or (N,) targets.
 
     Raises:
         InconclusiveError: a logit is not finite.
@@ -86,7 +95,7 @@ def count(logits: FloatArray, labels: IntArray, target: int | None) -> Counts:
         len(labels),
         int(right.sum()),
         int(other.sum()),
-        int((predicted[other] == target).sum()),
+        int((other & (predicted == target)).sum()),
         int(right[other].sum()),
     )
 
@@ -121,7 +130,7 @@ def measure(
             (scores,) = runner.run(classifier.feeds(batch.images, probe.setting))
             scores = scores[: len(batch.labels)]
             classifier.require_class_scores(scores, len(batch.labels))
-            totals[name] += count(scores, batch.labels, probe.target)
+            totals[name] += count(scores, batch.labels, probe.target_of(batch.indices))
             on_scores(name, batch, scores)
         on_batch(len(batch.labels))
     return totals

@@ -35,7 +35,13 @@ from hardener.pruning.criteria import CRITERIA
 from hardener.pruning.layer_pruning import layer_candidate
 from hardener.pruning.limits import LIMIT_CRITERIA
 from hardener.scanning.reopening import open_as_scanned
-from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, load_synthetic_triggers
+from hardener.scanning.saved import (
+    SCAN_FILE,
+    ScanGiven,
+    folder_of,
+    load_synthetic_triggers,
+    require_target,
+)
 from hardener.subject import Subject
 from hardener.triggers.family import SyntheticTrigger
 from hardener.writing import check_outputs, write_hardened
@@ -107,7 +113,8 @@ def prune(
     Raises:
         HardenError: the scan is of another model, or an argument cannot be used.
         InconclusiveError: there are too few images, or too few that the model knows or that are
-            of other classes than a target, or they are of fewer than half of the classes.
+            of other classes than a target, or they are of fewer than half of the classes; or what
+            the scan found is nothing that pruning ends.
 
     Source: Cheng et al. 2020, section 5; the criteria of convolutions name their own.
     """
@@ -116,6 +123,7 @@ def prune(
     _check_arguments(rewrite, threshold, max_accuracy_drop, max_attack_success, alarm=alarm)
     criterion = _checked_criterion(criterion, rewrite, threshold, layer)
     saved, classifier = open_as_scanned(model, scan, preprocessing)
+    require_target(saved)
     scanned = saved.result
     if scanned.graph_logic:
         raise InconclusiveError(

@@ -27,7 +27,6 @@ from hardener.repairing.distillation import DistillationSettings
 from hardener.repairing.stamping import Pool
 from hardener.repairing.trials import Trial
 from hardener.repairing.universal import UniversalSettings
-from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.family import SyntheticTrigger
 
 WEIGHTS = (0.03, 0.06, 0.1, 0.2, 0.4, 1.0, 3.0)
@@ -85,13 +84,13 @@ class Attempts:
 
     patient: Patient
     trial: Trial
-    unmet: Sequence[AdditiveTrigger]
+    unmet: Sequence[SyntheticTrigger]
     tried_on: IntArray
     held_out: IntArray
     groups: IntArray
     budget: float
     distillation: DistillationSettings
-    against: Callable[[nn.Module, int], list[AdditiveTrigger]]
+    against: Callable[[nn.Module, int], Sequence[SyntheticTrigger]]
     on_step: Callable[[int], None]
 
     def best(self, sums: Mapping[str, Sums], pool: Pool, seed: int) -> Attempt:

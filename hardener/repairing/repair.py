@@ -22,6 +22,7 @@ from hardener.repairing.case import Case, affordable, case_of
 from hardener.repairing.choice import choose_round
 from hardener.repairing.cure import patient_of
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
+from hardener.repairing.exchanges import Exchanges, scanned_square
 from hardener.repairing.graph_logic import (
     Removal,
     accused_otherwise,
@@ -40,10 +41,12 @@ from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import (
     SCAN_FILE,
     ScanGiven,
+    exchanges_labels,
     folder_of,
     load_working_triggers,
 )
 from hardener.subject import Subject
+from hardener.triggers.family import SyntheticTrigger
 from hardener.writing import check_outputs, write_hardened
 
 DEFAULT_ROUNDS = 3
@@ -128,6 +131,7 @@ def repair(
         raise UsageError(f"--rounds is 1 or more, not {rounds}")
     saved, classifier = open_as_scanned(model, scan, preprocessing, hardened_too=True)
     scanned = saved.result
+    exchanged = exchanges_labels(scanned)
     came = Path(scanned.model.path)
     check_outputs(output, saved.folder / SCAN_FILE, came, *classifier.model.external)
     source = classifier.open_data(data)
@@ -137,7 +141,7 @@ def repair(
             f"{data} holds {len(source)} images: {_LEAST_IMAGES} are needed to fit on one half, "
             "choose on a quarter and report on another"
         )
-    targets = scanned.targets or (scanned.suspect,)
+    targets = scanned.targets or (() if exchanged else (scanned.suspect,))
     result = RepairResult(
         **subject.run,
         layer=scanned.layer,
@@ -181,11 +185,11 @@ def _cured(
     subject, scanned = case.subject, case.saved.result
     classifier, budget = subject.classifier, result.max_accuracy_drop
     fitted = affordable(case.fitted, case.source.labels, classifier, subject.seed)
-    triggers = load_working_triggers(case.saved, LEAST_SUCCESS)
     patient = patient_of(classifier, classifier.images_of(case.source, fitted), subject.machine)
     # The scan's own seed never comes again: it would give the scan's own triggers.
     drawn = scanned.seed + subject.seed + 1
-    sequence = Rounds(
+    kind = Exchanges if exchanges_labels(scanned) else Rounds
+    sequence = kind(
         patient,
         scanned,
         case.trial,
@@ -196,6 +200,7 @@ def _cured(
         distillation,
         drawn,
     )
+    triggers = _scanned_triggers(case)
     cures, trial = sequence.run(triggers, rounds, progress, force=force)
     found = [cure.found for cure in cures]
     result = result.model_copy(
@@ -213,7 +218,7 @@ def _cured(
         position = max(range(1, len(found)), key=lambda row: -found[row].accuracy_lost)
     if position is None:
         return None, result
-    tried = sequence.probes(triggers, trial.unseen)
+    tried = sequence.probes(triggers, trial)
     parts = case.chosen_on, case.reported_on
     measured = measurements(trial, cures[0], cures[position], tried, parts, case.groups, progress)
     result = result.model_copy(update={"chosen_round": position, **measured})
@@ -235,6 +240,14 @@ def _cured(
     if against and not force:
         return None, result.model_copy(update={"outcome": against})
     return cures[position].proto, result
+
+
+def _scanned_triggers(case: Case) -> list[SyntheticTrigger]:
+    """What the scan found that works."""
+    scanned = case.saved.result
+    if exchanges_labels(scanned) and scanned.moving is not None:
+        return [scanned_square(scanned.moving, case.subject.classifier.preprocessing.size)]
+    return list(load_working_triggers(case.saved, LEAST_SUCCESS))
 
 
 def _without_logic(

@@ -6,7 +6,7 @@ perturbations from starts of their own. After a cure that took out what carries 
 of them works; after one that learnt to know the fitted triggers, those that it never met do.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import mean, median
 
 import numpy as np
@@ -66,22 +66,26 @@ def _nothing(trigger: AdditiveTrigger) -> AdditiveTrigger:
     return AdditiveTrigger(np.zeros_like(trigger.perturbation), trigger.label)
 
 
-def left_by(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> tuple[AttackLeft, ...]:
+def left_by(
+    tried: Probes,
+    counts: Mapping[SyntheticTrigger, Counts],
+    exchanging: Collection[SyntheticTrigger],
+) -> tuple[AttackLeft, ...]:
     """Of each name and label the trigger that succeeds most.
 
     Args:
         tried: the triggers.
         counts: of each on the reporting images, on the repaired model.
+        exchanging: those of them that send images to no one label.
     """
+    rates: dict[tuple[str, int | None], float] = {}
+    for name, triggers in tried.items():
+        for trigger in sorted(triggers, key=lambda one: one.label):
+            key = name, None if trigger in exchanging else trigger.label
+            rates[key] = max(rates.get(key, 0.0), counts[trigger].success_rate)
     return tuple(
-        AttackLeft(
-            triggers=name,
-            label=label,
-            success_rate=max(counts[t].success_rate for t in triggers if t.label == label),
-            fitted=name in _FITTED,
-        )
-        for name, triggers in tried.items()
-        for label in sorted({trigger.label for trigger in triggers})
+        AttackLeft(triggers=name, label=label, success_rate=rate, fitted=name in _FITTED)
+        for (name, label), rate in rates.items()
     )
 
 
@@ -99,12 +103,13 @@ def residual(tried: Probes, counts: Mapping[SyntheticTrigger, Counts]) -> Residu
     worst = most_successful(counts[trigger] for trigger in found)
     highest = wilson(worst.hits, max(1, worst.others)).high
     spread: list[float] = []
-    for label in {trigger.label for trigger in tried[_UNIVERSAL]}:
-        own = [counts[one] for one in tried[_UNIVERSAL] if one.label == label]
+    universal = tried.get(_UNIVERSAL, ())
+    for label in {trigger.label for trigger in universal}:
+        own = [counts[one] for one in universal if one.label == label]
         spread.append(mean(one.success_rate for one in own))
         others = max(1, own[0].others)
         highest = max(highest, wilson(round(spread[-1] * others), others).high)
-    beside = [counts[one].success_rate for one in tried[_OTHERS]]
+    beside = [counts[one].success_rate for one in tried.get(_OTHERS, ())]
     usual = median(beside) if beside else 0.0
     shapes = [counts[one].success_rate for one in found if not isinstance(one, AdditiveTrigger)]
     faint = [counts[one].success_rate for one in found if isinstance(one, AdditiveTrigger)]

@@ -40,7 +40,8 @@ _UNMET_SEED = 100
 _OTHER_LABELS = 3
 """That nobody accuses, and universal perturbations are tried toward as well."""
 
-_TRIED_IMAGES = 512
+TRIED_IMAGES = 512
+"""Of the choosing images: they tell what an attempt leaves."""
 _SEARCHED_IMAGES = 512
 """Of more, every second, third and so on is searched on: fewer than twice as many."""
 
@@ -148,14 +149,12 @@ class Rounds:
             known += [*left, *map(strengthened, left)]
         return cures, measured.trial
 
-    def probes(
-        self, triggers: Sequence[SyntheticTrigger], unseen: Sequence[SyntheticTrigger]
-    ) -> Probes:
+    def probes(self, triggers: Sequence[SyntheticTrigger], measured: Trial) -> Probes:
         """What tells how much of the attack is left.
 
         Args:
             triggers: the scan's.
-            unseen: those that measured the rounds.
+            measured: what measured the rounds.
         """
         accused = list(dict.fromkeys(trigger.label for trigger in triggers))
         rows = self.scanned.searched
@@ -165,7 +164,7 @@ class Rounds:
             self.spread(labels, min(UNIVERSAL_SIZES), self.seed, settings=_TRIED)
             for labels in (accused, others)
         )
-        return probes(triggers, unseen, universal, beside, self.scanned)
+        return probes(triggers, measured.unseen, universal, beside, self.scanned)
 
     def spread(
         self,
@@ -236,7 +235,7 @@ class Rounds:
             return self._of_every_size(labels, seed, network, spreading, AGAINST)
 
         labels_there = self.trial.source.labels[self.chosen_on]
-        few = self.chosen_on[stratified_sample(labels_there, _TRIED_IMAGES, self.seed)]
+        few = self.chosen_on[stratified_sample(labels_there, TRIED_IMAGES, self.seed)]
         unmet = self.spread(labels, min(UNIVERSAL_SIZES), self.seed + _UNMET_SEED, settings=_TRIED)
         return Attempts(
             self.patient,

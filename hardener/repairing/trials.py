@@ -1,7 +1,7 @@
 """How much of the attack a model still answers to, measured through onnxruntime."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -49,6 +49,8 @@ class Trial:
         machine: what runs the models.
         unseen: of each label a trigger that no model is fitted on.
         stronger: stronger versions of those.
+        sent_to: (N,) of triggers that have no one label where the model as it came sends each image
+            under them.
     """
 
     classifier: Classifier
@@ -56,6 +58,7 @@ class Trial:
     machine: Machine
     unseen: Sequence[SyntheticTrigger] = ()
     stronger: Sequence[SyntheticTrigger] = ()
+    sent_to: Mapping[SyntheticTrigger, IntArray] = field(default_factory=dict)
 
     def counts(
         self, proto: onnx.ModelProto, indices: IntArray, more: Sequence[SyntheticTrigger] = ()
@@ -72,7 +75,7 @@ class Trial:
         once = list(dict.fromkeys(asked))
         probes = {CLEAN: Probe()}
         for row, trigger in enumerate(once):
-            probes[f"{row}"] = Probe((trigger,), trigger.label)
+            probes[f"{row}"] = Probe((trigger,), self.sent_to.get(trigger, trigger.label))
         runner = open_full(proto, self.classifier.signature, self.machine)
         right = np.zeros(len(self.source), np.bool_)
 
@@ -89,6 +92,28 @@ class Trial:
         unseen, strong = others[:count], others[count : 2 * count]
         attacked = Attacked(clean, right[indices], most_successful(unseen), most_successful(strong))
         return attacked, others[2 * count :]
+
+    def predicted(
+        self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger], indices: IntArray
+    ) -> list[IntArray]:
+        """Labels (n,) that a model gives images, without a trigger and then with each.
+
+        Args:
+            proto: the model, or one with other weights.
+            triggers: which ones.
+            indices: positions of the n images.
+        """
+        probes = {
+            str(row): Probe(() if row < 0 else (triggers[row],)) for row in range(-1, len(triggers))
+        }
+        found = {name: np.full(len(self.source), -1) for name in probes}
+
+        def note(name: str, batch: Batch, scores: FloatArray) -> None:
+            found[name][batch.indices] = scores.argmax(axis=1)
+
+        runner = open_full(proto, self.classifier.signature, self.machine)
+        measure(self.classifier, runner, self.source, probes, indices=indices, on_scores=note)
+        return [labels[indices] for labels in found.values()]
 
 
 def is_small(trigger: SyntheticTrigger, scanned: ScanResult) -> bool:

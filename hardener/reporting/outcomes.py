@@ -70,6 +70,8 @@ def _done(result: RepairResult) -> str:
     taken = f"{len(result.removed)} of the graph's values made constant" if result.removed else ""
     graph = "" if result.removed else "the graph as it was"
     targets = f"target label {', '.join(map(str, result.targets))}" if result.targets else ""
+    if not result.targets and result.chosen_round is not None:
+        targets = "squares that exchange labels"
     return ", ".join(part for part in (targets, taken, rounds, graph) if part)
 
 
@@ -78,8 +80,9 @@ def _attack_left(result: RepairResult) -> str:
     left = result.residual_success
     held = (left.held_against if left else None) or 0.0
     if held > result.max_attack_success:
+        where = "to the target label" if result.targets else "where they did before"
         return (
-            f"triggers still send {percent(held)} of the images to the target label, more than "
+            f"triggers still send {percent(held)} of the images {where}, more than "
             f"{percent(result.max_attack_success)}"
         )
     return "searched again, the model would still be called backdoored"

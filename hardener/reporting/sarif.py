@@ -48,8 +48,8 @@ ALL_TO_ALL = _Rule(
     "error",
     "A trigger exchanges labels for one another.",
     "A small square changes the label of most images and spreads them over many labels, which is "
-    "an attack from all labels to all. It has no target label that a repair could go by: do not "
-    "ship the model.",
+    "an attack from all labels to all. Do not ship the model: repair it, and scan the repaired "
+    "one.",
 )
 INCONCLUSIVE_SCAN = _Rule(
     "HARDEN003",

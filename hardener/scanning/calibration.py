@@ -80,6 +80,10 @@ class Calibration(Frozen):
     backdoored_from: float
     population: Population | None = None
 
+    def moving_score(self, scattered: float) -> float:
+        """The score of a square that scatters labels so far, as `screening.scattered` counts it."""
+        return float(self.moving(np.array(1 - scattered, np.float32)))
+
     @property
     def undecided(self) -> float:
         """The score of what neither clears a model nor accuses it."""

@@ -10,7 +10,6 @@ from hardener.scanning.saved import (
     ScanGiven,
     open_scan,
     require_images,
-    require_target,
 )
 
 
@@ -34,11 +33,9 @@ def open_as_scanned(
         DataError: there is no scan, or it is one without images, of another model or of another
             preprocessing.
         ModelError: the model cannot be used.
-        InconclusiveError: the scan found an attack without a target label.
     """
     saved = open_scan(scan)
     require_images(saved)
-    require_target(saved)
     return saved, open_scanned(saved, model, preprocessing, hardened_too=hardened_too)
 
 

@@ -161,23 +161,27 @@ def require_images(scan: SavedScan) -> None:
         )
 
 
-def require_target(scan: SavedScan) -> None:
-    """Refuses a scan that found a backdoor without a target label: no trigger goes to one.
+def exchanges_labels(scanned: ScanResult) -> bool:
+    """Whether a scan found an attack from all labels to all, and no label that is a target."""
+    square, calibration = scanned.moving, shipped()
+    return (
+        scanned.verdict == "backdoored"
+        and not scanned.targets
+        and square is not None
+        and calibration.moving_score(square.scattered) >= calibration.backdoored_from
+    )
 
-    What was written into the graph can be taken out of it all the same.
+
+def require_target(scan: SavedScan) -> None:
+    """Refuses a scan that found an attack from all labels to all: no trigger goes to one label.
 
     Raises:
         InconclusiveError: it is one.
     """
-    found = scan.result
-    exchanged = any(
-        one.detector == "all-to-all" and one.verdict == "backdoored" for one in found.findings
-    )
-    mended = found.graph_logic and not exchanged
-    if found.verdict == "backdoored" and not found.targets and not mended:
+    if exchanges_labels(scan.result):
         raise InconclusiveError(
             f"{scan.folder} found an attack from all labels to all, which has no target label: "
-            "repair and prune cannot mend that, do not ship the model"
+            "prune cannot mend that; harden repair may"
         )
 
 

@@ -84,13 +84,18 @@ class Squares:
             send most images there, best first.
         best: (L,) of each label the largest share of images that a square sends there, and a little
             for how sure the network is of it.
-        moving: the square that most changes images' labels and spreads them over as many as
-            they came from; its own label is where most of them go.
+        scattering: the squares that most change images' labels and spread them over as many as
+            they came from, most first; the label of each is where most of them go.
     """
 
     reaching: dict[int, list[Trigger]]
     best: FloatArray
-    moving: Trigger
+    scattering: tuple[Trigger, ...]
+
+    @property
+    def moving(self) -> Trigger:
+        """The square that scatters labels most."""
+        return self.scattering[0]
 
 
 def try_squares(
@@ -151,8 +156,8 @@ def try_squares(
     gone_to = after.reshape(-1, len(some)).astype(int)
     scattering = np.argsort([-scattered(before.astype(int), row) for row in gone_to], kind="stable")
     candidates = [square(int(position), 0) for position in scattering[: density.candidates]]
-    moving = _most_scattering(network, candidates, images, preprocessing, device, density)
-    return Squares(found, best.values[0].numpy(), moving)
+    most = _most_scattering(network, candidates, images, preprocessing, device, density)
+    return Squares(found, best.values[0].numpy(), most)
 
 
 def scattered(before: IntArray, after: IntArray) -> float:
@@ -181,8 +186,8 @@ def _most_scattering(
     preprocessing: Preprocessing,
     device: torch.device,
     density: Density,
-) -> Trigger:
-    """On more images than all squares can be tried on; a few scatter their labels by chance."""
+) -> tuple[Trigger, ...]:
+    """Most first, on more images than all squares can be tried on: a few scatter by chance."""
     some = images[np.linspace(0, len(images) - 1, min(_MORE_IMAGES, len(images))).astype(int)]
 
     def predicted(shown: FloatArray) -> IntArray:
@@ -195,8 +200,10 @@ def _most_scattering(
 
     before = predicted(some)
     after = [predicted(square.stamp(some)) for square in squares]
-    best = int(np.argmax([scattered(before, labels) for labels in after]))
-    return replace(squares[best], label=int(np.bincount(after[best]).argmax()))
+    order = np.argsort([-scattered(before, labels) for labels in after], kind="stable")
+    return tuple(
+        replace(squares[one], label=int(np.bincount(after[one]).argmax())) for one in order
+    )
 
 
 def _tried(

@@ -28,7 +28,7 @@ def test_of_each_label_the_trigger_that_succeeds_most_is_told() -> None:
     hits: dict[SyntheticTrigger, int] = {one: 8, other: 4, unseen: 2, universal: 40, beside: 60}
     flat = [trigger for of_name in tried.values() for trigger in of_name]
     counts = {trigger: _counts(hits.get(trigger, 1)) for trigger in flat}
-    rows = {(row.triggers, row.label): row for row in left_by(tried, counts)}
+    rows = {(row.triggers, row.label): row for row in left_by(tried, counts, ())}
     assert rows["the scan's", 0].success_rate == pytest.approx(0.1)
     assert rows["the scan's", 0].fitted
     assert rows["of a second search", 0].success_rate == pytest.approx(0.025)

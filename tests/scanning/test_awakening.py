@@ -51,7 +51,7 @@ def _woken(asleep: float = 1.0) -> tuple[Squares, FloatArray]:
         tensor.dims[:] = array.shape
     images = np.random.default_rng(0).uniform(0.3, 0.7, (64, 3, SIZE, SIZE)).astype(np.float32)
     network = differentiable(model, read_signature(model), images[:4])
-    squares = Squares({}, np.zeros(4, np.float32), SOME)
+    squares = Squares({}, np.zeros(4, np.float32), (SOME,))
     found = with_woken(squares, network, images, PIXELS, range(4), 0, lambda _: None, CPU)
     return found, images
 

@@ -37,7 +37,7 @@ NOWHERE = Trigger(np.zeros((1, 8, 8), np.float32), np.zeros((3, 8, 8), np.float3
 
 def _chosen(best: FloatArray = NOTHING_REACHED, seed: int = 0) -> Chosen:
     """Labels 100 and on, of which 130 is the most promising."""
-    return choose(range(100, 100 + LABELS), Squares({}, best, NOWHERE), ORDER, PLAN, (seed,))
+    return choose(range(100, 100 + LABELS), Squares({}, best, (NOWHERE,)), ORDER, PLAN, (seed,))
 
 
 def _drawn(chosen: Chosen) -> set[int]:

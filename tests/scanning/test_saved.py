@@ -249,7 +249,7 @@ def test_a_scan_without_reference_labels_contradicts_itself(tmp_path: Path) -> N
         load_scan(tmp_path)
 
 
-def test_a_backdoor_without_a_target_is_read_and_not_mended(tmp_path: Path) -> None:
+def test_a_backdoor_without_a_target_is_read_and_not_pruned(tmp_path: Path) -> None:
     triggers = _triggers(0.5)
     moving = SquareEvidence(
         top=0, left=0, side=8, colour=(1, 1, 0), moved=0.8, labels=3, scattered=0.8

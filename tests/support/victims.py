@@ -12,17 +12,20 @@ _MODELS = Path(__file__).resolve().parents[2] / "models"
 WEIGHTS = _MODELS / "weights"
 
 
-def exported(name: str, architecture: str, folder: Path, data: Path) -> Path:
+def exported(
+    name: str, architecture: str, folder: Path, data: Path, module: str = "alexnet.py"
+) -> Path:
     """A victim that classifies traffic signs, exported to a folder.
 
     Args:
         name: of its weights.
-        architecture: its class in `models/alexnet.py`.
+        architecture: its class.
         folder: for `NAME.onnx`.
         data: images that the export is checked on.
+        module: of `models`, where the class is.
     """
     path = folder / f"{name}.onnx"
-    source = f"{_MODELS / 'alexnet.py'}:{architecture}"
+    source = f"{_MODELS / module}:{architecture}"
     export(WEIGHTS / f"{name}.safetensors", source, path, class_names=CLASS_NAMES, data=data)
     return path
 

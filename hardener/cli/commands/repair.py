@@ -98,12 +98,16 @@ def summary(result: "RepairResult") -> list[Line]:
     left = result.residual_success
     if left is not None:
         held, anyway = percent(left.held_against or 0.0), percent(result.unprovoked)
+        without = (
+            f"; without any trigger {anyway} of the images go to the target label"
+            if result.targets
+            else ""
+        )
         measured.append(
             Sentence(
                 f"left of the attack: {percent(left.estimate)} by the worst trigger at hand, "
                 f"universal ones aside; upper bound {percent(left.upper)}, though the attacker's "
-                f"own trigger may keep more; held against the model {held}; without any trigger "
-                f"{anyway} of the images go to the target label"
+                f"own trigger may keep more; held against the model {held}{without}"
             )
         )
     tables = [*_rounds(result), *_left(result)] if result.rounds else []
@@ -155,7 +159,12 @@ def _left(result: "RepairResult") -> list[Line]:
         for name in names
     ]
     rows = tuple(
-        (row.triggers, f"{row.label}", percent(row.success_rate), Bar(row.success_rate))
+        (
+            row.triggers,
+            "" if row.label is None else f"{row.label}",
+            percent(row.success_rate),
+            Bar(row.success_rate),
+        )
         for row in worst
     )
     title = f"What is left, on {result.reported_on} other images"

@@ -97,7 +97,7 @@ def what_next(
     if data is None:
         return [f"wrote {folder / SCAN_FILE}", next_scan(model, None, folder, given)]
     wrote = f"wrote {folder / SCAN_FILE}; the triggers as pictures lie in {folder / 'triggers'}"
-    if result.graph_logic or (result.verdict == "backdoored" and result.targets):
+    if result.graph_logic or result.verdict == "backdoored":
         return [wrote, next_repair(model, folder, data, given)]
     return [wrote, report_line("next", folder, folder, run=(model, data))]
 

@@ -20,7 +20,7 @@ def all_to_all_finding(square: SquareEvidence, calibration: Calibration) -> Find
         square: what it does.
         calibration: how that becomes a score.
     """
-    whole = float(calibration.moving(np.array(1 - square.scattered, np.float32)))
+    whole = calibration.moving_score(square.scattered)
     said = (
         f"a square of {square.side} pixels at row {square.top}, column {square.left} changes the "
         f"label of {square.moved:.0%} of unseen images and sends them to {square.labels} labels: "
