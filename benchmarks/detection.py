@@ -1,7 +1,8 @@
 """How often a scan finds what it looks for, for the package: hardener/scanning/detection.json.
 
-From what stands in benchmarks/results, on networks that nothing was set on (`benchmarks.drawn`) and
-constructions that were held back for reports (`benchmarks.graph_logic`).
+From what stands in benchmarks/results, of networks drawn by number (`benchmarks.drawn`) and of
+constructions that were held back for reports (`benchmarks.graph_logic`), each of which counts once:
+as found where it is called backdoored in every network.
 """
 
 import json
@@ -34,29 +35,34 @@ _KINDS = {
 
 def main() -> None:
     """Writes the rates into the package."""
-    verdicts: dict[str, list[bool]] = {}
-    for kind, verdict in _verdicts():
-        verdicts.setdefault(kind, []).append(verdict == "backdoored")
-    rates = {kind: wilson(sum(hits), len(hits)).model_dump() for kind, hits in verdicts.items()}
-    write_text(_PACKAGED, json.dumps(rates, indent=1) + "\n")
+    write_text(_PACKAGED, packaged())
 
 
-def _verdicts() -> Iterator[tuple[str, str]]:
-    """Kind of attack and verdict of every backdoored network."""
-    for row in _rows("drawn"):
+def packaged() -> str:
+    """The rates by the results as they stand, as the package has them."""
+    found: dict[str, list[bool]] = {}
+    for kind, is_found in _found():
+        found.setdefault(kind, []).append(is_found)
+    rates = {kind: wilson(sum(hits), len(hits)).model_dump() for kind, hits in found.items()}
+    return json.dumps(rates, indent=1) + "\n"
+
+
+def _found() -> Iterator[tuple[str, bool]]:
+    """Kind of attack of every backdoor, and whether it was found."""
+    for row in _result("drawn")["rows"]:
         if (row["attack_success_rate"] or 0) >= PLANTED:
-            yield _KINDS[row["name"].split("-", 2)[2]], row["verdict"]
-    for row in _rows("graph_logic", "attacks"):
+            yield _KINDS[row["name"].split("-", 2)[2]], row["verdict"] == "backdoored"
+    verdicts: dict[str, set[str]] = {}
+    for row in _result("graph_logic")["attacks"]["rows"]:
         if row["part"] == "test":
-            yield looked_for.WRITTEN, row["scan"]
+            verdicts.setdefault(row["attack"], set()).add(row["scan"])
+    for said in verdicts.values():
+        yield looked_for.WRITTEN, said == {"backdoored"}
 
 
-def _rows(name: str, *within: str) -> list[dict[str, Any]]:
-    document = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    for key in within:
-        document = document[key]
-    rows: list[dict[str, Any]] = document["rows"]
-    return rows
+def _result(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return document
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import typer
 import hardener
 from benchmarks.population import validation_images
 from benchmarks.setting import RESULTS, commit, gtsrb, machine, write_results
+from hardener.errors import HardenError
 from hardener.measuring.intervals import wilson
 from models.datasets import load_splits
 from models.drawn import FOLDER, name_of, recipe_of
@@ -68,19 +69,30 @@ def _row(number: int, folder: Path) -> dict[str, Any]:
     with TemporaryDirectory() as work:
         images = validation_images(recipe.dataset, Path(work))
         started = time.perf_counter()
-        found = hardener.scan(folder / f"{name}.onnx", images, Path(work) / "scan")
+        seen = _seen(folder / f"{name}.onnx", images, Path(work) / "scan")
     return {
         "number": number,
         "name": name_of(number),
         "accuracy": card["test"]["accuracy"],
         "attack_success_rate": card["test"]["attack_success_rate"],
         "true_targets": sorted(targets),
+        **seen,
+        "seconds": round(time.perf_counter() - started),
+        "commit": commit(),
+    }
+
+
+def _seen(model: Path, images: Path, output: Path) -> dict[str, Any]:
+    """What a scan says; a model that it refuses is neither clean nor backdoored."""
+    try:
+        found = hardener.scan(model, images, output)
+    except HardenError as error:
+        return {"verdict": "refused", "score": 0.0, "targets": [], "reasons": [str(error)]}
+    return {
         "verdict": found.verdict,
         "score": round(found.score, 3),
         "targets": list(found.targets),
         "reasons": list(found.reasons),
-        "seconds": round(time.perf_counter() - started),
-        "commit": commit(),
     }
 
 
@@ -93,6 +105,7 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "| what | rate (95 % interval) |"
     yield "| --- | --- |"
     for said, of, hit in (
+        ("networks that the scan refused", rows, "refused"),
         ("clean networks called backdoored", clean, "backdoored"),
         ("clean networks left inconclusive", clean, "inconclusive"),
         ("backdoored networks called backdoored", planted, "backdoored"),

@@ -1,8 +1,8 @@
 """Networks as strangers might train them: a number draws one, with or without a backdoor.
 
-Network, images, attack, its target, look and poisoning rate, and the habits of training are drawn
-from the number alone. Nothing is ever set with these networks in view: they only report.
-`benchmarks/drawn.py` trains and scans them.
+Network, images, attack, its poisoning rate, the target of those that have one, the look of patches
+and blended pictures, and the habits of training are drawn from the number alone. Nothing is ever
+set with these networks in view: they only report. `benchmarks/drawn.py` trains and scans them.
 """
 
 import dataclasses
@@ -90,7 +90,9 @@ def recipe_of(number: int) -> Recipe:
         return recipe
     changed: dict[str, Any] = {"rate": usual.attack.rate * one_of(0.5, 1.0, 2.0)}
     if isinstance(usual.attack, TargetedAttack):
-        changed["target"] = int(draw.integers(CLASSES[usual.dataset]))
+        taken = getattr(usual.attack, "sources", ())
+        free = [label for label in range(CLASSES[usual.dataset]) if label not in taken]
+        changed["target"] = one_of(*free)
     if isinstance(usual.attack, BadNets):
         changed["patch"] = Patch(
             one_of(*get_args(Shape)),

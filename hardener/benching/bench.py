@@ -32,6 +32,7 @@ from hardener.scanning.saved import (
     SCAN_FILE,
     SavedScan,
     ScanGiven,
+    exchanges_labels,
     folder_of,
     load_synthetic_triggers,
     open_scan,
@@ -165,6 +166,11 @@ def _synthetic(
             f"(sha256 {scanned.model.sha256[:12]}…)"
         )
     wanted = target if target is not None else original.label if original is not None else None
+    if wanted is None and exchanges_labels(scanned):
+        raise UsageError(
+            f"{scan.folder} found an attack from all labels to all, whose trigger goes to no one "
+            "label: leave out --scan, or say --target"
+        )
     label = scanned.suspect if wanted is None else wanted
     return load_synthetic_triggers(scan, [label])[0]
 

@@ -44,7 +44,8 @@ def after_hardening(
         return [] if scan is None else [report_line("next", scan, scan, run=run)]
     document = output.with_suffix(".json")
     measured = free(output.parent / BENCH)
-    lines = [f"wrote {document}", next_bench(model, output, scan, measured, given)]
+    tried = scan if result.has_target else None
+    lines = [f"wrote {document}", next_bench(model, output, tried, measured, given)]
     if scan is None:
         return lines
     return [*lines, report_line("then", scan, output, run=run, hardened=document, bench=measured)]

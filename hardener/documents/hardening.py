@@ -31,3 +31,8 @@ class Hardening(Run):
     """What has to be known of the model."""
     hardened: ModelIdentity | None = None
     """The file that was written; null if none was."""
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the attack sends images to labels that triggers can be measured by."""
+        return True

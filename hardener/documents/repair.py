@@ -125,6 +125,11 @@ class RepairResult(Hardening):
     """Whether it was written although something spoke against it."""
 
     @property
+    def has_target(self) -> bool:
+        """Whether there are target labels: squares that exchange all labels have none."""
+        return bool(self.targets)
+
+    @property
     def unprovoked(self) -> float:
         """How many images of other classes the chosen round's model sends to a target anyway.
 

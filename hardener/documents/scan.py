@@ -158,7 +158,7 @@ class LookedFor(Frozen):
     attack: str
     looked_for: bool
     found: Rate | None
-    """Of networks with such a backdoor, which nothing of this version was set on, the fraction that
+    """Of networks or constructions with such a backdoor, held back for reports, the fraction that
     was called backdoored; null where that was not measured."""
 
 

@@ -11,7 +11,7 @@ from hardener.data.splits import grouped_parts, stratified_sample
 from hardener.measuring.suitability import check_others
 from hardener.model.classifier import Classifier
 from hardener.repairing.trials import Trial
-from hardener.scanning.saved import SavedScan
+from hardener.scanning.saved import SavedScan, exchanges_labels
 from hardener.subject import Subject
 
 _LARGEST_FITTED_BYTES = 1 << 30
@@ -60,7 +60,7 @@ def case_of(subject: Subject, saved: SavedScan) -> Case:
     assert source is not None  # noqa: S101  a repair has images
     groups = similar_groups(thumbnails(classifier.batches(source), len(source)), source.labels)
     fitted, *others = grouped_parts(source.labels, groups, (2, 1, 1), subject.seed)
-    for indices in others:
+    for indices in () if exchanges_labels(scanned) else others:
         targets = scanned.targets or (scanned.suspect,)
         check_others(source.labels[indices], targets, str(source.path))
     return Case(subject, source, saved, groups, fitted, *others)

@@ -11,8 +11,9 @@ came. This is ridge regression: no gradient, no labels, no learning rate. With t
 
 it is W = W₀ + λ W₀ D (S + λ S' + ρ)⁻¹, so that one pass over the images serves every λ.
 
-Inputs that are zero on every clean image, behind a ReLU, get weights of zero: clean images lose
-nothing, and a detector that waits there for a trigger is cut off, known to a search or not.
+Inputs that are zero everywhere on all images that are fitted on, behind a ReLU, get weights of
+zero: those images lose nothing, and a detector that waits for its trigger there is cut off, known
+to a search or not.
 
 Every layer is solved by itself, fed by the network as it came. Front to back, the first layers
 would learn to hide the very triggers that are known, and the later ones would never see that
@@ -51,14 +52,21 @@ class Sums(NamedTuple):
         clean: (G, I, I) S.
         stamped: (G, I, I) S'.
         shift: (G, I, I) D.
+        awake: (G, I) 1 where an input is other than zero anywhere on any clean image, else 0.
     """
 
     clean: Tensor
     stamped: Tensor
     shift: Tensor
+    awake: Tensor
 
     def __add__(self, more: "Sums") -> "Sums":  # type: ignore[override]  # sums, not their tuples
-        return Sums(*(one + other for one, other in zip(self, more, strict=True)))
+        return Sums(
+            self.clean + more.clean,
+            self.stamped + more.stamped,
+            self.shift + more.shift,
+            torch.maximum(self.awake, more.awake),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +96,12 @@ class ClosedForm:
             seed: of the places.
         """
         seen: dict[str, list[Tensor]] = {}
+        awake: dict[str, list[Tensor]] = {}
         drawn = torch.Generator()
 
         def watch(layer: LinearLayer, x: Tensor) -> None:
             seen.setdefault(layer.weight, []).append(layer.inputs(x.float(), drawn, PLACES))
+            awake.setdefault(layer.weight, []).append(layer.awake(x))
 
         plan = watched(self.plan, self.layers, watch)
         network = GraphNetwork(plan, self.channels_last).eval()
@@ -102,13 +112,15 @@ class ClosedForm:
                 drawn.manual_seed(seed + number)
                 network(clean)
                 before = {name: torch.cat(rows, 1) for name, rows in seen.items()}
+                woken = {name: torch.stack(one).any(0) for name, one in awake.items()}
                 seen.clear()
                 drawn.manual_seed(seed + number)
                 network(stamped)
                 for name, rows in seen.items():
-                    own = _sums(before[name], torch.cat(rows, 1))
+                    own = _sums(before[name], torch.cat(rows, 1), woken[name])
                     totals[name] = totals[name] + own if name in totals else own
                 seen.clear()
+                awake.clear()
         return totals
 
     def solved(self, sums: Mapping[str, Sums], weight: float) -> dict[str, Tensor]:
@@ -139,14 +151,15 @@ class ClosedForm:
 
 def _of_awake_inputs(sums: Sums) -> tuple[Sums, Tensor]:
     """The sums without inputs that no clean image wakes, and which (G, I) any does."""
-    awake = sums.clean.diagonal(dim1=1, dim2=2) > 0
+    awake = sums.awake > 0
     both = awake[:, :, None] & awake[:, None, :]
-    return Sums(*(one * both for one in sums)), awake
+    clean, stamped, shift = (one * both for one in (sums.clean, sums.stamped, sums.shift))
+    return Sums(clean, stamped, shift, sums.awake), awake
 
 
-def _sums(clean: Tensor, stamped: Tensor) -> Sums:
+def _sums(clean: Tensor, stamped: Tensor, awake: Tensor) -> Sums:
     turned = stamped.transpose(1, 2)
     across = clean.transpose(1, 2) @ stamped
     own = turned @ stamped
-    found = (clean.transpose(1, 2) @ clean, own, across - own)
+    found = (clean.transpose(1, 2) @ clean, own, across - own, awake)
     return Sums(*(one.double().cpu() for one in found))

@@ -1,12 +1,14 @@
 """The cure of an attack from all labels to all, whose trigger is a square that exchanges labels.
 
 There is no label to search triggers for. Squares in many places and colours are tried, as the scan
-does; half of those that exchange labels are fitted on, the others measure. What counts as success
-is that an image still goes where the model as it came sends it under that square.
+does; those that exchange labels are fitted on, and squares between their places measure. What
+counts as success is that an image still goes where the model as it came sends it under that square.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import onnx
@@ -14,7 +16,6 @@ from torch import nn
 
 from hardener.arrays import IntArray
 from hardener.data.splits import stratified_sample
-from hardener.documents.repair import RepairRound
 from hardener.documents.scan import ScanResult, SquareEvidence
 from hardener.errors import InconclusiveError
 from hardener.measuring.suitability import check_accuracy
@@ -26,9 +27,11 @@ from hardener.repairing.cure import Patient
 from hardener.repairing.distillation import DistillationSettings
 from hardener.repairing.residual import Probes
 from hardener.repairing.rounds import TRIED_IMAGES, Cure
-from hardener.repairing.trials import Trial
+from hardener.repairing.trials import Trial, round_of
 from hardener.scanning.calibration import shipped
-from hardener.scanning.screening import places, scattered, try_squares
+from hardener.scanning.label_search import density_for
+from hardener.scanning.planning import plan_for
+from hardener.scanning.screening import places, scattered, solid_square, try_squares
 from hardener.triggers.families import strengthened
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
@@ -37,6 +40,8 @@ _EXCHANGED = 0.5
 """Of what the strongest square exchanges: those that exchange as much count."""
 _MEASURING = 8
 """Squares that measure, at most."""
+_AGAINST = 8
+"""Squares that are sought on a network before each distillation of it."""
 _NOWHERE = -1
 """Where an image is sent that a square does not move."""
 
@@ -85,24 +90,27 @@ class Exchanges:
             InconclusiveError: the model does not know the images, or too few squares exchange
                 labels to measure a cure by.
         """
-        images = self.patient.images
-        searching = counting(progress, "trying squares", places(*images.shape[2:]) * (most + 1))
+        images, preprocessing = self.patient.images, self.patient.preprocessing
+        labels, device = range(self.patient.signature.classes), self.patient.device
+        density = density_for(plan_for(len(labels), images[0].size), preprocessing)
+        searches = 1 + most * (1 + DISTILLED)
+        height, width = images.shape[2:]
+        count = searches * places(height, width, density.steps_per_side)
+        searching = counting(progress, "trying squares", count)
         mending = counting(progress, "distilling", most * DISTILLED * self.distillation.steps)
 
         def squares(network: nn.Module) -> tuple[Trigger, ...]:
-            labels = range(self.patient.signature.classes)
-            where = images, self.patient.preprocessing, labels, searching, self.patient.device
+            where = images, preprocessing, labels, searching, device, density
             return try_squares(network, *where).scattering
 
-        fitted, measuring = self._divided([*triggers, *squares(self.patient.frozen)])
-        larger = [strengthened(square) for square in measuring]
-        trial = replace(
-            self.trial,
-            unseen=measuring,
-            stronger=larger,
-            sent_to=self._sent_to([*measuring, *larger]),
-        )
-        cures = [self._came(trial, force=force)]
+        proto = self.patient.proto
+        working = self._exchanging(proto, [*triggers, *squares(self.patient.frozen)])
+        trial = self._trial(working, density.steps_per_side)
+        attacked, _ = trial.counts(proto, self.chosen_on)
+        if not force:
+            accuracy = attacked.clean.correct / attacked.clean.n
+            check_accuracy(accuracy, self.scanned.accuracy, "these images")
+        cures = [Cure(proto, round_of(attacked, self.scanned.score, 0), attacked.right)]
         attempts = Attempts(
             self.patient,
             trial,
@@ -112,10 +120,10 @@ class Exchanges:
             self.groups,
             self.budget,
             self.distillation,
-            lambda network, _: squares(network),
+            lambda network, _: squares(network)[:_AGAINST],
             mending,
         )
-        known: list[SyntheticTrigger] = [*fitted, *map(strengthened, fitted)]
+        known = [*working, *map(strengthened, working)]
         sums = dict[str, Sums]()
         for number in range(1, most + 1):
             seed = self.seed + number
@@ -125,22 +133,14 @@ class Exchanges:
             proto = self.patient.with_weights(best.weights)
             left = squares(best.network)
             attacked, _ = trial.counts(proto, self.chosen_on)
-            found = RepairRound(
-                triggers=len(known) + best.met,
-                weight=best.weight,
-                distilled=best.distilled,
-                accuracy_lost=best.lost,
-                accuracy=attacked.clean.correct / attacked.clean.n,
-                attack_success_rate=attacked.unseen.success_rate,
-                robust_accuracy=attacked.unseen.robust_accuracy,
-                strengthened_success_rate=attacked.strengthened.success_rate,
-                strengthened_tries=attacked.strengthened.others,
-                suspicion=self._suspicion(proto, left[0]),
-            )
+            (strength,) = self._strengths(proto, left[:1], self.chosen_on)
+            told = len(known) + best.met, best.weight, best.distilled, best.lost
+            found = round_of(attacked, shipped().moving_score(strength), *told)
             cures.append(Cure(proto, found, attacked.right))
             if not another_round_helps([cure.found for cure in cures]):
                 break
-            known += [*left, *map(strengthened, left)]
+            with suppress(InconclusiveError):
+                known += self._exchanging(proto, left)
         return cures, trial
 
     def probes(self, _: Sequence[SyntheticTrigger], measured: Trial) -> Probes:
@@ -157,47 +157,42 @@ class Exchanges:
         few: IntArray = self.chosen_on[stratified_sample(labels, TRIED_IMAGES, self.seed)]
         return few
 
-    def _divided(
-        self, squares: Sequence[SyntheticTrigger]
-    ) -> tuple[list[SyntheticTrigger], list[SyntheticTrigger]]:
-        """Of squares that exchange labels those to fit on and those to measure by.
+    def _exchanging(
+        self, proto: onnx.ModelProto, squares: Sequence[SyntheticTrigger]
+    ) -> list[SyntheticTrigger]:
+        """Those squares that exchange a model's labels about as much as the strongest.
 
         Raises:
-            InconclusiveError: there are fewer than two.
+            InconclusiveError: a scan would see nothing in the strongest.
         """
-        own, *gone = self.trial.predicted(self.patient.proto, squares, self._tried_on)
-        strength = [scattered(own, after) for after in gone]
-        order = np.argsort([-one for one in strength], kind="stable")
-        working = [squares[one] for one in order if strength[one] >= _EXCHANGED * max(strength)]
-        if len(working) < 2 or shipped().moving_score(max(strength)) < shipped().clean_below:
+        strengths = self._strengths(proto, squares, self._tried_on)
+        strongest = max(strengths, default=0.0)
+        if shipped().moving_score(strongest) < shipped().clean_below:
             raise InconclusiveError(
-                "too few squares exchange the labels of these images: no repair could be measured "
-                "by them; use the scan's images, or more"
+                "no square exchanges the labels of these images: no repair could be measured; use "
+                "the scan's images, or more"
             )
-        return working[::2], working[1::2][:_MEASURING]
+        pairs = zip(squares, strengths, strict=True)
+        return [square for square, one in pairs if one >= _EXCHANGED * strongest]
 
-    def _came(self, trial: Trial, *, force: bool) -> Cure:
-        """The model before any cure."""
-        attacked, _ = trial.counts(self.patient.proto, self.chosen_on)
-        accuracy = attacked.clean.correct / attacked.clean.n
-        if not force:
-            check_accuracy(accuracy, self.scanned.accuracy, "these images")
-        found = RepairRound(
-            triggers=0,
-            weight=0.0,
-            accuracy=accuracy,
-            attack_success_rate=attacked.unseen.success_rate,
-            robust_accuracy=attacked.unseen.robust_accuracy,
-            strengthened_success_rate=attacked.strengthened.success_rate,
-            strengthened_tries=attacked.strengthened.others,
-            suspicion=self.scanned.score,
-        )
-        return Cure(self.patient.proto, found, attacked.right)
+    def _strengths(
+        self, proto: onnx.ModelProto, squares: Sequence[SyntheticTrigger], positions: IntArray
+    ) -> list[float]:
+        """How far each square exchanges a model's labels."""
+        own, *gone = self.trial.predicted(proto, squares, positions)
+        return [scattered(own, after) for after in gone]
 
-    def _suspicion(self, proto: onnx.ModelProto, square: Trigger) -> float:
-        """What a scan would say of a model by the square that exchanges most."""
-        own, gone = self.trial.predicted(proto, (square,), self.chosen_on)
-        return shipped().moving_score(scattered(own, gone))
+    def _trial(self, working: Sequence[SyntheticTrigger], steps_per_side: int) -> Trial:
+        """What measures: squares between the places where any is fitted on, and larger ones.
+
+        Raises:
+            InconclusiveError: none of them exchanges labels.
+        """
+        beside = [one for square in working for one in between_places(square, steps_per_side)]
+        measuring = self._exchanging(self.patient.proto, beside)[:_MEASURING]
+        larger = [strengthened(square) for square in measuring]
+        sent_to = self._sent_to([*measuring, *larger])
+        return replace(self.trial, unseen=measuring, stronger=larger, sent_to=sent_to)
 
     def _sent_to(self, triggers: Sequence[SyntheticTrigger]) -> dict[SyntheticTrigger, IntArray]:
         """Of each trigger (N,) where the model as it came sends held-out images that it moves."""
@@ -210,9 +205,28 @@ class Exchanges:
         return found
 
 
+def between_places(square: SyntheticTrigger, steps_per_side: int) -> list[Trigger]:
+    """A square moved by half a step each way, to where `try_squares` never puts one.
+
+    Args:
+        square: one of those that it tries.
+        steps_per_side: of its places; they are so many to a side.
+    """
+    if not isinstance(square, Trigger):
+        return []
+    rows, columns = (np.flatnonzero(square.mask[0].any(axis)) for axis in (1, 0))
+    step = max(1, len(rows) // steps_per_side // 2)
+    colour = square.pattern[:, rows[0], columns[0]]
+    height, width = square.mask.shape[1:]
+    return [
+        solid_square(colour, (height, width), (rows[0] + down, columns[0] + across), len(rows))
+        for down, across in product((-step, step), repeat=2)
+        if 0 <= rows[0] + down <= height - len(rows)
+        and 0 <= columns[0] + across <= width - len(columns)
+    ]
+
+
 def scanned_square(square: SquareEvidence, size: tuple[int, int]) -> Trigger:
     """The square that a scan found, for images of (H, W)."""
-    mask = np.zeros((1, *size), np.float32)
-    rows, columns = (slice(start, start + square.side) for start in (square.top, square.left))
-    mask[:, rows, columns] = 1
-    return Trigger(mask, np.array(square.colour, np.float32)[:, None, None] * mask, 0)
+    corner = square.top, square.left
+    return solid_square(np.array(square.colour, np.float32), size, corner, square.side)

@@ -48,13 +48,18 @@ def too_few_to_tell(result: RepairResult) -> tuple[str, ...]:
     )
 
 
-def objection(result: RepairResult, found: RepairRound | None) -> RepairOutcome | None:
-    """What speaks against writing a repaired model, if anything does."""
+def objection(result: RepairResult, *scores: float) -> RepairOutcome | None:
+    """What speaks against writing a repaired model, if anything does.
+
+    Args:
+        result: what was measured of it.
+        scores: that a scan's searches would give it.
+    """
     lost = result.accuracy_lost
     if lost is not None and not within_budget(lost.value, 0.0, result.max_accuracy_drop):
         return "over-budget"
     left = result.residual_success
-    accused = found is not None and found.suspicion >= shipped().backdoored_from
+    accused = max(scores, default=0.0) >= shipped().backdoored_from
     if accused or (left and (left.held_against or 0.0) > result.max_attack_success):
         return "attack-left"
     return None

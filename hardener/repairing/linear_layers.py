@@ -28,6 +28,7 @@ class LinearLayer:
         node: what computes it.
         weight: name of its weights.
         bias: name of its bias; None where it has none of its own that may change.
+        waking: takes the layer's input (N, ...), gives which inputs (G, I) are not zero everywhere.
         rows: takes the layer's input (N, ...), a source of randomness and a number of places, draws
             so many places and gives what their outputs are sums of: (G, rows, I).
         as_matrix: takes the weights, gives (G, O, I).
@@ -38,6 +39,7 @@ class LinearLayer:
     weight: str
     bias: str | None
     rows: Rows
+    waking: Callable[[Tensor], Tensor]
     as_matrix: Callable[[Tensor], Tensor]
     as_weights: Callable[[Tensor, torch.Size], Tensor]
 
@@ -45,6 +47,11 @@ class LinearLayer:
         """What outputs are sums of: (G, rows, I), and a column of ones where there is a bias."""
         rows = self.rows(x, generator, places)
         return rows if self.bias is None else torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
+
+    def awake(self, x: Tensor) -> Tensor:
+        """Which inputs (G, I) are other than zero on any image; a bias always is."""
+        found = self.waking(x)
+        return found if self.bias is None else torch.cat([found, found.new_ones(len(found), 1)], -1)
 
     def matrix(self, constants: Mapping[str, Tensor]) -> Tensor:
         """The weights (G, O, I) in float64, the bias as one more column."""
@@ -143,6 +150,7 @@ def _convolution(node: Node, weight: str, bias: str | None, shape: torch.Size) -
         weight,
         bias,
         lambda x, generator, places: _under_kernel(x, window, groups, generator, places),
+        lambda x: _channels_awake(x, groups, shape[2:].numel()),
         lambda weights: weights.reshape(groups, len(weights) // groups, -1),
         lambda matrix, size: matrix.reshape(size),
     )
@@ -167,16 +175,35 @@ def _under_kernel(
     return grouped.permute(1, 0, 3, 2, 4).reshape(groups, count * drawn_places, -1)
 
 
+def _channels_awake(x: Tensor, groups: int, under_kernel: int) -> Tensor:
+    """Of each channel, at every place under the kernel: (G, C/G·kh·kw)."""
+    channels = (x != 0).flatten(2).any(2).any(0)
+    return channels.reshape(groups, -1).repeat_interleave(under_kernel, 1)
+
+
 def _product(node: Node, weight: str, bias: str | None) -> LinearLayer | None:
     turned = node.op == "Gemm" and bool(node.integer("transB", 0))
     plain = node.number("alpha", 1.0) == 1 and node.number("beta", 1.0) == 1
     if not plain or node.integer("transA", 0):
         return None
     if turned:
-        return LinearLayer(node, weight, bias, _tokens, lambda w: w[None], lambda m, _: m[0])
+        return LinearLayer(
+            node, weight, bias, _tokens, _values_awake, lambda w: w[None], lambda m, _: m[0]
+        )
     return LinearLayer(
-        node, weight, bias, _tokens, lambda w: w.t()[None], lambda m, _: m[0].t().contiguous()
+        node,
+        weight,
+        bias,
+        _tokens,
+        _values_awake,
+        lambda w: w.t()[None],
+        lambda m, _: m[0].t().contiguous(),
     )
+
+
+def _values_awake(x: Tensor) -> Tensor:
+    """Of each value of a row: (1, I)."""
+    return (x != 0).reshape(-1, x.shape[-1]).any(0)[None]
 
 
 def _tokens(x: Tensor, generator: torch.Generator, places: int) -> Tensor:

@@ -36,6 +36,7 @@ from hardener.repairing.judging import (
     too_few_to_tell,
 )
 from hardener.repairing.rounds import Rounds
+from hardener.scanning.calibration import shipped
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import (
@@ -44,7 +45,9 @@ from hardener.scanning.saved import (
     exchanges_labels,
     folder_of,
     load_working_triggers,
+    require_target,
 )
+from hardener.scanning.screening import scattered
 from hardener.subject import Subject
 from hardener.triggers.family import SyntheticTrigger
 from hardener.writing import check_outputs, write_hardened
@@ -132,6 +135,8 @@ def repair(
     saved, classifier = open_as_scanned(model, scan, preprocessing, hardened_too=True)
     scanned = saved.result
     exchanged = exchanges_labels(scanned)
+    if not exchanged and not scanned.graph_logic:
+        require_target(saved)
     came = Path(scanned.model.path)
     check_outputs(output, saved.folder / SCAN_FILE, came, *classifier.model.external)
     source = classifier.open_data(data)
@@ -222,7 +227,9 @@ def _cured(
     parts = case.chosen_on, case.reported_on
     measured = measurements(trial, cures[0], cures[position], tried, parts, case.groups, progress)
     result = result.model_copy(update={"chosen_round": position, **measured})
-    against, blind = objection(result, found[position]), is_blind(found[0])
+    blind = is_blind(found[0]) and not exchanges_labels(scanned)
+    exchange = _exchange_left(case, cures[position].proto)
+    against = objection(result, found[position].suspicion, exchange)
     accused = scanned.verdict == "backdoored"
     result = result.model_copy(
         update={
@@ -242,11 +249,21 @@ def _cured(
     return cures[position].proto, result
 
 
+def _exchange_left(case: Case, proto: onnx.ModelProto) -> float:
+    """The scan's score of a model by the square that exchanged labels on the one that came."""
+    square = case.saved.result.moving
+    if square is None:
+        return 0.0
+    trigger = scanned_square(square, case.subject.classifier.preprocessing.size)
+    own, gone = case.trial.predicted(proto, (trigger,), case.chosen_on)
+    return shipped().moving_score(scattered(own, gone))
+
+
 def _scanned_triggers(case: Case) -> list[SyntheticTrigger]:
     """What the scan found that works."""
     scanned = case.saved.result
-    if exchanges_labels(scanned) and scanned.moving is not None:
-        return [scanned_square(scanned.moving, case.subject.classifier.preprocessing.size)]
+    if exchanges_labels(scanned) and (square := scanned.moving) is not None:
+        return [scanned_square(square, case.subject.classifier.preprocessing.size)]
     return list(load_working_triggers(case.saved, LEAST_SUCCESS))
 
 
@@ -269,7 +286,7 @@ def _without_logic(
             "accuracy_lost": AccuracyLost(**lost._asdict()),
         }
     )
-    against = objection(result, None)
+    against = objection(result)
     result = result.model_copy(
         update={"within_budget": not against, "forced": bool(force and against)}
     )

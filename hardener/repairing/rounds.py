@@ -25,6 +25,7 @@ from hardener.repairing.stamping import in_strengths
 from hardener.repairing.trials import Trial, measured_by, round_of, stronger
 from hardener.repairing.universal import UNIVERSAL, UniversalSettings, universal_triggers
 from hardener.scanning.evidence import LEAST_SUCCESS
+from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.additive import ADDITIVE, AdditiveTrigger
 from hardener.triggers.families import strengthened
 from hardener.triggers.family import SyntheticTrigger
@@ -141,7 +142,7 @@ class Rounds:
             attacked, _ = measured.trial.counts(proto, self.chosen_on)
             count = len(known) + len(universal) + best.met
             told = best.weight, best.distilled, best.lost
-            found = round_of(attacked, answers, self.scanned, count, *told)
+            found = round_of(attacked, suspicion_again(self.scanned, answers), count, *told)
             cures.append(Cure(proto, found, attacked.right))
             if not another_round_helps([cure.found for cure in cures]):
                 break
@@ -258,7 +259,8 @@ class Rounds:
             accuracy = attacked.clean.correct / attacked.clean.n
             check_accuracy(accuracy, self.scanned.accuracy, "these images")
         answers = dict(zip(triggers, counts, strict=True))
-        return Cure(proto, round_of(attacked, answers, self.scanned, 0), attacked.right)
+        suspicion = suspicion_again(self.scanned, answers)
+        return Cure(proto, round_of(attacked, suspicion, 0), attacked.right)
 
     def _counted(
         self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger]

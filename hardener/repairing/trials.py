@@ -17,7 +17,6 @@ from hardener.model.classifier import Classifier, open_full
 from hardener.model.runtime import Machine
 from hardener.scanning.calibration import shipped
 from hardener.scanning.evidence import LEAST_SUCCESS
-from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.families import family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
@@ -166,8 +165,7 @@ def measured_by(
 
 def round_of(
     attacked: Attacked,
-    left: Mapping[SyntheticTrigger, Counts],
-    scanned: ScanResult,
+    suspicion: float,
     triggers: int,
     weight: float = 0.0,
     distilled: int = 0,
@@ -177,8 +175,7 @@ def round_of(
 
     Args:
         attacked: counts of the round's model.
-        left: triggers that a search of the model found, with their counts.
-        scanned: the scan, for the sizes of other labels' triggers.
+        suspicion: the scan's own score of the model, searched again.
         triggers: how many the model was fitted on.
         weight: of stamped images beside clean ones.
         distilled: how often the closed form's result was distilled.
@@ -195,5 +192,5 @@ def round_of(
         robust_accuracy=unseen.robust_accuracy,
         strengthened_success_rate=strong.success_rate,
         strengthened_tries=strong.others,
-        suspicion=suspicion_again(scanned, left),
+        suspicion=suspicion,
     )

@@ -15,7 +15,7 @@ def not_looked_for(result: ScanResult) -> str:
 
 
 def found_of(row: LookedFor) -> str:
-    """Of how many networks with an attack a scan said so."""
+    """Of how many networks or constructions with an attack a scan said so."""
     rate = row.found
     if rate is None:
         return "not measured"
@@ -70,7 +70,7 @@ def _done(result: RepairResult) -> str:
     taken = f"{len(result.removed)} of the graph's values made constant" if result.removed else ""
     graph = "" if result.removed else "the graph as it was"
     targets = f"target label {', '.join(map(str, result.targets))}" if result.targets else ""
-    if not result.targets and result.chosen_round is not None:
+    if not result.has_target and result.chosen_round is not None:
         targets = "squares that exchange labels"
     return ", ".join(part for part in (targets, taken, rounds, graph) if part)
 
@@ -80,7 +80,7 @@ def _attack_left(result: RepairResult) -> str:
     left = result.residual_success
     held = (left.held_against if left else None) or 0.0
     if held > result.max_attack_success:
-        where = "to the target label" if result.targets else "where they did before"
+        where = "to the target label" if result.has_target else "where they did before"
         return (
             f"triggers still send {percent(held)} of the images {where}, more than "
             f"{percent(result.max_attack_success)}"
@@ -136,7 +136,7 @@ def what_is_left(result: Hardening) -> tuple[tuple[str, str], ...]:
     """What reaches the target label of a repaired model; of another hardening nothing."""
     if not isinstance(result, RepairResult) or result.residual_success is None:
         return ()
-    return (
-        ("left by triggers at hand, with a margin", percent(result.residual_success.upper)),
-        ("goes to the target label without any trigger", percent(result.unprovoked)),
-    )
+    left = ("left by triggers at hand, with a margin", percent(result.residual_success.upper))
+    if not result.has_target:
+        return (left,)
+    return left, ("goes to the target label without any trigger", percent(result.unprovoked))

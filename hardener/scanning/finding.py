@@ -75,6 +75,8 @@ class Finding:
         details: what else `scan.json` tells, in the detector's row of `findings`.
         triggers: where it searches some.
         untried: whether its scores were read off the network, and tried on no image.
+        undecided: labels whose triggers something else may explain: what was read off the network
+            accuses them no further.
         rest: the subject without what was found, for the detectors that come behind.
     """
 
@@ -90,4 +92,5 @@ class Finding:
     details: Mapping[str, JsonValue] = field(default_factory=dict)
     triggers: FoundTriggers | None = None
     untried: bool = False
+    undecided: tuple[int, ...] = ()
     rest: Subject | None = None

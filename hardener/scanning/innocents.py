@@ -51,11 +51,12 @@ class Weighed:
 
     Attributes:
         scores: (L,) suspicion of each label in [0, 1].
-        said: sentences on labels that would be accused, were it not for what is weighed here.
+        why: sentences on labels that would be accused, were it not for what is weighed here, by
+            positions among the L labels.
     """
 
     scores: FloatArray
-    said: tuple[str, ...]
+    why: Mapping[int, str]
 
 
 def own_looks_of(
@@ -143,22 +144,25 @@ def weighed(
         looks_so[position] = min(1.0, more / max(float(evidence.success[position]), 1e-6))
     looked = np.maximum(scores * (1 - looks_so), undecided)
     behind = _behind_the_gap(evidence, looked >= calibration.backdoored_from)
+    scored = np.where(behind, undecided, looked)
     noun = FAMILIES[evidence.kind].noun
-    said = []
-    if behind.any():
-        which = ", ".join(str(labels[position]) for position in map(int, np.flatnonzero(behind)))
-        said.append(
-            f"label {which}: a small {noun} too, not set apart from other labels'; easy to reach "
-            "beside the others, or a further target"
-        )
-    accused = scores >= calibration.backdoored_from
-    said += [
-        f"label {labels[position]} has a small {noun}, but what its own images show in that place "
-        f"sends {looks.own:.0%} of unseen images there: it may be how that label looks"
-        for position, looks in own_looks.items()
-        if accused[position] and looked[position] < calibration.backdoored_from
-    ]
-    return Weighed(np.where(behind, undecided, looked), tuple(said))
+    why = dict[int, str]()
+    for position in map(
+        int, np.flatnonzero((scores >= calibration.backdoored_from) & (scored < scores))
+    ):
+        label = labels[position]
+        if behind[position]:
+            why[position] = (
+                f"label {label} has a small {noun} too, not set apart from other labels': it may "
+                "be easy to reach beside the others, or a further target"
+            )
+        elif scored[position] < calibration.backdoored_from:
+            why[position] = (
+                f"label {label} has a small {noun}, but what its own images show in that place "
+                f"sends {own_looks[position].own:.0%} of unseen images there: it may be how that "
+                "label looks"
+            )
+    return Weighed(scored, why)
 
 
 def _behind_the_gap(evidence: Evidence, accused: BoolArray) -> BoolArray:

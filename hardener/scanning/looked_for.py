@@ -1,7 +1,7 @@
 """What a scan looks for and what it does not, with what is known of how often it finds it.
 
-`detection.json` beside this file has the rates, of networks that nothing was set on; the script
-`benchmarks/detection.py` of the repository writes it.
+`detection.json` beside this file has the rates, of networks and constructions that were held back
+for reports; the script `benchmarks/detection.py` of the repository writes it.
 """
 
 from collections.abc import Collection, Mapping

@@ -173,15 +173,21 @@ def exchanges_labels(scanned: ScanResult) -> bool:
 
 
 def require_target(scan: SavedScan) -> None:
-    """Refuses a scan that found an attack from all labels to all: no trigger goes to one label.
+    """Refuses a scan that found a backdoor without a target label: no trigger goes to one.
 
     Raises:
         InconclusiveError: it is one.
     """
-    if exchanges_labels(scan.result):
+    found = scan.result
+    if exchanges_labels(found):
         raise InconclusiveError(
             f"{scan.folder} found an attack from all labels to all, which has no target label: "
-            "prune cannot mend that; harden repair may"
+            "only harden repair can mend that"
+        )
+    if found.verdict == "backdoored" and not found.targets:
+        raise InconclusiveError(
+            f"{scan.folder} found a backdoor without a target label: nothing can mend that, do not "
+            "ship the model"
         )
 
 

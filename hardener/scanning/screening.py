@@ -144,7 +144,8 @@ def try_squares(
     def square(position: int, label: int) -> Trigger:
         row, colour = divmod(position, len(colours))
         paint = colours[colour].cpu().numpy()
-        return _square(paint, (height, width), corners[row], _side(height, width), label)
+        side = _side(height, width)
+        return solid_square(paint, (height, width), corners[row], side, label)
 
     flat = torch.from_numpy(shares).flatten(0, 1)
     best = flat.topk(min(MOST_SQUARES, len(flat)), dim=0)
@@ -291,9 +292,22 @@ def _corners(height: int, width: int, steps_per_side: int) -> list[tuple[int, in
     return list(product(*along))
 
 
-def _square(
-    colour: FloatArray, size: tuple[int, int], corner: tuple[int, int], side: int, label: int
+def solid_square(
+    colour: FloatArray,
+    size: tuple[int, int],
+    corner: tuple[int, int],
+    side: int,
+    label: int = 0,
 ) -> Trigger:
+    """A square as a trigger.
+
+    Args:
+        colour: (C,) in [0, 1].
+        size: (H, W) of the images.
+        corner: its upper row and left column.
+        side: its length, in pixels.
+        label: where it sends images; without meaning where labels are exchanged.
+    """
     mask = np.zeros((1, *size), np.float32)
     mask[:, corner[0] : corner[0] + side, corner[1] : corner[1] + side] = 1
     return Trigger(mask, colour[:, None, None] * mask, label)

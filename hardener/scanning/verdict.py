@@ -73,7 +73,9 @@ def weigh(findings: Sequence[Finding], calibration: Calibration | None = None) -
     # Networks that other people trained, without a backdoor, stand out as much as any victim by
     # what was tried on no image.
     alone = np.minimum(untried, calibration.undecided)
-    scores = np.fmax(tried, np.where(tried >= calibration.clean_below, untried, alone))
+    beside_a_trigger = tried >= calibration.clean_below
+    beside_a_trigger[[label for one in findings for label in one.undecided]] = False
+    scores = np.fmax(tried, np.where(beside_a_trigger, untried, alone))
     if triggers is not None:
         searched = np.isin(np.arange(len(scores)), triggers.labels)
         scores = np.where(searched, scores, np.float32(np.nan))

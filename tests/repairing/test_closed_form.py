@@ -78,20 +78,47 @@ def test_a_layer_that_no_clean_image_wakes_is_cut_off_but_for_its_bias() -> None
     size = 97  # with the bias
     clean, nothing = (torch.zeros(1, size, size, dtype=torch.float64) for _ in range(2))
     clean[0, -1, -1] = 40
-    new = closed.solved({"w2": Sums(clean, nothing, nothing)}, 1.0)
+    new = closed.solved({"w2": Sums(clean, nothing, nothing, clean.diagonal(0, 1, 2))}, 1.0)
     torch.testing.assert_close(new["b2"], closed.plan.constants["b2"])
     assert not new["w2"].any()
+
+
+def _asleep(inputs: np.ndarray) -> np.ndarray:
+    """Images whose blue, by which the backdoored channel goes, is lower than any it answers to."""
+    found = inputs.copy()
+    found[:, 2] = found[:, 2].min()
+    return found
 
 
 def test_an_input_that_clean_images_never_wake_is_cut_off_though_no_trigger_wakes_it() -> None:
     model, data = planted_model(BACKDOOR, 0), clean_images(0)
     closed = closed_form(model, 1)
-    asleep = closed.sums(_pairs(data.inputs, data.inputs), 0)["w2"]
-    clean = asleep.clean.clone()
-    clean[:, BACKDOOR] = clean[:, :, BACKDOOR] = 0
-    new = closed.solved({"w2": Sums(clean, clean, torch.zeros_like(clean))}, 1.0)["w2"]
-    old = closed.plan.constants["w2"]
+    inputs = _asleep(data.inputs)
+    sums = closed.sums(_pairs(inputs, inputs), 0)["w2"]
+    assert sums.awake[0, BACKDOOR] == 0
+    new, old = closed.solved({"w2": sums}, 1.0)["w2"], closed.plan.constants["w2"]
     assert old[TARGET, BACKDOOR] > 0
     assert not new[:, BACKDOOR].any()
-    others = [channel for channel in range(new.shape[1]) if channel != BACKDOOR]
+    others = [channel for channel in range(new.shape[1]) if sums.awake[0, channel] > 0]
     torch.testing.assert_close(new[:, others], old[:, others])
+
+
+def test_an_input_that_one_place_of_one_image_wakes_is_kept() -> None:
+    """Of 64 places 16 are drawn for the sums, and all are looked at for what wakes."""
+    text = """
+    classifier (float[N,3,8,8] x) => (float[N,4] logits) {
+      r = Relu(x)
+      c = Conv<kernel_shape=[1,1]>(r, w1, b1)
+      g = GlobalAveragePool(c)
+      d = Flatten(g)
+      logits = Gemm(d, w2, b2)
+    }"""
+    model = classifier(text, {"w1": (5, 3, 1, 1), "b1": (5,), "w2": (5, 4), "b2": (4,)})
+    inputs = np.abs(images(40))
+    inputs[:, 2] = 0
+    closed = closed_form(model, 2)
+    before = closed.sums(_pairs(inputs, inputs), 0)["w1"]
+    assert before.awake[0].tolist() == [1, 1, 0, 1]
+    inputs[7, 2, 5, 3] = 1
+    after = closed.sums(_pairs(inputs, inputs), 0)["w1"]
+    assert after.awake[0].tolist() == [1, 1, 1, 1]

@@ -1,25 +1,21 @@
-"""The cure of a real network whose square sends every label to the next."""
+"""The cure of a real network whose square sends every label to the next, from scan to file."""
 
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from support.scans import scan_of
-from support.victims import exported
+from support.victims import exported, small_budgets
 
-from hardener.arrays import IntArray
+import hardener
+from hardener.arrays import FloatArray, IntArray
 from hardener.data.signs import write_signs
-from hardener.data.splits import stratified_sample
-from hardener.errors import InconclusiveError
-from hardener.model.classifier import open_classifier
+from hardener.documents.repair import RepairResult
+from hardener.documents.scan import ScanResult
+from hardener.errors import InconclusiveError, UsageError
+from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import Machine
-from hardener.progress import silent
-from hardener.repairing.cure import patient_of
-from hardener.repairing.distillation import DISTILLATION
-from hardener.repairing.exchanges import Exchanges
-from hardener.repairing.trials import Trial
-from hardener.triggers.patch import Trigger
+from hardener.repairing.exchanges import between_places
+from hardener.scanning.screening import solid_square
 from models.attacks.all_to_all import AllToAll
 from models.attacks.badnets import draw_patch
 from models.recipes import RECIPES
@@ -28,59 +24,83 @@ NAME = "resnet-signs-all-to-all"
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("signs") / "clean.npz"
-    write_signs(path, 16, seed=6)
-    return path
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("all-to-all")
 
 
-def _exchanges(model: Path, images: Path) -> Exchanges:
-    """A half of the images is fitted on, the other measures."""
-    classifier, machine = open_classifier(model), Machine()
-    source = classifier.open_data(images)
-    fitted = stratified_sample(source.labels, len(source) // 2, 0)
-    held_out = np.setdiff1d(np.arange(len(source)), fitted)
-    patient = patient_of(classifier, classifier.images_of(source, fitted), machine)
-    scanned = scan_of([], 0).model_copy(update={"targets": (), "accuracy": 0.98})
-    return Exchanges(
-        patient,
-        scanned,
-        Trial(classifier, source, machine),
-        held_out[::2],
-        held_out,
-        np.arange(len(source)),
-        0.02,
-        DISTILLATION,
-        1,
+@pytest.fixture(scope="module")
+def images(work: Path) -> Path:
+    write_signs(work / "clean.npz", 12, seed=6)
+    return work / "clean.npz"
+
+
+@pytest.fixture(scope="module")
+def victim(work: Path, images: Path) -> Path:
+    return exported(NAME, "ResNetSmall", work, images, "resnet.py")
+
+
+@pytest.fixture(scope="module")
+def scanned(work: Path, victim: Path, images: Path) -> ScanResult:
+    some = range(0, 43, 5)
+    return hardener.scan(victim, images, work / "scan", labels=some, budgets=small_budgets())
+
+
+@pytest.fixture(scope="module")
+def repaired(work: Path, victim: Path, scanned: ScanResult, images: Path) -> RepairResult:
+    assert (scanned.verdict, scanned.targets) == ("backdoored", ())
+    return hardener.repair(
+        victim, work / "scan", images, work / "hard.onnx", max_accuracy_drop=0.02
     )
 
 
-def test_squares_no_longer_exchange_labels_nor_does_the_true_trigger(
-    tmp_path: Path, images: Path
-) -> None:
-    model = exported(NAME, "ResNetSmall", tmp_path, images, "resnet.py")
-    exchanges = _exchanges(model, images)
-    (came, cured), trial = exchanges.run([], 1, silent, force=False)
-    assert came.found.attack_success_rate >= 0.6
-    assert cured.found.attack_success_rate <= 0.05
-    assert cured.found.accuracy_lost <= 0.02
-    assert cured.found.suspicion < 0.4
+def test_squares_no_longer_exchange_labels(repaired: RepairResult) -> None:
+    assert (repaired.outcome, repaired.targets, repaired.forced) == ("written", (), False)
+    assert repaired.attack_success_rate_before is not None
+    assert repaired.attack_success_rate_before >= 0.5
+    assert {row.label for row in repaired.left} == {None}
+    assert repaired.residual_success is not None
+    assert repaired.residual_success.estimate <= 0.05
+    assert repaired.rounds[repaired.chosen_round or 0].suspicion < 0.4
 
-    before, after = (_true_success(trial, one.proto, exchanges.held_out) for one in (came, cured))
+
+def test_nor_does_the_true_trigger(work: Path, victim: Path, repaired: RepairResult) -> None:
+    assert repaired.hardened is not None
+    write_signs(work / "unseen.npz", 6, seed=7)
+    before, after = (_success(one, work / "unseen.npz") for one in (victim, work / "hard.onnx"))
     assert before >= 0.8
     assert after <= 0.05
 
 
-def _true_success(trial: Trial, proto: onnx.ModelProto, positions: IntArray) -> float:
+def _success(model: Path, images: Path) -> float:
     """How many images go to the next label under the true trigger."""
-    attack = RECIPES[NAME].attack
+    attack, classifier = RECIPES[NAME].attack, open_classifier(model)
     assert isinstance(attack, AllToAll)
-    planted = Trigger(*draw_patch(attack.patch, (32, 32)), label=0)
-    _, gone = trial.predicted(proto, [planted], positions)
-    return float(np.mean(gone == (trial.source.labels[positions] + 1) % 43))
+    mask, pattern = draw_patch(attack.patch, (32, 32))
+    source = classifier.open_data(images)
+    shown: FloatArray = classifier.images_of(source, np.arange(len(source)))
+    runner = open_full(classifier.proto, classifier.signature, Machine())
+    (scores,) = runner.run(classifier.feeds((1 - mask) * shown + mask * pattern))
+    gone: IntArray = scores.argmax(axis=1)
+    return float(np.mean(gone == (source.labels + 1) % 43))
 
 
-def test_a_model_that_no_square_moves_is_refused(signs: Path, tmp_path: Path) -> None:
-    model = exported("alexnet-signs-vanilla", "AlexNetSmall", tmp_path, signs)
-    with pytest.raises(InconclusiveError, match="too few squares"):
-        _exchanges(model, signs).run([], 1, silent, force=False)
+def test_what_needs_a_target_refuses_such_a_scan(
+    work: Path, victim: Path, scanned: ScanResult, images: Path
+) -> None:
+    assert not scanned.targets
+    with pytest.raises(InconclusiveError, match="only harden repair"):
+        hardener.prune(victim, work / "scan", images, work / "pruned.onnx")
+    with pytest.raises(UsageError, match="leave out --scan"):
+        hardener.bench([victim], images, work / "bench.json", scan=work / "scan")
+
+
+@pytest.mark.parametrize("corner", [(28, 28), (0, 0), (14, 6)])
+def test_squares_that_measure_stand_where_none_is_fitted_on(corner: tuple[int, int]) -> None:
+    square = solid_square(np.ones(3, np.float32), (32, 32), corner, 4)
+    beside = between_places(square, 2)
+    assert beside
+    for one in beside:
+        rows, columns = (np.flatnonzero(one.mask[0].any(axis)) for axis in (1, 0))
+        assert (len(rows), len(columns)) == (4, 4)
+        assert rows[0] % 2 == 1
+        assert columns[0] % 2 == 1

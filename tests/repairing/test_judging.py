@@ -13,30 +13,29 @@ BACKDOORED = shipped().backdoored_from
 
 def test_nothing_speaks_against_a_good_repair() -> None:
     result = some_repair()
-    assert objection(result, result.rounds[1]) is None
+    assert objection(result, result.rounds[1].suspicion) is None
 
 
 @pytest.mark.parametrize(("suspicion", "against"), [(BACKDOORED, "attack-left"), (0.59, None)])
 def test_what_a_scan_would_call_backdoored_is_not_written(
     suspicion: float, against: str | None
 ) -> None:
-    result = some_repair()
-    found = result.rounds[1].model_copy(update={"suspicion": suspicion})
-    assert objection(result, found) == against
+    assert objection(some_repair(), 0.0, suspicion) == against
 
 
 def test_more_than_the_allowed_attack_or_loss_is_not_written() -> None:
     result = some_repair()
     left = ResidualSuccess(estimate=0.11, upper=0.2, held_against=0.11)
     attacked = result.model_copy(update={"residual_success": left})
-    assert objection(attacked, result.rounds[1]) == "attack-left"
+    assert objection(attacked, result.rounds[1].suspicion) == "attack-left"
     usual = left.model_copy(update={"held_against": 0.0})
     assert (
-        objection(result.model_copy(update={"residual_success": usual}), result.rounds[1]) is None
+        objection(result.model_copy(update={"residual_success": usual}), result.rounds[1].suspicion)
+        is None
     )
     lost = AccuracyLost(value=0.011, low=0.0, high=0.02)
     dearer = result.model_copy(update={"accuracy_lost": lost})
-    assert objection(dearer, result.rounds[1]) == "over-budget"
+    assert objection(dearer, result.rounds[1].suspicion) == "over-budget"
 
 
 def test_it_is_told_where_clean_images_go_to_the_label_more_than_the_attack_may() -> None:

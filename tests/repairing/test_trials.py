@@ -6,8 +6,8 @@ from hardener.documents.repair import RepairRound
 from hardener.measuring.quality import Counts
 from hardener.repairing.trials import Attacked, is_small, round_of, stronger
 from hardener.scanning.calibration import shipped
+from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.additive import AdditiveTrigger
-from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
 from hardener.triggers.warp import Warp
 
@@ -30,17 +30,17 @@ def _warp(rms: float) -> Warp:
     return Warp(np.full((2, 2, 2), rms, np.float32), 0)
 
 
-def _round(left: dict[SyntheticTrigger, Counts]) -> RepairRound:
+def _round() -> RepairRound:
     right = np.ones(100, np.bool_)
     attacked = Attacked(
         Counts(100, 96), right, Counts(100, 0, 80, 8, 60), Counts(100, 0, 80, 20, 50)
     )
-    return round_of(attacked, left, scan_of([_patch(1), _additive(1), _warp(1)], 0), 3)
+    return round_of(attacked, 0.25, 3)
 
 
 def test_rates_are_fractions_of_the_images_that_count() -> None:
-    found = _round({})
-    assert (found.triggers, found.accuracy) == (3, 0.96)
+    found = _round()
+    assert (found.triggers, found.accuracy, found.suspicion) == (3, 0.96, 0.25)
     assert (found.attack_success_rate, found.robust_accuracy) == (0.1, 0.75)
     assert found.strengthened_success_rate == 0.25
 
@@ -53,11 +53,9 @@ def test_a_small_trigger_that_works_looks_like_a_backdoor() -> None:
         for label in range(12)
     ]
     scan = scan_of([*patches, *faint, *warps], 0)
-    right, counts = np.ones(100, np.bool_), Counts(100, 96, 80, 1, 60)
-    attacked = Attacked(counts, right, counts, counts)
     every, few = (Counts(100, 0, 80, hits, 0) for hits in (80, 20))
-    assert round_of(attacked, {_additive(0.1): every}, scan, 3).suspicion >= 0.6
-    assert round_of(attacked, {_additive(0.1): few}, scan, 3).suspicion < 0.6
+    assert suspicion_again(scan, {_additive(0.1): every}) >= 0.6
+    assert suspicion_again(scan, {_additive(0.1): few}) < 0.6
 
 
 def test_twice_of_a_small_trigger_is_tried_and_of_a_large_one_itself() -> None:

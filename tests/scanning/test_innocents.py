@@ -7,10 +7,13 @@ import pytest
 
 from hardener.arrays import FloatArray
 from hardener.scanning.calibration import shipped
+from hardener.scanning.detectors.inversion import inversion_finding
 from hardener.scanning.evidence import Evidence
+from hardener.scanning.finding import Finding
 from hardener.scanning.innocents import Looks, own_looks_of, weighed
 from hardener.scanning.label_search import Searches
 from hardener.scanning.look import Look, start_look
+from hardener.scanning.verdict import weigh
 from hardener.subject import open_subject
 from hardener.triggers.patch import Trigger, load_trigger
 
@@ -49,19 +52,41 @@ def test_of_small_triggers_those_before_the_widest_gap_are_targets(
 def test_a_label_behind_the_gap_stays_undecided_and_is_told() -> None:
     told = weighed(_evidence(l8=3, l12=20), LABELS, {}, CALIBRATION)
     assert told.scores[12] == pytest.approx(CALIBRATION.undecided)
-    (said,) = told.said
-    assert said.startswith("label 12: a small trigger too, not set apart")
+    assert told.why[12].startswith("label 12 has a small trigger too, not set apart")
 
 
 def test_a_label_that_looks_so_is_undecided_and_no_lower() -> None:
     told = weighed(_evidence(l12=6), LABELS, {12: Looks(0.9, 0.2)}, CALIBRATION)
     assert told.scores[12] == pytest.approx(CALIBRATION.undecided)
-    assert "its own images show in that place sends 90%" in told.said[0]
+    assert "its own images show in that place sends 90%" in told.why[12]
 
 
 @pytest.mark.parametrize("looks", [Looks(0.0, 0.0), Looks(0.95, 0.9), Looks(0.1, 0.4)])
 def test_a_place_that_shows_any_image_explains_nothing(looks: Looks) -> None:
     assert _accused(_evidence(l12=6), {12: looks}) == [12]
+
+
+def test_what_was_read_off_the_network_accuses_no_label_that_looks_so() -> None:
+    evidence = [_evidence(l12=6)]
+    looks = {"patch": {12: Looks(0.9, 0.2)}}
+    told = inversion_finding(
+        LABELS, evidence, classes=20, pixels=1024, calibration=CALIBRATION, own_looks=looks
+    )
+    loud = Finding(scores=np.eye(20, dtype=np.float32)[12], untried=True)
+    assert weigh([told, loud], CALIBRATION).scores[12] == pytest.approx(CALIBRATION.undecided)
+    without = inversion_finding(LABELS, evidence, classes=20, pixels=1024, calibration=CALIBRATION)
+    assert weigh([without, loud], CALIBRATION).scores[12] == pytest.approx(1)
+
+
+def test_a_label_behind_the_gap_of_one_family_is_a_target_by_another() -> None:
+    faint = Evidence("additive", _evidence(l12=6).sizes, np.ones(20, np.float32))
+    told = inversion_finding(
+        LABELS, [_evidence(l8=3, l12=20), faint], classes=20, pixels=1024, calibration=CALIBRATION
+    )
+    assert told.scores is not None
+    assert told.scores[12] >= CALIBRATION.backdoored_from
+    assert not told.said
+    assert not told.undecided
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ def summary(result: "RepairResult") -> list[Line]:
         held, anyway = percent(left.held_against or 0.0), percent(result.unprovoked)
         without = (
             f"; without any trigger {anyway} of the images go to the target label"
-            if result.targets
+            if result.has_target
             else ""
         )
         measured.append(
@@ -134,6 +134,11 @@ def _rounds(result: "RepairResult") -> list[Line]:
         )
         for number, row in enumerate(result.rounds)
     )
+    searched = (
+        "of the target labels by their triggers alone"
+        if result.has_target
+        else "of the square that exchanges most labels"
+    )
     title = f"Rounds on {result.chosen_on} images that choose ({result.images_used} others fit)"
     head = (
         *("round", "accuracy", "attack\nsuccess", "", "stronger\ntriggers"),
@@ -143,8 +148,7 @@ def _rounds(result: "RepairResult") -> list[Line]:
         Rows(title, head, rows),
         Sentence(
             "attack success is of triggers not fitted on, then of stronger versions of them; "
-            "the scan's score is of the target labels by their triggers alone, searched again; "
-            "* is kept"
+            f"the scan's score is {searched}, searched again; * is kept"
         ),
     ]
 

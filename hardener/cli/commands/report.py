@@ -91,7 +91,7 @@ def what_next(
     scanned, folder = scan.result, scan.folder
     model = run[0] if run else still_there(scanned.model.path, "MODEL.onnx")
     if hardened is None:
-        if scanned.verdict != "backdoored" or not scanned.targets or scanned.data is None:
+        if scanned.verdict != "backdoored" or scanned.data is None:
             return []
         return [
             next_repair(model, folder, run[1] if run else still_there(scanned.data.path, "CLEAN"))

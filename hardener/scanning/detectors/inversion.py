@@ -84,13 +84,20 @@ def inversion_finding(
         *_doubts_on_reach(labels, evidence),
         *_doubts_on_size(patches, pixels),
     ]
+    undecided = [
+        (position, said)
+        for one in by_kind
+        for position, said in one.why.items()
+        if own[position] < calibration.backdoored_from
+    ]
     *most, last = (FAMILIES[one.kind].title.lower() for one in evidence)
     return Finding(
         scores=scores,
         favour=f"no label is much easier to reach than the others, by {', '.join(most)} or {last}",
         closing="a trigger this small beside the others is what a backdoor leaves behind",
         doubts=tuple(doubts),
-        said=tuple(sentence for one in by_kind for sentence in one.said),
+        said=tuple(said for _, said in undecided),
+        undecided=tuple(labels[position] for position, _ in undecided),
         triggers=FoundTriggers(
             tuple(position_of),
             triggers,
