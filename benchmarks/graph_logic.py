@@ -79,8 +79,11 @@ def main(
         document: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         new = {_key(row) for row in rows}
         earlier = document.get(name, {}).get("rows", [])
-        rows = [*(row for row in earlier if _key(row) not in new), *rows]
-        document |= {"machine": machine(), name: {"commit": commit(), "rows": rows}}
+        rows = [
+            *(row for row in earlier if _key(row) not in new),
+            *(row | {"commit": commit()} for row in rows),
+        ]
+        document |= {"machine": machine(), name: {"rows": rows}}
         write_results("graph_logic", document, _markdown(document))
 
 
