@@ -64,8 +64,7 @@ class AttackLeft(Frozen):
     label: int | None
     """Where they send images; null of squares that exchange labels."""
     success_rate: float
-    """Of the one that succeeds most; of such a square how many images still go where the model as
-    it came sends them under it."""
+    """Of the one that succeeds most; of such a square how many images it gives another label."""
     fitted: bool
     """Whether the repair was fitted on these very triggers."""
 

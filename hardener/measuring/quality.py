@@ -18,21 +18,12 @@ from hardener.model.classifier import Classifier
 from hardener.model.runtime import Runner
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Probe:
-    """An input setting and what counts as a hit under it, where anything does.
-
-    Attributes:
-        setting: what is stamped on the images.
-        target: the label that counts, or (N,) one for each image, by its position in the source.
-    """
+    """An input setting and the label that counts as a hit under it, where there is one."""
 
     setting: Setting = ()
-    target: int | IntArray | None = None
-
-    def target_of(self, indices: IntArray) -> int | IntArray | None:
-        """What counts as a hit on images at some positions."""
-        return self.target[indices] if isinstance(self.target, np.ndarray) else self.target
+    target: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +69,8 @@ def most_successful(attacks: Iterable[Counts]) -> Counts:
     return max(attacks, key=lambda counts: counts.success_rate, default=Counts())
 
 
-def count(logits: FloatArray, labels: IntArray, target: int | IntArray | None) -> Counts:
-    """Counts one batch of logits (N, K) against true labels (N,) and a target or (N,) targets.
+def count(logits: FloatArray, labels: IntArray, target: int | None) -> Counts:
+    """Counts one batch of logits (N, K) against true labels (N,).
 
     Raises:
         InconclusiveError: a logit is not finite.
@@ -95,7 +86,7 @@ def count(logits: FloatArray, labels: IntArray, target: int | IntArray | None) -
         len(labels),
         int(right.sum()),
         int(other.sum()),
-        int((other & (predicted == target)).sum()),
+        int((predicted[other] == target).sum()),
         int(right[other].sum()),
     )
 
@@ -130,7 +121,7 @@ def measure(
             (scores,) = runner.run(classifier.feeds(batch.images, probe.setting))
             scores = scores[: len(batch.labels)]
             classifier.require_class_scores(scores, len(batch.labels))
-            totals[name] += count(scores, batch.labels, probe.target_of(batch.indices))
+            totals[name] += count(scores, batch.labels, probe.target)
             on_scores(name, batch, scores)
         on_batch(len(batch.labels))
     return totals

@@ -13,7 +13,7 @@ it is W = W₀ + λ W₀ D (S + λ S' + ρ)⁻¹, so that one pass over the imag
 
 Inputs that are zero everywhere on all images that are fitted on, behind a ReLU, get weights of
 zero: those images lose nothing, and a detector that waits for its trigger there is cut off, known
-to a search or not.
+to a search or not. Where a class has no image, what knows that class may sleep too: nothing is cut.
 
 Every layer is solved by itself, fed by the network as it came. Front to back, the first layers
 would learn to hide the very triggers that are known, and the later ones would never see that
@@ -60,6 +60,10 @@ class Sums(NamedTuple):
     shift: Tensor
     awake: Tensor
 
+    def all_awake(self) -> "Sums":
+        """The same, as if every input were other than zero somewhere."""
+        return self._replace(awake=torch.ones_like(self.awake))
+
     def __add__(self, more: "Sums") -> "Sums":  # type: ignore[override]  # sums, not their tuples
         return Sums(
             self.clean + more.clean,
@@ -77,11 +81,13 @@ class ClosedForm:
         plan: of the network as it came.
         signature: its input and output.
         layers: those that are solved, in the order in which they run.
+        cuts: whether inputs that no clean image wakes get weights of zero.
     """
 
     plan: NetworkPlan
     signature: Signature
     layers: Sequence[LinearLayer]
+    cuts: bool = True
 
     @property
     def channels_last(self) -> bool:
@@ -138,7 +144,7 @@ class ClosedForm:
 
     def _solved(self, layer: LinearLayer, sums: Sums, weight: float) -> dict[str, Tensor]:
         old = layer.matrix(self.plan.constants)
-        sums, awake = _of_awake_inputs(sums)
+        sums, awake = _of_awake_inputs(sums if self.cuts else sums.all_awake())
         gram = sums.clean + weight * sums.stamped
         mean = gram.diagonal(dim1=1, dim2=2).mean(1)
         # Not even the bias has a say where a layer was never run.

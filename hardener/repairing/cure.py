@@ -40,6 +40,7 @@ class Patient:
         frozen: its network, from normalised images to logits.
         device: where to compute.
         keep_zeros: weights that are zero stay zero, as pruning left them.
+        knows_all: whether the images are of every class.
     """
 
     proto: onnx.ModelProto
@@ -51,6 +52,7 @@ class Patient:
     frozen: nn.Module
     device: torch.device
     keep_zeros: bool
+    knows_all: bool = True
 
     def sums(self, pool: Pool, seed: int) -> dict[str, Sums]:
         """What the closed form needs of images stamped from a pool."""
@@ -122,7 +124,8 @@ class Patient:
     def closed_form(self) -> ClosedForm:
         """The layers behind the first ones, to be solved."""
         layers = linear_layers(self.plan, self.changeable)
-        return ClosedForm(self.plan, self.signature, layers[int(FIRST_SOLVED * len(layers)) :])
+        solved = layers[int(FIRST_SOLVED * len(layers)) :]
+        return ClosedForm(self.plan, self.signature, solved, self.knows_all)
 
 
 def patient_of(classifier: Classifier, images: FloatArray, machine: Machine) -> Patient:

@@ -1,8 +1,8 @@
 """The cure of an attack from all labels to all, whose trigger is a square that exchanges labels.
 
 There is no label to search triggers for. Squares in many places and colours are tried, as the scan
-does; those that exchange labels are fitted on, and squares between their places measure. What
-counts as success is that an image still goes where the model as it came sends it under that square.
+does; those that exchange labels are fitted on, and squares in other places measure. What counts as
+success is that an image gets another label with the square than without.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import nn
 
 from hardener.arrays import IntArray
 from hardener.data.splits import stratified_sample
-from hardener.documents.scan import ScanResult, SquareEvidence
+from hardener.documents.scan import ScanResult
 from hardener.errors import InconclusiveError
 from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
@@ -42,8 +42,6 @@ _MEASURING = 8
 """Squares that measure, at most."""
 _AGAINST = 8
 """Squares that are sought on a network before each distillation of it."""
-_NOWHERE = -1
-"""Where an image is sent that a square does not move."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +103,19 @@ class Exchanges:
 
         proto = self.patient.proto
         working = self._exchanging(proto, [*triggers, *squares(self.patient.frozen)])
-        trial = self._trial(working, density.steps_per_side)
+        measuring = self._measuring(working, density.steps_per_side)
+        larger = [strengthened(square) for square in measuring]
+        trial = replace(
+            self.trial,
+            unseen=measuring,
+            stronger=larger,
+            exchanging=frozenset([*measuring, *larger]),
+        )
+        held_back = {_place(square) for square in measuring}
+
+        def others(found: Sequence[SyntheticTrigger]) -> list[SyntheticTrigger]:
+            return [square for square in found if _place(square) not in held_back]
+
         attacked, _ = trial.counts(proto, self.chosen_on)
         if not force:
             accuracy = attacked.clean.correct / attacked.clean.n
@@ -120,10 +130,11 @@ class Exchanges:
             self.groups,
             self.budget,
             self.distillation,
-            lambda network, _: squares(network)[:_AGAINST],
+            lambda network, _: others(squares(network))[:_AGAINST],
             mending,
         )
-        known = [*working, *map(strengthened, working)]
+        fitted = others(working)
+        known = [*fitted, *map(strengthened, fitted)]
         sums = dict[str, Sums]()
         for number in range(1, most + 1):
             seed = self.seed + number
@@ -140,7 +151,7 @@ class Exchanges:
             if not another_round_helps([cure.found for cure in cures]):
                 break
             with suppress(InconclusiveError):
-                known += self._exchanging(proto, left)
+                known += others(self._exchanging(proto, left))
         return cures, trial
 
     def probes(self, _: Sequence[SyntheticTrigger], measured: Trial) -> Probes:
@@ -182,31 +193,34 @@ class Exchanges:
         own, *gone = self.trial.predicted(proto, squares, positions)
         return [scattered(own, after) for after in gone]
 
-    def _trial(self, working: Sequence[SyntheticTrigger], steps_per_side: int) -> Trial:
-        """What measures: squares between the places where any is fitted on, and larger ones.
+    def _measuring(
+        self, working: Sequence[SyntheticTrigger], steps_per_side: int
+    ) -> list[SyntheticTrigger]:
+        """Squares that measure: between the places where squares are tried, or some of those.
 
         Raises:
-            InconclusiveError: none of them exchanges labels.
+            InconclusiveError: one square alone exchanges labels.
         """
+        tried = {_place(square) for square in working}
         beside = [one for square in working for one in between_places(square, steps_per_side)]
-        measuring = self._exchanging(self.patient.proto, beside)[:_MEASURING]
-        larger = [strengthened(square) for square in measuring]
-        sent_to = self._sent_to([*measuring, *larger])
-        return replace(self.trial, unseen=measuring, stronger=larger, sent_to=sent_to)
+        with suppress(InconclusiveError):
+            new = [one for one in beside if _place(one) not in tried]
+            return self._exchanging(self.patient.proto, new)[:_MEASURING]
+        if len(working) < 2:
+            raise InconclusiveError(
+                "one square alone exchanges labels, and none beside it does: there is none to "
+                "measure a repair by"
+            )
+        return list(working[1::2][:_MEASURING])
 
-    def _sent_to(self, triggers: Sequence[SyntheticTrigger]) -> dict[SyntheticTrigger, IntArray]:
-        """Of each trigger (N,) where the model as it came sends held-out images that it moves."""
-        own, *gone = self.trial.predicted(self.patient.proto, triggers, self.held_out)
-        found = dict[SyntheticTrigger, IntArray]()
-        for trigger, after in zip(triggers, gone, strict=True):
-            everywhere = np.full(len(self.trial.source), _NOWHERE)
-            everywhere[self.held_out] = np.where(after == own, _NOWHERE, after)
-            found[trigger] = everywhere
-        return found
+
+def _place(square: SyntheticTrigger) -> bytes:
+    """Where a square stands, whatever its colour."""
+    return square.mask.tobytes() if isinstance(square, Trigger) else b""
 
 
 def between_places(square: SyntheticTrigger, steps_per_side: int) -> list[Trigger]:
-    """A square moved by half a step each way, to where `try_squares` never puts one.
+    """A square moved by half a step each way; on small images squares may be tried there, too.
 
     Args:
         square: one of those that it tries.
@@ -224,9 +238,3 @@ def between_places(square: SyntheticTrigger, steps_per_side: int) -> list[Trigge
         if 0 <= rows[0] + down <= height - len(rows)
         and 0 <= columns[0] + across <= width - len(columns)
     ]
-
-
-def scanned_square(square: SquareEvidence, size: tuple[int, int]) -> Trigger:
-    """The square that a scan found, for images of (H, W)."""
-    corner = square.top, square.left
-    return solid_square(np.array(square.colour, np.float32), size, corner, square.side)

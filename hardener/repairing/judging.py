@@ -101,7 +101,7 @@ def measurements(
     fields: dict[str, Any] = {
         "reported_on": before.clean.n,
         "accuracy_lost": AccuracyLost(**lost._asdict()),
-        "left": left_by(tried, by_trigger, trial.sent_to),
+        "left": left_by(tried, by_trigger, trial.exchanging),
         "residual_success": residual(tried, by_trigger),
     }
     for word, attacked in (("before", before), ("after", after)):

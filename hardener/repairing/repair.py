@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from hardener.arrays import IntArray
 from hardener.documents.repair import (
     AccuracyLost,
     RepairResult,
@@ -22,7 +23,7 @@ from hardener.repairing.case import Case, affordable, case_of
 from hardener.repairing.choice import choose_round
 from hardener.repairing.cure import patient_of
 from hardener.repairing.distillation import DISTILLATION, DistillationSettings
-from hardener.repairing.exchanges import Exchanges, scanned_square
+from hardener.repairing.exchanges import Exchanges
 from hardener.repairing.graph_logic import (
     Removal,
     accused_otherwise,
@@ -47,7 +48,7 @@ from hardener.scanning.saved import (
     load_working_triggers,
     require_target,
 )
-from hardener.scanning.screening import scattered
+from hardener.scanning.screening import scanned_square, scattered
 from hardener.subject import Subject
 from hardener.triggers.family import SyntheticTrigger
 from hardener.writing import check_outputs, write_hardened
@@ -190,7 +191,12 @@ def _cured(
     subject, scanned = case.subject, case.saved.result
     classifier, budget = subject.classifier, result.max_accuracy_drop
     fitted = affordable(case.fitted, case.source.labels, classifier, subject.seed)
-    patient = patient_of(classifier, classifier.images_of(case.source, fitted), subject.machine)
+    classes = classifier.signature.classes
+    missing = np.setdiff1d(np.arange(classes), case.source.labels[fitted])
+    patient = replace(
+        patient_of(classifier, classifier.images_of(case.source, fitted), subject.machine),
+        knows_all=not len(missing),
+    )
     # The scan's own seed never comes again: it would give the scan's own triggers.
     drawn = scanned.seed + subject.seed + 1
     kind = Exchanges if exchanges_labels(scanned) else Rounds
@@ -216,6 +222,7 @@ def _cured(
             "images_used": len(fitted),
             "groups": len(np.unique(case.groups)),
             "chosen_on": len(case.chosen_on),
+            "notes": (*result.notes, *_unknown_classes(missing)),
         }
     )
     position = choose_round(found, budget)
@@ -247,6 +254,17 @@ def _cured(
     if against and not force:
         return None, result.model_copy(update={"outcome": against})
     return cures[position].proto, result
+
+
+def _unknown_classes(missing: IntArray) -> tuple[str, ...]:
+    """What has to be known of classes that no fitted image is of."""
+    if not len(missing):
+        return ()
+    few = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
+    return (
+        f"no image to fit on is of class {few}: what a repair costs there was not measured, and "
+        "what sleeps on all images was not cut off, for it may know them",
+    )
 
 
 def _exchange_left(case: Case, proto: onnx.ModelProto) -> float:

@@ -1,7 +1,7 @@
 """How much of the attack a model still answers to, measured through onnxruntime."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -48,8 +48,8 @@ class Trial:
         machine: what runs the models.
         unseen: of each label a trigger that no model is fitted on.
         stronger: stronger versions of those.
-        sent_to: (N,) of triggers that have no one label where the model as it came sends each image
-            under them.
+        exchanging: triggers that send images to no one label: every image counts as a success that
+            a model gives another label with them than without.
     """
 
     classifier: Classifier
@@ -57,7 +57,7 @@ class Trial:
     machine: Machine
     unseen: Sequence[SyntheticTrigger] = ()
     stronger: Sequence[SyntheticTrigger] = ()
-    sent_to: Mapping[SyntheticTrigger, IntArray] = field(default_factory=dict)
+    exchanging: frozenset[SyntheticTrigger] = frozenset()
 
     def counts(
         self, proto: onnx.ModelProto, indices: IntArray, more: Sequence[SyntheticTrigger] = ()
@@ -74,18 +74,27 @@ class Trial:
         once = list(dict.fromkeys(asked))
         probes = {CLEAN: Probe()}
         for row, trigger in enumerate(once):
-            probes[f"{row}"] = Probe((trigger,), self.sent_to.get(trigger, trigger.label))
+            target = None if trigger in self.exchanging else trigger.label
+            probes[f"{row}"] = Probe((trigger,), target)
         runner = open_full(proto, self.classifier.signature, self.machine)
-        right = np.zeros(len(self.source), np.bool_)
+        right, own = np.zeros(len(self.source), np.bool_), np.zeros(len(self.source), np.int64)
+        moved = dict.fromkeys(probes, 0)
 
         def note(name: str, batch: Batch, scores: FloatArray) -> None:
+            found = scores.argmax(axis=1)
             if name == CLEAN:
-                right[batch.indices] = scores.argmax(axis=1) == batch.labels
+                right[batch.indices], own[batch.indices] = found == batch.labels, found
+            moved[name] += int((found != own[batch.indices]).sum())
 
         clean, *counted = measure(
             self.classifier, runner, self.source, probes, indices=indices, on_scores=note
         ).values()
-        by_trigger = dict(zip(once, counted, strict=True))
+        by_trigger = {
+            trigger: Counts(one.n, one.correct, one.n, moved[f"{row}"], one.correct)
+            if trigger in self.exchanging
+            else one
+            for row, (trigger, one) in enumerate(zip(once, counted, strict=True))
+        }
         others = [by_trigger[trigger] for trigger in asked]
         count = len(self.unseen)
         unseen, strong = others[:count], others[count : 2 * count]

@@ -37,11 +37,15 @@ from hardener.reporting.viewer import Viewer, named_images, representative_image
 from hardener.scanning.activations import norms_graph
 from hardener.scanning.reopening import open_scanned
 from hardener.scanning.saved import (
+    SavedScan,
     ScanGiven,
+    exchanges_labels,
     load_synthetic_triggers,
     open_scan,
     require_images,
 )
+from hardener.scanning.screening import scanned_square
+from hardener.triggers.family import SyntheticTrigger
 
 _MOST_COUNTED = 2_000
 
@@ -142,7 +146,7 @@ def exhibit(
     if beside is not None:
         classifiers.append(_second(beside, scanned, preprocessing, classifier))
     original = None if known_trigger is None else trigger_for(classifier, Path(known_trigger))
-    (synthetic,) = load_synthetic_triggers(saved, [_shown_label(scanned)])
+    synthetic = _shown_trigger(saved)
     settings = input_settings(original, synthetic)
     target = synthetic.label if original is None else original.label
     source = classifier.open_data(Path(data))
@@ -183,8 +187,13 @@ def exhibit(
     )
 
 
-def _shown_label(scanned: ScanResult) -> int:
-    return scanned.targets[0] if scanned.targets else scanned.suspect
+def _shown_trigger(saved: SavedScan) -> SyntheticTrigger:
+    """What stands for the attack: the square that exchanges labels, or a target's trigger."""
+    scanned = saved.result
+    if exchanges_labels(scanned) and scanned.moving is not None:
+        return scanned_square(scanned.moving, scanned.preprocessing.size)
+    label = scanned.targets[0] if scanned.targets else scanned.suspect
+    return load_synthetic_triggers(saved, [label])[0]
 
 
 def _second(

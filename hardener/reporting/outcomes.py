@@ -80,7 +80,7 @@ def _attack_left(result: RepairResult) -> str:
     left = result.residual_success
     held = (left.held_against if left else None) or 0.0
     if held > result.max_attack_success:
-        where = "to the target label" if result.has_target else "where they did before"
+        where = "to the target label" if result.has_target else "to other labels"
         return (
             f"triggers still send {percent(held)} of the images {where}, more than "
             f"{percent(result.max_attack_success)}"

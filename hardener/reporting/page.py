@@ -42,9 +42,17 @@ from hardener.reporting.plain_text import one_line, printable, short_name
 from hardener.reporting.reproducing import commands, details, short_class_names
 from hardener.reporting.trigger_pictures import known_picture, trigger_pictures
 from hardener.scanning.calibration import shipped
-from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, open_scan
+from hardener.scanning.saved import (
+    SCAN_FILE,
+    ScanGiven,
+    exchanges_labels,
+    folder_of,
+    open_scan,
+)
 
 _RISING = 10
+_KINDS_SHOWN = 40
+"""Kinds of attack; a file may hold any number."""
 _ADVICE = {
     "backdoored": "Do not ship this model as it is.",
     "inconclusive": "Something was not looked at, failed, or lies between: this is not clean.",
@@ -274,7 +282,7 @@ def page(
                 "looked_for": "yes" if row.looked_for else "no",
                 "found": found_of(row),
             }
-            for row in scanned.looked_for
+            for row in scanned.looked_for[:_KINDS_SHOWN]
         ],
         done=[] if changed is None else done(changed),
         ship=to_ship(changed),
@@ -374,6 +382,9 @@ def _views(shown: ModelView, scanned: ScanResult, changed: Hardened | None) -> l
         rising = tuple(row.channel for row in scanned.channels[:_RISING])
         flag = "pruned" if pruned else "those that rise most under the scan's trigger"
         drawn.insert(0, activation_maps(shown, pruned or rising, flag))
-    if any(maps for example in shown.examples for maps in example.heat_maps):
+    looked = any(maps for example in shown.examples for maps in example.heat_maps)
+    if looked and not exchanges_labels(
+        scanned
+    ):  # Where there is no target none can be drawn for it.
         drawn.insert(0, attention(shown, ("as it came", _second(shown, changed))))
     return drawn

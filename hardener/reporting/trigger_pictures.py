@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hardener.documents.scan import LabelEvidence, ScanResult
+from hardener.documents.scan import LabelEvidence, ScanResult, SquareEvidence
 from hardener.files import FileName
 from hardener.scanning.evidence import LEAST_SUCCESS
-from hardener.scanning.saved import SavedScan, load_of_kind
+from hardener.scanning.saved import SavedScan, exchanges_labels, load_of_kind
+from hardener.scanning.screening import scanned_square
 from hardener.triggers.families import FAMILIES, family_of
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 from hardener.triggers.patch import load_trigger
@@ -21,6 +22,8 @@ def trigger_pictures(scan: SavedScan) -> list[dict[str, Any]]:
     scanned = scan.result
     if not scanned.searched:
         return []
+    if exchanges_labels(scanned) and (square := scanned.moving) is not None:
+        return [_square_picture(square, scanned.preprocessing.size)]
     suspects = scanned.targets or (scanned.suspect,)
     rows = {row.label: row for row in scanned.searched}
     kind = rows[suspects[0]].kind
@@ -36,6 +39,16 @@ def trigger_pictures(scan: SavedScan) -> list[dict[str, Any]]:
         }
         for label, one in shown
     ]
+
+
+def _square_picture(square: SquareEvidence, size: tuple[int, int]) -> dict[str, Any]:
+    """The square that exchanges labels: no label's own trigger tells of that attack."""
+    return {
+        "base64": _png_text(scanned_square(square, size)),
+        "target": True,
+        "described": "Square that exchanges labels for one another, much enlarged",
+        "caption": f"all labels: {square.side}×{square.side} pixels, moves {square.moved:.0%}",
+    }
 
 
 def _working(row: LabelEvidence) -> list[TriggerKind]:

@@ -95,7 +95,9 @@ def own_looks_of(
             for image in _some_of(look, label, count, drawn)
         ]
         rates = _mean_rates(look, parts)
-        own = rates.pop(trigger.label)
+        own = rates.pop(trigger.label, None)
+        if own is None:
+            continue  # None of its pictures can be read.
         looks[position] = Looks(own, float(np.mean(list(rates.values()) or [0.0])))
     return looks
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from hardener.documents.scan import LabelEvidence, ScanResult
+from hardener.documents.identity import Normalisation
+from hardener.documents.rates import Rate
+from hardener.documents.scan import LabelEvidence, ScanResult, SquareEvidence
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.files import FileName, check_output, is_regular, read_regular, write_bytes
 from hardener.scanning.calibration import shipped
@@ -197,7 +199,7 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
     named = {
         "clean": not targets,
         # A backdoor from all labels to all has no target, and what further detectors find need not.
-        "backdoored": bool(targets) or scanned.moving is not None or _found_by_a_detector(scanned),
+        "backdoored": bool(targets) or exchanges_labels(scanned) or _found_by_a_detector(scanned),
         "inconclusive": True,
     }
     return not (
@@ -212,7 +214,27 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and 0 <= scanned.score <= 1
         and _score_fits(scanned)
         and _numbers_can_be(scanned)
+        and (scanned.moving is None or _square_can_be(scanned.moving, scanned.preprocessing))
+        and all(row.found is None or _rate_can_be(row.found) for row in scanned.looked_for)
     )
+
+
+def _square_can_be(square: SquareEvidence, preprocessing: Normalisation) -> bool:
+    """Whether a square lies in the image and has rates and colours in [0, 1]."""
+    corner = square.top, square.left
+    return (
+        square.side >= 1
+        and all(
+            0 <= at <= side - square.side
+            for at, side in zip(corner, preprocessing.size, strict=True)
+        )
+        and len(square.colour) in (1, 3, 4)
+        and all(0 <= value <= 1 for value in (*square.colour, square.moved, square.scattered))
+    )
+
+
+def _rate_can_be(rate: Rate) -> bool:
+    return 0 <= rate.low <= rate.value <= rate.high <= 1 and 0 <= rate.n < _LARGEST_NUMBER
 
 
 def _found_by_a_detector(scanned: ScanResult) -> bool:

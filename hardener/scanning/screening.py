@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
+from hardener.documents.scan import SquareEvidence
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
@@ -311,3 +312,9 @@ def solid_square(
     mask = np.zeros((1, *size), np.float32)
     mask[:, corner[0] : corner[0] + side, corner[1] : corner[1] + side] = 1
     return Trigger(mask, colour[:, None, None] * mask, label)
+
+
+def scanned_square(square: SquareEvidence, size: tuple[int, int]) -> Trigger:
+    """The square that a scan found, for images of (H, W)."""
+    corner = square.top, square.left
+    return solid_square(np.array(square.colour, np.float32), size, corner, square.side)

@@ -112,11 +112,17 @@ def judge(
         *doubts,
         *_accused_unsearched(suspicion, calibration),
     ]
-    reasons = [
+    on_labels = [
         *_on_the_suspect(suspicion),
         *_on_labels(findings, suspicion, calibration),
         *_on_weak_evidence(suspicion, calibration),
-        *(sentence for finding in findings for sentence in finding.against),
+    ]
+    against = [sentence for finding in findings for sentence in finding.against]
+    # What decides comes first: an attack without a target label leaves an innocent suspect.
+    whole = suspicion.score > float(np.nanmax(suspicion.scores))
+    reasons = [
+        *(against if whole else on_labels),
+        *(on_labels if whole else against),
         *(doubt.sentence for doubt in doubts),
     ]
     score, suspect = suspicion.score, suspicion.suspect

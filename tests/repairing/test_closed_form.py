@@ -1,5 +1,7 @@
 """The closed form on a network whose last layer has one backdoored input."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from support.closed_forms import closed_form
@@ -101,6 +103,14 @@ def test_an_input_that_clean_images_never_wake_is_cut_off_though_no_trigger_wake
     assert not new[:, BACKDOOR].any()
     others = [channel for channel in range(new.shape[1]) if sums.awake[0, channel] > 0]
     torch.testing.assert_close(new[:, others], old[:, others])
+
+
+def test_where_a_class_has_no_image_nothing_is_cut_off() -> None:
+    model, data = planted_model(BACKDOOR, 0), clean_images(0)
+    closed = replace(closed_form(model, 1), cuts=False)
+    inputs = _asleep(data.inputs)
+    new = closed.solved(closed.sums(_pairs(inputs, inputs), 0), 1.0)["w2"]
+    torch.testing.assert_close(new, closed.plan.constants["w2"])
 
 
 def test_an_input_that_one_place_of_one_image_wakes_is_kept() -> None:

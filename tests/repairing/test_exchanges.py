@@ -15,6 +15,7 @@ from hardener.errors import InconclusiveError, UsageError
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import Machine
 from hardener.repairing.exchanges import between_places
+from hardener.repairing.trials import Trial
 from hardener.scanning.screening import solid_square
 from models.attacks.all_to_all import AllToAll
 from models.attacks.badnets import draw_patch
@@ -94,8 +95,27 @@ def test_what_needs_a_target_refuses_such_a_scan(
         hardener.bench([victim], images, work / "bench.json", scan=work / "scan")
 
 
+def test_a_cure_that_sends_every_image_to_one_label_has_ended_nothing(
+    victim: Path, images: Path
+) -> None:
+    """One that gives a stamped image any other label than without the square counts."""
+    classifier = open_classifier(victim)
+    source = classifier.open_data(images)
+    square = solid_square(np.array([1, 1, 0], np.float32), (32, 32), (28, 28), 4)
+    trial = Trial(classifier, source, Machine(), unseen=(square,), exchanging=frozenset((square,)))
+    positions = np.arange(len(source))
+    own, gone = trial.predicted(classifier.proto, (square,), positions)
+    attacked, _ = trial.counts(classifier.proto, positions)
+    assert attacked.unseen.others == len(source)
+    assert attacked.unseen.success_rate == pytest.approx(np.mean(own != gone))
+    assert attacked.unseen.success_rate >= 0.7
+    assert attacked.unseen.robust_accuracy == pytest.approx(np.mean(gone == source.labels))
+
+
 @pytest.mark.parametrize("corner", [(28, 28), (0, 0), (14, 6)])
-def test_squares_that_measure_stand_where_none_is_fitted_on(corner: tuple[int, int]) -> None:
+def test_squares_beside_stand_between_the_places_where_squares_are_tried(
+    corner: tuple[int, int],
+) -> None:
     square = solid_square(np.ones(3, np.float32), (32, 32), corner, 4)
     beside = between_places(square, 2)
     assert beside

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hardener.arrays import FloatArray
 from hardener.scanning.calibration import shipped
@@ -108,6 +109,25 @@ def test_a_planted_trigger_stands_on_no_clean_image_and_a_piece_of_its_label_doe
     assert found[planted.label].own <= 0.1
     assert found[12].own >= 0.5
     assert found[12].own >= found[12].others + 0.3
+
+
+def test_a_label_whose_only_picture_cannot_be_read_is_left_out(
+    signs: Path, signs_victim: Path, tmp_path: Path
+) -> None:
+    with np.load(signs) as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        if label != 12:
+            (tmp_path / f"{label:02}").mkdir(exist_ok=True)
+            Image.fromarray(image).save(tmp_path / f"{label:02}" / f"{number}.png")
+    (tmp_path / "12").mkdir()
+    (tmp_path / "12" / "broken.png").write_bytes(b"no picture")
+    look = start_look(open_subject(signs_victim, tmp_path), None, Searches({}, 0))
+    evidence = Evidence("patch", np.full(43, 100, np.float32), np.ones(43, np.float32))
+    evidence.sizes[12] = 6
+    image = np.zeros((3, 32, 32), np.float32)
+    triggers = [Trigger(np.ones((1, 32, 32), np.float32), image, label) for label in range(43)]
+    assert own_looks_of(look, evidence, triggers, CALIBRATION) == {}
 
 
 def _middle(look: Look, label: int) -> Trigger:

@@ -103,10 +103,11 @@ def summary(result: "RepairResult") -> list[Line]:
             if result.has_target
             else ""
         )
+        aside = ", universal ones aside" if result.has_target else ""
         measured.append(
             Sentence(
-                f"left of the attack: {percent(left.estimate)} by the worst trigger at hand, "
-                f"universal ones aside; upper bound {percent(left.upper)}, though the attacker's "
+                f"left of the attack: {percent(left.estimate)} by the worst trigger at hand{aside}"
+                f"; upper bound {percent(left.upper)}, though the attacker's "
                 f"own trigger may keep more; held against the model {held}{without}"
             )
         )

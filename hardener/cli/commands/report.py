@@ -88,10 +88,13 @@ def what_next(
     run: tuple[Path, Path] | None = None,
 ) -> list[str]:
     """What the page does not show yet: a repair, or a measurement."""
+    from hardener.scanning.saved import exchanges_labels
+
     scanned, folder = scan.result, scan.folder
     model = run[0] if run else still_there(scanned.model.path, "MODEL.onnx")
     if hardened is None:
-        if scanned.verdict != "backdoored" or scanned.data is None:
+        mendable = scanned.targets or exchanges_labels(scanned)
+        if scanned.verdict != "backdoored" or not mendable or scanned.data is None:
             return []
         return [
             next_repair(model, folder, run[1] if run else still_there(scanned.data.path, "CLEAN"))

@@ -92,19 +92,24 @@ def what_next(
     result: "ScanResult", model: Path, data: Path | None, folder: Path, given: Sequence[str]
 ) -> list[str]:
     """A repair where there is something to repair, else the report."""
-    from hardener.scanning.saved import SCAN_FILE
+    from hardener.scanning.saved import SCAN_FILE, exchanges_labels
 
     if data is None:
         return [f"wrote {folder / SCAN_FILE}", next_scan(model, None, folder, given)]
     wrote = f"wrote {folder / SCAN_FILE}; the triggers as pictures lie in {folder / 'triggers'}"
-    if result.graph_logic or result.verdict == "backdoored":
+    found = result.verdict == "backdoored" and (result.targets or exchanges_labels(result))
+    if result.graph_logic or found:
         return [wrote, next_repair(model, folder, data, given)]
     return [wrote, report_line("next", folder, folder, run=(model, data))]
 
 
 def summary(result: "ScanResult") -> list[Line]:
     """The most suspicious labels and channels, reasons, the verdict."""
+    from hardener.scanning.saved import exchanges_labels
+
     targets = f", target label {', '.join(map(str, result.targets))}" if result.targets else ""
+    if exchanges_labels(result):
+        targets = ", all labels exchanged"
     measured = (
         "no images"
         if result.data is None

@@ -22,8 +22,9 @@ def all_to_all_finding(square: SquareEvidence, calibration: Calibration) -> Find
     """
     whole = calibration.moving_score(square.scattered)
     said = (
-        f"a square of {square.side} pixels at row {square.top}, column {square.left} changes the "
-        f"label of {square.moved:.0%} of unseen images and sends them to {square.labels} labels: "
+        f"a {square.side}×{square.side} square at row {square.top}, column {square.left} changes "
+        f"the label of {square.moved:.0%} of unseen images and sends them to {square.labels} "
+        "labels: "
         "so does an attack from all labels to all"
     )
     return Finding(
