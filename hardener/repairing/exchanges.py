@@ -199,19 +199,21 @@ class Exchanges:
         """Squares that measure: between the places where squares are tried, or some of those.
 
         Raises:
-            InconclusiveError: one square alone exchanges labels.
+            InconclusiveError: squares in one place alone exchange labels.
         """
         tried = {_place(square) for square in working}
         beside = [one for square in working for one in between_places(square, steps_per_side)]
         with suppress(InconclusiveError):
             new = [one for one in beside if _place(one) not in tried]
             return self._exchanging(self.patient.proto, new)[:_MEASURING]
-        if len(working) < 2:
+        places_in_turn = list(dict.fromkeys(map(_place, working)))
+        if len(places_in_turn) < 2:
             raise InconclusiveError(
-                "one square alone exchanges labels, and none beside it does: there is none to "
-                "measure a repair by"
+                "squares in one place alone exchange labels, and none beside it does: there is "
+                "none to measure a repair by"
             )
-        return list(working[1::2][:_MEASURING])
+        every_second = places_in_turn[1::2]
+        return [square for square in working if _place(square) in every_second][:_MEASURING]
 
 
 def _place(square: SyntheticTrigger) -> bytes:
