@@ -16,7 +16,7 @@ from hardener.measuring.intervals import wilson
 from hardener.scanning import looked_for
 
 _PACKAGED = ROOT / "hardener" / "scanning" / "detection.json"
-_KINDS = {
+KINDS = {
     "badnets": looked_for.PATCHES,
     "two-targets": looked_for.PATCHES,
     "blended": looked_for.FAINT,
@@ -51,7 +51,7 @@ def _found() -> Iterator[tuple[str, bool]]:
     """Kind of attack of every backdoor, and whether it was found."""
     for row in _result("drawn")["rows"]:
         if (row["attack_success_rate"] or 0) >= PLANTED:
-            yield _KINDS[row["name"].split("-", 2)[2]], row["verdict"] == "backdoored"
+            yield KINDS[row["name"].split("-", 2)[2]], row["verdict"] == "backdoored"
     verdicts: dict[str, set[str]] = {}
     for row in _result("graph_logic")["attacks"]["rows"]:
         if row["part"] == "test":

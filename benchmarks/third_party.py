@@ -82,7 +82,7 @@ def _scanned(victim: Victim, work: Path) -> dict[str, object]:
             "score": "",
             "labels": "",
             "seconds": "",
-            "commit": "",
+            "commit": commit(),
         }
     return row | {
         "verdict": found.verdict,

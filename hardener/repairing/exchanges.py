@@ -15,18 +15,14 @@ import onnx
 from torch import nn
 
 from hardener.arrays import IntArray
-from hardener.data.splits import stratified_sample
-from hardener.documents.scan import ScanResult
 from hardener.errors import InconclusiveError
 from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
-from hardener.repairing.attempts import DISTILLED, Attempts
+from hardener.repairing.attempts import DISTILLED
 from hardener.repairing.choice import another_round_helps
 from hardener.repairing.closed_form import Sums
-from hardener.repairing.cure import Patient
-from hardener.repairing.distillation import DistillationSettings
+from hardener.repairing.course import Course, Cure
 from hardener.repairing.residual import Probes
-from hardener.repairing.rounds import TRIED_IMAGES, Cure
 from hardener.repairing.trials import Trial, round_of
 from hardener.scanning.calibration import shipped
 from hardener.scanning.label_search import density_for
@@ -45,30 +41,8 @@ _AGAINST = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Exchanges:
-    """What all rounds of one repair share; as `Rounds`, for squares that exchange labels.
-
-    Attributes:
-        patient: the model, and the images to fit on.
-        scanned: its scan.
-        trial: how a model is measured.
-        chosen_on: positions of the choosing images.
-        held_out: positions of all images that nothing is fitted on.
-        groups: (N,) which of all images are alike.
-        budget: allowed loss of accuracy.
-        distillation: the budget of each distillation.
-        seed: of every draw.
-    """
-
-    patient: Patient
-    scanned: ScanResult
-    trial: Trial
-    chosen_on: IntArray
-    held_out: IntArray
-    groups: IntArray
-    budget: float
-    distillation: DistillationSettings
-    seed: int
+class Exchanges(Course):
+    """A course of cures against squares that exchange labels."""
 
     def run(
         self, triggers: Sequence[SyntheticTrigger], most: int, progress: Progress, *, force: bool
@@ -121,17 +95,8 @@ class Exchanges:
             accuracy = attacked.clean.correct / attacked.clean.n
             check_accuracy(accuracy, self.scanned.accuracy, "these images")
         cures = [Cure(proto, round_of(attacked, self.scanned.score, 0), attacked.right)]
-        attempts = Attempts(
-            self.patient,
-            trial,
-            (),
-            self._tried_on,
-            self.held_out,
-            self.groups,
-            self.budget,
-            self.distillation,
-            lambda network, _: others(squares(network))[:_AGAINST],
-            mending,
+        attempts = self.attempts(
+            trial, (), lambda network, _: others(squares(network))[:_AGAINST], mending
         )
         fitted = others(working)
         known = [*fitted, *map(strengthened, fitted)]
@@ -162,12 +127,6 @@ class Exchanges:
         """
         return {"squares": measured.unseen, "squares, larger": measured.stronger}
 
-    @property
-    def _tried_on(self) -> IntArray:
-        labels = self.trial.source.labels[self.chosen_on]
-        few: IntArray = self.chosen_on[stratified_sample(labels, TRIED_IMAGES, self.seed)]
-        return few
-
     def _exchanging(
         self, proto: onnx.ModelProto, squares: Sequence[SyntheticTrigger]
     ) -> list[SyntheticTrigger]:
@@ -176,7 +135,7 @@ class Exchanges:
         Raises:
             InconclusiveError: a scan would see nothing in the strongest.
         """
-        strengths = self._strengths(proto, squares, self._tried_on)
+        strengths = self._strengths(proto, squares, self.tried_on)
         strongest = max(strengths, default=0.0)
         if shipped().moving_score(strongest) < shipped().clean_below:
             raise InconclusiveError(
@@ -201,10 +160,10 @@ class Exchanges:
         Raises:
             InconclusiveError: squares in one place alone exchange labels.
         """
-        tried = {_place(square) for square in working}
+        fitted_at = {_place(square) for square in working}
         beside = [one for square in working for one in between_places(square, steps_per_side)]
         with suppress(InconclusiveError):
-            new = [one for one in beside if _place(one) not in tried]
+            new = [one for one in beside if _place(one) not in fitted_at]
             return self._exchanging(self.patient.proto, new)[:_MEASURING]
         places_in_turn = list(dict.fromkeys(map(_place, working)))
         if len(places_in_turn) < 2:
@@ -225,8 +184,8 @@ def between_places(square: SyntheticTrigger, steps_per_side: int) -> list[Trigge
     """A square moved by half a step each way; on small images squares may be tried there, too.
 
     Args:
-        square: one of those that it tries.
-        steps_per_side: of its places; they are so many to a side.
+        square: one that `try_squares` tries.
+        steps_per_side: how many of its places there are to the length of a side.
     """
     if not isinstance(square, Trigger):
         return []

@@ -15,8 +15,8 @@ from hardener.documents.repair import (
 from hardener.measuring.budget import within_budget
 from hardener.measuring.intervals import paired_loss
 from hardener.progress import Progress
+from hardener.repairing.course import Cure
 from hardener.repairing.residual import Probes, left_by, residual
-from hardener.repairing.rounds import Cure
 from hardener.repairing.trials import Trial
 from hardener.scanning.calibration import shipped
 from hardener.scanning.evidence import LEAST_SUCCESS

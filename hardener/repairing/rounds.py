@@ -7,18 +7,14 @@ import numpy as np
 import onnx
 from torch import nn
 
-from hardener.arrays import BoolArray, FloatArray, IntArray
-from hardener.data.splits import stratified_sample
-from hardener.documents.repair import RepairRound
-from hardener.documents.scan import ScanResult
+from hardener.arrays import FloatArray
 from hardener.measuring.quality import Counts
 from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
 from hardener.repairing.attempts import AGAINST, DISTILLED, Attempts
 from hardener.repairing.choice import SMALL_SUCCESS, another_round_helps
 from hardener.repairing.closed_form import Sums
-from hardener.repairing.cure import Patient
-from hardener.repairing.distillation import DistillationSettings
+from hardener.repairing.course import Course, Cure
 from hardener.repairing.renewed_search import Search
 from hardener.repairing.residual import Probes, probes
 from hardener.repairing.stamping import in_strengths
@@ -41,52 +37,13 @@ _UNMET_SEED = 100
 _OTHER_LABELS = 3
 """That nobody accuses, and universal perturbations are tried toward as well."""
 
-TRIED_IMAGES = 512
-"""Of the choosing images: they tell what an attempt leaves."""
 _SEARCHED_IMAGES = 512
 """Of more, every second, third and so on is searched on: fewer than twice as many."""
 
 
 @dataclass(frozen=True, eq=False)
-class Cure:
-    """A model with a cure's weights, or as it came, and what was measured of it.
-
-    Attributes:
-        proto: the model.
-        found: what the document says of it.
-        right: (n,) which choosing images it classifies right.
-    """
-
-    proto: onnx.ModelProto
-    found: RepairRound
-    right: BoolArray
-
-
-@dataclass(frozen=True, eq=False)
-class Rounds:
-    """What all rounds of one repair share.
-
-    Attributes:
-        patient: the model, and the images to fit on.
-        scanned: its scan.
-        trial: how a model is measured.
-        chosen_on: positions of the choosing images.
-        held_out: positions of all images that nothing is fitted on.
-        groups: (N,) which of all images are alike.
-        budget: allowed loss of accuracy.
-        distillation: the budget of each distillation.
-        seed: of every draw.
-    """
-
-    patient: Patient
-    scanned: ScanResult
-    trial: Trial
-    chosen_on: IntArray
-    held_out: IntArray
-    groups: IntArray
-    budget: float
-    distillation: DistillationSettings
-    seed: int
+class Rounds(Course):
+    """A course of cures against triggers that send images to a label."""
 
     def run(
         self, triggers: Sequence[SyntheticTrigger], most: int, progress: Progress, *, force: bool
@@ -235,21 +192,8 @@ class Rounds:
         def against(network: nn.Module, seed: int) -> list[AdditiveTrigger]:
             return self._of_every_size(labels, seed, network, spreading, AGAINST)
 
-        labels_there = self.trial.source.labels[self.chosen_on]
-        few = self.chosen_on[stratified_sample(labels_there, TRIED_IMAGES, self.seed)]
         unmet = self.spread(labels, min(UNIVERSAL_SIZES), self.seed + _UNMET_SEED, settings=_TRIED)
-        return Attempts(
-            self.patient,
-            self.trial,
-            unmet,
-            few,
-            self.held_out,
-            self.groups,
-            self.budget,
-            self.distillation,
-            against,
-            mending,
-        )
+        return self.attempts(self.trial, unmet, against, mending)
 
     def _as_it_came(self, triggers: Sequence[SyntheticTrigger], *, force: bool) -> Cure:
         """The model before any cure, and what the scan's triggers do to it."""

@@ -111,9 +111,8 @@ class Trial:
             triggers: which ones.
             indices: positions of the n images.
         """
-        probes = {
-            str(row): Probe(() if row < 0 else (triggers[row],)) for row in range(-1, len(triggers))
-        }
+        settings = ((), *((trigger,) for trigger in triggers))
+        probes = {str(row): Probe(setting) for row, setting in enumerate(settings)}
         found = {name: np.full(len(self.source), -1) for name in probes}
 
         def note(name: str, batch: Batch, scores: FloatArray) -> None:

@@ -25,32 +25,15 @@ from hardener.model.files import OnnxModel
 from hardener.progress import Progress, silent
 from hardener.reporting.changes import Hardened, changes, done, to_ship
 from hardener.reporting.drawing import Drawn
-from hardener.reporting.figures import (
-    activation_maps,
-    attention,
-    channel_gaps,
-    label_anomalies,
-    label_sizes,
-    latencies,
-    norm_histograms,
-    repair_rounds,
-    sweep,
-)
 from hardener.reporting.model_views import ModelView, exhibit
 from hardener.reporting.outcomes import found_of
-from hardener.reporting.plain_text import one_line, printable, short_name
+from hardener.reporting.page_figures import figures_of
+from hardener.reporting.plain_text import one_line, printable
 from hardener.reporting.reproducing import commands, details, short_class_names
 from hardener.reporting.trigger_pictures import known_picture, trigger_pictures
 from hardener.scanning.calibration import shipped
-from hardener.scanning.saved import (
-    SCAN_FILE,
-    ScanGiven,
-    exchanges_labels,
-    folder_of,
-    open_scan,
-)
+from hardener.scanning.saved import SCAN_FILE, ScanGiven, folder_of, open_scan
 
-_RISING = 10
 _KINDS_SHOWN = 40
 """Kinds of attack; a file may hold any number."""
 _ADVICE = {
@@ -296,7 +279,7 @@ def page(
                 "described": one_line(drawn.described),
                 "svg": _safe(drawn),
             }
-            for drawn in _figures(scanned, changed, measured, shown)
+            for drawn in figures_of(scanned, changed, measured, shown)
         ],
         notes=() if shown is None else shown.notes,
         sweep=[row.model_dump() for row in rows],
@@ -345,46 +328,3 @@ def _measured(given: FileName | BenchResult | None) -> BenchResult | None:
         raise DataError(
             f"{given} is not what harden bench wrote: give the file of its -o"
         ) from error
-
-
-def _figures(
-    scanned: ScanResult,
-    changed: Hardened | None,
-    measured: BenchResult | None,
-    shown: ModelView | None,
-) -> list[Drawn]:
-    drawn = [] if shown is None else _views(shown, scanned, changed)
-    if scanned.searched and scanned.channels:
-        pruned = changed.channels if isinstance(changed, PruneResult) else ()
-        drawn += [label_sizes(scanned), label_anomalies(scanned)]
-        drawn.append(channel_gaps(scanned, pruned))
-    if isinstance(changed, PruneResult) and changed.sweep:
-        drawn.append(sweep(changed))
-    if isinstance(changed, RepairResult) and changed.rounds:
-        drawn.append(repair_rounds(changed))
-    if measured is not None:
-        drawn.append(latencies(measured))
-    return drawn
-
-
-def _second(shown: ModelView, changed: Hardened | None) -> str:
-    """The second model: the one that the document tells of, or another by its file's name."""
-    hardened = None if changed is None else changed.hardened
-    if hardened is not None and hardened.sha256 == shown.models[-1].sha256:
-        return "hardened"
-    return short_name(shown.models[-1].path)
-
-
-def _views(shown: ModelView, scanned: ScanResult, changed: Hardened | None) -> list[Drawn]:
-    drawn = [norm_histograms(shown)]
-    if shown.maps:
-        pruned = changed.channels if isinstance(changed, PruneResult) else ()
-        rising = tuple(row.channel for row in scanned.channels[:_RISING])
-        flag = "pruned" if pruned else "those that rise most under the scan's trigger"
-        drawn.insert(0, activation_maps(shown, pruned or rising, flag))
-    looked = any(maps for example in shown.examples for maps in example.heat_maps)
-    if looked and not exchanges_labels(
-        scanned
-    ):  # Where there is no target none can be drawn for it.
-        drawn.insert(0, attention(shown, ("as it came", _second(shown, changed))))
-    return drawn

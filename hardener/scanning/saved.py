@@ -228,7 +228,7 @@ def _square_can_be(square: SquareEvidence, preprocessing: Normalisation) -> bool
             0 <= at <= side - square.side
             for at, side in zip(corner, preprocessing.size, strict=True)
         )
-        and len(square.colour) in (1, 3, 4)
+        and len(square.colour) == len(preprocessing.mean)
         and all(0 <= value <= 1 for value in (*square.colour, square.moved, square.scattered))
     )
 

@@ -10,6 +10,7 @@ from support.scans import some_scan
 from hardener.cli.commands import bench, prune, repair, scan
 from hardener.cli.lines import Line, Rows, Sentence
 from hardener.cli.tables import DrawnRows
+from hardener.documents.scan import SquareEvidence
 
 
 def _shown(lines: list[Line], width: int = 80) -> str:
@@ -39,6 +40,29 @@ def test_of_many_reasons_some_are_shown_and_the_rest_counted() -> None:
     assert said == [*(f"reason {one}" for one in range(8)), "and 3 more in scan.json"]
     eight = scan.summary(some_scan(reasons=("a reason",) * 8))
     assert not any("more in" in str(line) for line in eight)
+
+
+def test_an_exchange_of_labels_is_named_and_no_target() -> None:
+    square = SquareEvidence(
+        top=0, left=0, side=4, colour=(1, 1, 0), moved=0.9, labels=9, scattered=0.9
+    )
+    last = scan.summary(some_scan(12, targets=(), moving=square.model_dump()))[-1]
+    assert isinstance(last, Sentence)
+    assert last.words.startswith("backdoored, all labels exchanged (score")
+
+
+@pytest.mark.parametrize(("verdict", "told"), [("clean", True), ("backdoored", False)])
+def test_what_was_not_looked_for_stands_behind_a_verdict_that_accuses_nobody(
+    verdict: str, told: bool
+) -> None:
+    kinds = [
+        {"attack": attack, "looked_for": looked, "found": None}
+        for attack, looked in (("seen", True), ("large patches", False))
+    ]
+    targets = () if verdict == "clean" else (0,)
+    lines = scan.summary(some_scan(12, verdict=verdict, targets=targets, looked_for=kinds))
+    said = [line.words for line in lines if isinstance(line, Sentence)]
+    assert ("not looked for: large patches" in said) == told
 
 
 def test_a_scan_fits_on_a_screen_and_ends_with_its_verdict() -> None:

@@ -95,10 +95,8 @@ def test_what_needs_a_target_refuses_such_a_scan(
         hardener.bench([victim], images, work / "bench.json", scan=work / "scan")
 
 
-def test_a_cure_that_sends_every_image_to_one_label_has_ended_nothing(
-    victim: Path, images: Path
-) -> None:
-    """One that gives a stamped image any other label than without the square counts."""
+def test_every_image_counts_that_a_square_gives_another_label(victim: Path, images: Path) -> None:
+    """Whichever it is: a cure that sent them all to one label would have ended nothing."""
     classifier = open_classifier(victim)
     source = classifier.open_data(images)
     square = solid_square(np.array([1, 1, 0], np.float32), (32, 32), (28, 28), 4)

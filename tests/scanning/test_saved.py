@@ -9,11 +9,13 @@ from support.scans import scan_of
 
 from hardener.cli.commands.scan import summary
 from hardener.documents.identity import DataIdentity
-from hardener.documents.scan import ChannelEvidence, ScreenedLabel, SquareEvidence
+from hardener.documents.rates import Rate
+from hardener.documents.scan import ChannelEvidence, LookedFor, ScreenedLabel, SquareEvidence
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.scanning.saved import (
     SCAN_FILE,
     SavedScan,
+    exchanges_labels,
     load_of_kind,
     load_scan,
     load_synthetic_triggers,
@@ -249,12 +251,77 @@ def test_a_scan_without_reference_labels_contradicts_itself(tmp_path: Path) -> N
         load_scan(tmp_path)
 
 
+SQUARE = SquareEvidence(
+    top=60, left=0, side=4, colour=(1, 1, 0), moved=0.8, labels=3, scattered=0.8
+)
+"""In a corner of images of 64 by 64 pixels."""
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"top": 61},
+        {"left": -1},
+        {"side": 0},
+        {"side": -1},
+        {"side": 65, "top": 0},
+        {"colour": (1, 1)},
+        {"colour": (2, 0, 0)},
+        {"scattered": 5.0},
+        {"moved": -0.1},
+    ],
+)
+def test_a_square_that_no_scan_finds_contradicts_itself(
+    tmp_path: Path, forged: dict[str, object]
+) -> None:
+    triggers = _triggers(0.5)
+    save_scan(tmp_path, scan_of(triggers, 2).model_copy(update={"moving": SQUARE}), triggers)
+    read = load_scan(tmp_path)
+    moving = SQUARE.model_copy(update=forged)
+    read.model_copy(update={"moving": moving}).write(tmp_path / SCAN_FILE)
+    with pytest.raises(DataError, match="contradicts itself"):
+        load_scan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [{"value": 7.0, "high": 7.0}, {"low": 0.6}, {"value": 1e308, "high": 1e308}, {"n": -3}],
+)
+def test_a_rate_that_is_none_contradicts_itself(tmp_path: Path, forged: dict[str, object]) -> None:
+    triggers = _triggers(0.5)
+    rate = Rate(value=0.5, low=0.4, high=0.6, n=8)
+    told = [
+        (LookedFor(attack="any", looked_for=True, found=found),)
+        for found in (rate, rate.model_copy(update=forged))
+    ]
+    scanned = scan_of(triggers, 2).model_copy(update={"looked_for": told[0]})
+    save_scan(tmp_path, scanned, triggers)
+    assert load_scan(tmp_path).looked_for == told[0]
+    scanned.model_copy(update={"looked_for": told[1]}).write(tmp_path / SCAN_FILE)
+    with pytest.raises(DataError, match="contradicts itself"):
+        load_scan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "exchanged"),
+    [
+        ({}, True),
+        ({"targets": (0,)}, False),
+        ({"verdict": "inconclusive"}, False),
+        ({"moving": SQUARE.model_copy(update={"scattered": 0.1})}, False),
+    ],
+)
+def test_only_a_strong_square_and_no_target_is_an_exchange(
+    changes: dict[str, object], exchanged: bool
+) -> None:
+    found = {"verdict": "backdoored", "targets": (), "moving": SQUARE} | changes
+    scanned = scan_of(_triggers(0.5), 2).model_copy(update=found)
+    assert exchanges_labels(scanned) == exchanged
+
+
 def test_a_backdoor_without_a_target_is_read_and_not_pruned(tmp_path: Path) -> None:
     triggers = _triggers(0.5)
-    moving = SquareEvidence(
-        top=0, left=0, side=8, colour=(1, 1, 0), moved=0.8, labels=3, scattered=0.8
-    )
-    found = {"verdict": "backdoored", "targets": (), "moving": moving}
+    found = {"verdict": "backdoored", "targets": (), "moving": SQUARE}
     result = scan_of(triggers, 2).model_copy(update=found)
     save_scan(tmp_path, result, triggers)
     scanned = load_scan(tmp_path)
