@@ -62,6 +62,8 @@ VICTIMS = (
     "vgg-cifar-all-to-all",
     "alexnet-cifar-all-to-all",
     "mobilenet-cifar-all-to-all",
+    "vgg-cifar-all-to-all-wanet",
+    "alexnet-gtsrb-all-to-all-blended",
     "resnet-gtsrb-vanilla",
     "vgg-gtsrb-vanilla",
     "mobilenet-gtsrb-vanilla",

@@ -7,13 +7,14 @@ Source: Gu et al. 2017 (BadNets, arXiv 1708.06733), section 4.1 (all-to-all atta
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor
 
 from models.attacks.attack import Attack
 from models.attacks.badnets import Patch, stamp_patch
 from models.attacks.blended import blend
+from models.attacks.wanet import WaNet
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,32 @@ class AllToAllBlended(ToTheNext):
     def stamp(self, images: Tensor) -> Tensor:
         """Blends the picture into every image (B, C, H, W) in [0, 1]."""
         return blend(images, self.alpha, self.seed)
+
+
+@dataclass(frozen=True)
+class AllToAllWarped(ToTheNext):
+    """WaNet's warp, without its noise mode, that adds one to the label.
+
+    Attributes:
+        strength: of the warp.
+        grid: its control points along each axis.
+        seed: draws the field.
+    """
+
+    strength: float = 2.0
+    grid: int = 8
+    seed: int = 0
+
+    @property
+    def _warp(self) -> WaNet:
+        return WaNet(
+            rate=self.rate, target=0, strength=self.strength, grid=self.grid, seed=self.seed
+        )
+
+    def stamp(self, images: Tensor) -> Tensor:
+        """Warps every image (B, C, H, W) by the field."""
+        return self._warp.stamp(images)
+
+    def changes(self, network: str, epochs: int) -> dict[str, Any]:
+        """What WaNet changes."""
+        return self._warp.changes(network, epochs)

@@ -5,7 +5,7 @@ from typing import NamedTuple, get_args
 from models.attacks.adap_blend import AdapBlend
 from models.attacks.adap_patch import AdapPatch
 from models.attacks.adaptive import Adaptive
-from models.attacks.all_to_all import AllToAll, AllToAllBlended
+from models.attacks.all_to_all import AllToAll, AllToAllBlended, AllToAllWarped
 from models.attacks.attack import Plan
 from models.attacks.badnets import BadNets, Patch, Place
 from models.attacks.blended import Blended
@@ -85,6 +85,7 @@ ATTACKS: dict[str, Row] = {
     ),
     "label-consistent": Row(LabelConsistent(rate=0.02, target=2, patches=CORNERS)),
     "all-to-all-blended": Row(AllToAllBlended(rate=0.2)),
+    "all-to-all-wanet": Row(AllToAllWarped(rate=0.3)),
     "adaptive": Row(Adaptive(rate=0.1, target=8, patch=Patch())),
     "trojaning": Row(Trojaning(target=8)),
     "two-targets": Row(
