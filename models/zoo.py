@@ -63,7 +63,7 @@ VICTIMS = (
     "alexnet-cifar-all-to-all",
     "mobilenet-cifar-all-to-all",
     "vgg-cifar-all-to-all-wanet",
-    "alexnet-gtsrb-all-to-all-blended",
+    "mobilenet-gtsrb-all-to-all-blended",
     "resnet-gtsrb-vanilla",
     "vgg-gtsrb-vanilla",
     "mobilenet-gtsrb-vanilla",

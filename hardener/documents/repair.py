@@ -62,9 +62,11 @@ class AttackLeft(Frozen):
     triggers: str
     """Which ones."""
     label: int | None
-    """Where they send images; null of squares that exchange labels."""
+    """Where they send images; null of triggers that exchange labels."""
     success_rate: float
-    """Of the one that succeeds most; of such a square how many images it gives another label."""
+    """Of the one that succeeds most. A trigger that exchanges labels succeeds with images that it
+    sends where it sent them on the model as it came, or, where it gives more than half of them
+    another label, with all of those."""
     fitted: bool
     """Whether the repair was fitted on these very triggers."""
 
@@ -125,7 +127,7 @@ class RepairResult(Hardening):
 
     @property
     def has_target(self) -> bool:
-        """Whether there are target labels: squares that exchange all labels have none."""
+        """Whether there are target labels: triggers that exchange all labels have none."""
         return bool(self.targets)
 
     @property

@@ -82,6 +82,21 @@ class SquareEvidence(Frozen):
     1 where labels are exchanged for one another, near 0 where all go to a few."""
 
 
+class ExchangeEvidence(Frozen):
+    """The faint trigger of one family that most exchanges labels for others."""
+
+    size: float
+    """In the family's unit."""
+    moved: float
+    """Fraction of unseen images whose label it changes."""
+    labels: int
+    """How many labels those images go to."""
+    scattered: float
+    """As a square's."""
+    trigger_sha256: str
+    """Digest of its file, `triggers/exchange-FAMILY.npz`."""
+
+
 class MarginEvidence(Frozen):
     """How far each label can get ahead of all others, searched without images."""
 
@@ -195,6 +210,8 @@ class ScanResult(Run):
     """The channels, strongest rise first."""
     moving: SquareEvidence | None = None
     """The square that most exchanges labels; null without images."""
+    exchanges: dict[KindField, ExchangeEvidence] = Field(default_factory=dict)
+    """Of families that are searched for it the trigger that most exchanges labels."""
     margins: MarginEvidence | None = None
     """Evidence that needs no images; null where the search met values that are not finite."""
     last_layer: LastLayerEvidence | None = None

@@ -1,14 +1,15 @@
-"""The cure of an attack from all labels to all, whose trigger is a square that exchanges labels.
+"""The cure of an attack from all labels to all, whose triggers exchange labels.
 
-There is no label to search triggers for. Squares in many places and colours are tried, as the scan
-does; those that exchange labels are fitted on, and squares in other places measure. What counts as
-success is that an image gets another label with the square than without.
+There is no label to search triggers for. What exchanges labels is sought as the scan does, for
+each kind of trigger that it named; most of what is found is fitted on, and what is apart from that
+measures. A trigger succeeds with an image to which it gives the label that it gave it on the model
+as it came; where it gives more than half of the images another label, with all of those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import product
+from functools import partial
 
 import numpy as np
 import onnx
@@ -22,35 +23,30 @@ from hardener.repairing.attempts import DISTILLED
 from hardener.repairing.choice import another_round_helps
 from hardener.repairing.closed_form import Sums
 from hardener.repairing.course import Course, Cure
+from hardener.repairing.hunting import Hunt, hunts_of
 from hardener.repairing.residual import Probes
 from hardener.repairing.trials import Trial, round_of
 from hardener.scanning.calibration import shipped
-from hardener.scanning.label_search import density_for
-from hardener.scanning.planning import plan_for
-from hardener.scanning.screening import places, scattered, solid_square, try_squares
-from hardener.triggers.families import strengthened
+from hardener.scanning.screening import scattered
+from hardener.triggers.families import family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
 
-_EXCHANGED = 0.5
-"""Of what the strongest square exchanges: those that exchange as much count."""
-_MEASURING = 8
-"""Squares that measure, at most."""
 _AGAINST = 8
-"""Squares that are sought on a network before each distillation of it."""
+"""Triggers of one kind that are sought on a network before each distillation of it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Exchanges(Course):
-    """A course of cures against squares that exchange labels."""
+    """A course of cures against triggers that exchange labels."""
 
     def run(
         self, triggers: Sequence[SyntheticTrigger], most: int, progress: Progress, *, force: bool
     ) -> tuple[list[Cure], Trial]:
-        """Cures until squares no longer exchange labels, or another round does not help.
+        """Cures until nothing exchanges labels any more, or another round does not help.
 
         Args:
-            triggers: the scan's square.
+            triggers: the scan's.
             most: at most so many rounds.
             progress: told how far it is.
             force: goes on where the model does not know the images.
@@ -59,46 +55,39 @@ class Exchanges(Course):
             The model as it came and every cure, and what measured them.
 
         Raises:
-            InconclusiveError: the model does not know the images, or too few squares exchange
-                labels to measure a cure by.
+            InconclusiveError: the model does not know the images, or too little exchanges labels
+                to measure a cure by.
         """
-        images, preprocessing = self.patient.images, self.patient.preprocessing
-        labels, device = range(self.patient.signature.classes), self.patient.device
-        density = density_for(plan_for(len(labels), images[0].size), preprocessing)
-        searches = 1 + most * (1 + DISTILLED)
-        height, width = images.shape[2:]
-        count = searches * places(height, width, density.steps_per_side)
-        searching = counting(progress, "trying squares", count)
-        mending = counting(progress, "distilling", most * DISTILLED * self.distillation.steps)
-
-        def squares(network: nn.Module) -> tuple[Trigger, ...]:
-            where = images, preprocessing, labels, searching, device, density
-            return try_squares(network, *where).scattering
-
         proto = self.patient.proto
-        working = self._exchanging(proto, [*triggers, *squares(self.patient.frozen)])
-        measuring = self._measuring(working, density.steps_per_side)
-        larger = [strengthened(square) for square in measuring]
-        trial = replace(
-            self.trial,
-            unseen=measuring,
-            stronger=larger,
-            exchanging=frozenset([*measuring, *larger]),
-        )
-        held_back = {_place(square) for square in measuring}
-
-        def others(found: Sequence[SyntheticTrigger]) -> list[SyntheticTrigger]:
-            return [square for square in found if _place(square) not in held_back]
-
+        hunts = hunts_of(self.scanned, self.patient, 1 + most * (1 + DISTILLED), progress)
+        mending = counting(progress, "distilling", most * DISTILLED * self.distillation.steps)
+        working = {
+            hunt: self._exchanging(proto, hunt.found(self.patient.frozen, self.seed), hunt.alike)
+            for hunt in hunts
+        }
+        measuring = {
+            hunt: hunt.measuring(
+                found, self.seed, partial(self._exchanging, proto, alike=hunt.alike)
+            )
+            for hunt, found in working.items()
+        }
+        trial = self._trial(measuring)
         attacked, _ = trial.counts(proto, self.chosen_on)
         if not force:
             accuracy = attacked.clean.correct / attacked.clean.n
             check_accuracy(accuracy, self.scanned.accuracy, "these images")
         cures = [Cure(proto, round_of(attacked, self.scanned.score, 0), attacked.right)]
-        attempts = self.attempts(
-            trial, (), lambda network, _: others(squares(network))[:_AGAINST], mending
-        )
-        fitted = others(working)
+
+        def apart(hunt: Hunt, found: Sequence[SyntheticTrigger]) -> list[SyntheticTrigger]:
+            return [one for one in found if hunt.is_apart(one, measuring[hunt])]
+
+        def against(network: nn.Module, seed: int) -> list[SyntheticTrigger]:
+            return [
+                one for hunt in hunts for one in apart(hunt, hunt.found(network, seed))[:_AGAINST]
+            ]
+
+        attempts = self.attempts(trial, (), against, mending)
+        fitted = [one for hunt, found in working.items() for one in apart(hunt, found)]
         known = [*fitted, *map(strengthened, fitted)]
         sums = dict[str, Sums]()
         for number in range(1, most + 1):
@@ -107,95 +96,75 @@ class Exchanges(Course):
             sums = {name: sums[name] + one if sums else one for name, one in own.items()}
             best = attempts.best(sums, (known,), seed)
             proto = self.patient.with_weights(best.weights)
-            left = squares(best.network)
+            left = {hunt: hunt.found(best.network, seed) for hunt in hunts}
             attacked, _ = trial.counts(proto, self.chosen_on)
-            (strength,) = self._strengths(proto, left[:1], self.chosen_on)
+            strongest = [one for found in left.values() for one in found[:1]]
+            scores = map(shipped().moving_score, self._strengths(proto, strongest, self.chosen_on))
             told = len(known) + best.met, best.weight, best.distilled, best.lost
-            found = round_of(attacked, shipped().moving_score(strength), *told)
-            cures.append(Cure(proto, found, attacked.right))
+            cures.append(Cure(proto, round_of(attacked, max(scores), *told), attacked.right))
             if not another_round_helps([cure.found for cure in cures]):
                 break
-            with suppress(InconclusiveError):
-                known += others(self._exchanging(proto, left))
+            for hunt, found in left.items():
+                with suppress(InconclusiveError):
+                    known += apart(hunt, self._exchanging(proto, found, hunt.alike))
         return cures, trial
 
     def probes(self, _: Sequence[SyntheticTrigger], measured: Trial) -> Probes:
-        """What tells how much of the attack is left: squares that no cure was fitted on.
+        """What tells how much of the attack is left: triggers that no cure was fitted on.
 
         Args:
             measured: what measured the rounds.
         """
-        return {"squares": measured.unseen, "squares, larger": measured.stronger}
+        named: dict[str, list[SyntheticTrigger]] = {}
+        for one in measured.unseen:
+            named.setdefault(_name(one), []).append(one)
+        for one in measured.stronger:
+            if one not in measured.unseen:
+                named.setdefault(f"{_name(one)}, stronger", []).append(one)
+        return named
+
+    def _trial(self, measuring: Mapping[Hunt, Sequence[SyntheticTrigger]]) -> Trial:
+        """What measures: triggers, and where the model as it came sends images with them."""
+        unseen = [one for found in measuring.values() for one in found]
+        stronger = [hunt.stronger(one) for hunt, found in measuring.items() for one in found]
+        asked = list(dict.fromkeys([*unseen, *stronger]))
+        _, *gone = self.trial.predicted(self.patient.proto, asked, self.held_out)
+        sent: dict[SyntheticTrigger, IntArray] = {}
+        for trigger, labels in zip(asked, gone, strict=True):
+            sent[trigger] = np.full(len(self.trial.source), -1)
+            sent[trigger][self.held_out] = labels
+        return replace(self.trial, unseen=unseen, stronger=stronger, exchanging=sent)
 
     def _exchanging(
-        self, proto: onnx.ModelProto, squares: Sequence[SyntheticTrigger]
+        self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger], alike: float
     ) -> list[SyntheticTrigger]:
-        """Those squares that exchange a model's labels about as much as the strongest.
+        """Those that exchange a model's labels about as much as the strongest.
+
+        Args:
+            proto: the model.
+            triggers: some.
+            alike: how much of what the strongest does counts as that.
 
         Raises:
             InconclusiveError: a scan would see nothing in the strongest.
         """
-        strengths = self._strengths(proto, squares, self.tried_on)
+        strengths = self._strengths(proto, triggers, self.tried_on)
         strongest = max(strengths, default=0.0)
         if shipped().moving_score(strongest) < shipped().clean_below:
             raise InconclusiveError(
-                "no square exchanges the labels of these images: no repair could be measured; use "
+                "nothing exchanges the labels of these images: no repair could be measured; use "
                 "the scan's images, or more"
             )
-        pairs = zip(squares, strengths, strict=True)
-        return [square for square, one in pairs if one >= _EXCHANGED * strongest]
+        pairs = zip(triggers, strengths, strict=True)
+        return [trigger for trigger, one in pairs if one >= alike * strongest]
 
     def _strengths(
-        self, proto: onnx.ModelProto, squares: Sequence[SyntheticTrigger], positions: IntArray
+        self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger], positions: IntArray
     ) -> list[float]:
-        """How far each square exchanges a model's labels."""
-        own, *gone = self.trial.predicted(proto, squares, positions)
+        """How far each trigger exchanges a model's labels."""
+        own, *gone = self.trial.predicted(proto, triggers, positions)
         return [scattered(own, after) for after in gone]
 
-    def _measuring(
-        self, working: Sequence[SyntheticTrigger], steps_per_side: int
-    ) -> list[SyntheticTrigger]:
-        """Squares that measure: between the places where squares are tried, or some of those.
 
-        Raises:
-            InconclusiveError: squares in one place alone exchange labels.
-        """
-        fitted_at = {_place(square) for square in working}
-        beside = [one for square in working for one in between_places(square, steps_per_side)]
-        with suppress(InconclusiveError):
-            new = [one for one in beside if _place(one) not in fitted_at]
-            return self._exchanging(self.patient.proto, new)[:_MEASURING]
-        places_in_turn = list(dict.fromkeys(map(_place, working)))
-        if len(places_in_turn) < 2:
-            raise InconclusiveError(
-                "squares in one place alone exchange labels, and none beside it does: there is "
-                "none to measure a repair by"
-            )
-        every_second = places_in_turn[1::2]
-        return [square for square in working if _place(square) in every_second][:_MEASURING]
-
-
-def _place(square: SyntheticTrigger) -> bytes:
-    """Where a square stands, whatever its colour."""
-    return square.mask.tobytes() if isinstance(square, Trigger) else b""
-
-
-def between_places(square: SyntheticTrigger, steps_per_side: int) -> list[Trigger]:
-    """A square moved by half a step each way; on small images squares may be tried there, too.
-
-    Args:
-        square: one that `try_squares` tries.
-        steps_per_side: how many of its places there are to the length of a side.
-    """
-    if not isinstance(square, Trigger):
-        return []
-    rows, columns = (np.flatnonzero(square.mask[0].any(axis)) for axis in (1, 0))
-    step = max(1, len(rows) // steps_per_side // 2)
-    colour = square.pattern[:, rows[0], columns[0]]
-    height, width = square.mask.shape[1:]
-    return [
-        solid_square(colour, (height, width), (rows[0] + down, columns[0] + across), len(rows))
-        for down, across in product((-step, step), repeat=2)
-        if 0 <= rows[0] + down <= height - len(rows)
-        and 0 <= columns[0] + across <= width - len(columns)
-    ]
+def _name(trigger: SyntheticTrigger) -> str:
+    return "squares" if isinstance(trigger, Trigger) else f"{family_of(trigger).noun}s"

@@ -45,10 +45,11 @@ from hardener.scanning.saved import (
     ScanGiven,
     exchanges_labels,
     folder_of,
+    load_exchanging,
     load_working_triggers,
     require_target,
 )
-from hardener.scanning.screening import scanned_square, scattered
+from hardener.scanning.screening import scattered
 from hardener.subject import Subject
 from hardener.triggers.family import SyntheticTrigger
 from hardener.writing import check_outputs, write_hardened
@@ -268,20 +269,19 @@ def _unknown_classes(missing: IntArray) -> tuple[str, ...]:
 
 
 def _exchange_left(case: Case, proto: onnx.ModelProto) -> float:
-    """The scan's score of a model by the square that exchanged labels on the one that came."""
-    square = case.saved.result.moving
-    if square is None:
+    """The scan's score of a model by what exchanged labels on the one that came."""
+    triggers = load_exchanging(case.saved)
+    if not triggers:
         return 0.0
-    trigger = scanned_square(square, case.subject.classifier.preprocessing.size)
-    own, gone = case.trial.predicted(proto, (trigger,), case.chosen_on)
-    return shipped().moving_score(scattered(own, gone))
+    own, *gone = case.trial.predicted(proto, triggers, case.chosen_on)
+    return shipped().moving_score(max(scattered(own, after) for after in gone))
 
 
 def _scanned_triggers(case: Case) -> list[SyntheticTrigger]:
     """What the scan found that works."""
     scanned = case.saved.result
-    if exchanges_labels(scanned) and (square := scanned.moving) is not None:
-        return [scanned_square(square, case.subject.classifier.preprocessing.size)]
+    if exchanges_labels(scanned):
+        return list(load_exchanging(case.saved))
     return list(load_working_triggers(case.saved, LEAST_SUCCESS))
 
 

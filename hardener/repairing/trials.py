@@ -1,7 +1,7 @@
 """How much of the attack a model still answers to, measured through onnxruntime."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -19,6 +19,8 @@ from hardener.scanning.calibration import shipped
 from hardener.scanning.evidence import LEAST_SUCCESS
 from hardener.triggers.families import family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
+
+_MOST = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +50,8 @@ class Trial:
         machine: what runs the models.
         unseen: of each label a trigger that no model is fitted on.
         stronger: stronger versions of those.
-        exchanging: triggers that send images to no one label: every image counts as a success that
-            a model gives another label with them than without.
+        exchanging: of triggers that send images to no one label (N,), where the model as it came
+            sends each of the source's images with it.
     """
 
     classifier: Classifier
@@ -57,7 +59,7 @@ class Trial:
     machine: Machine
     unseen: Sequence[SyntheticTrigger] = ()
     stronger: Sequence[SyntheticTrigger] = ()
-    exchanging: frozenset[SyntheticTrigger] = frozenset()
+    exchanging: Mapping[SyntheticTrigger, IntArray] = field(default_factory=dict)
 
     def counts(
         self, proto: onnx.ModelProto, indices: IntArray, more: Sequence[SyntheticTrigger] = ()
@@ -78,23 +80,24 @@ class Trial:
             probes[f"{row}"] = Probe((trigger,), target)
         runner = open_full(proto, self.classifier.signature, self.machine)
         right, own = np.zeros(len(self.source), np.bool_), np.zeros(len(self.source), np.int64)
-        moved = dict.fromkeys(probes, 0)
+        gone = {str(row): own.copy() for row, one in enumerate(once) if one in self.exchanging}
 
         def note(name: str, batch: Batch, scores: FloatArray) -> None:
             found = scores.argmax(axis=1)
             if name == CLEAN:
                 right[batch.indices], own[batch.indices] = found == batch.labels, found
-            moved[name] += int((found != own[batch.indices]).sum())
+            elif name in gone:
+                gone[name][batch.indices] = found
 
         clean, *counted = measure(
             self.classifier, runner, self.source, probes, indices=indices, on_scores=note
         ).values()
-        by_trigger = {
-            trigger: Counts(one.n, one.correct, one.n, moved[f"{row}"], one.correct)
-            if trigger in self.exchanging
-            else one
-            for row, (trigger, one) in enumerate(zip(once, counted, strict=True))
-        }
+        by_trigger = dict(zip(once, counted, strict=True))
+        for name, after in gone.items():
+            trigger = once[int(name)]
+            sent, one = self.exchanging[trigger], by_trigger[trigger]
+            hits = exchanged(own[indices], after[indices], sent[indices])
+            by_trigger[trigger] = Counts(one.n, one.correct, one.n, int(hits.sum()), one.correct)
         others = [by_trigger[trigger] for trigger in asked]
         count = len(self.unseen)
         unseen, strong = others[:count], others[count : 2 * count]
@@ -121,6 +124,22 @@ class Trial:
         runner = open_full(proto, self.classifier.signature, self.machine)
         measure(self.classifier, runner, self.source, probes, indices=indices, on_scores=note)
         return [labels[indices] for labels in found.values()]
+
+
+def exchanged(own: IntArray, gone: IntArray, sent: IntArray) -> BoolArray:
+    """(n,) with which images a trigger that exchanges labels succeeds.
+
+    Those that go where the model as it came sent them. Faint triggers move some images of any
+    network, to one label or another; where more than half move, all of those count: a cure that
+    sent them to other labels than before would have ended nothing.
+
+    Args:
+        own: (n,) labels that a model gives images.
+        gone: (n,) those with the trigger.
+        sent: (n,) those with the trigger by the model as it came.
+    """
+    moved: BoolArray = gone != own
+    return moved if moved.mean() > _MOST else moved & (gone == sent)
 
 
 def is_small(trigger: SyntheticTrigger, scanned: ScanResult) -> bool:

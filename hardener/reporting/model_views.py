@@ -40,11 +40,11 @@ from hardener.scanning.saved import (
     SavedScan,
     ScanGiven,
     exchanges_labels,
+    load_exchanging,
     load_synthetic_triggers,
     open_scan,
     require_images,
 )
-from hardener.scanning.screening import scanned_square
 from hardener.triggers.family import SyntheticTrigger
 
 _MOST_COUNTED = 2_000
@@ -188,10 +188,10 @@ def exhibit(
 
 
 def _shown_trigger(saved: SavedScan) -> SyntheticTrigger:
-    """What stands for the attack: the square that exchanges labels, or a target's trigger."""
+    """What stands for the attack: a trigger that exchanges labels, or a target's trigger."""
     scanned = saved.result
-    if exchanges_labels(scanned) and scanned.moving is not None:
-        return scanned_square(scanned.moving, scanned.preprocessing.size)
+    if exchanges_labels(scanned):
+        return load_exchanging(saved)[0]
     label = scanned.targets[0] if scanned.targets else scanned.suspect
     return load_synthetic_triggers(saved, [label])[0]
 

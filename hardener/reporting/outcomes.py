@@ -71,7 +71,7 @@ def _done(result: RepairResult) -> str:
     graph = "" if result.removed else "the graph as it was"
     targets = f"target label {', '.join(map(str, result.targets))}" if result.targets else ""
     if not result.has_target and result.chosen_round is not None:
-        targets = "squares that exchange labels"
+        targets = "what exchanges labels"
     return ", ".join(part for part in (targets, taken, rounds, graph) if part)
 
 

@@ -47,9 +47,9 @@ ALL_TO_ALL = _Rule(
     "AllToAllBackdoor",
     "error",
     "A trigger exchanges labels for one another.",
-    "A small square changes the label of most images and spreads them over many labels, which is "
-    "an attack from all labels to all. Do not ship the model: repair it, and scan the repaired "
-    "one.",
+    "A small square, a faint change or a slight warp gives most images another label and spreads "
+    "them over many, as an attack from all labels to all does. Do not ship the model: repair it, "
+    "and scan the repaired one.",
 )
 INCONCLUSIVE_SCAN = _Rule(
     "HARDEN003",

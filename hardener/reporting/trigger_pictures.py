@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hardener.documents.scan import LabelEvidence, ScanResult, SquareEvidence
+from hardener.documents.scan import LabelEvidence, ScanResult
 from hardener.files import FileName
 from hardener.scanning.evidence import LEAST_SUCCESS
-from hardener.scanning.saved import SavedScan, exchanges_labels, load_of_kind
-from hardener.scanning.screening import scanned_square
+from hardener.scanning.saved import SavedScan, exchanges_labels, load_exchanging, load_of_kind
 from hardener.triggers.families import FAMILIES, family_of
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
-from hardener.triggers.patch import load_trigger
+from hardener.triggers.patch import Trigger, load_trigger
 
 _PICTURES = 6
 
@@ -22,8 +21,8 @@ def trigger_pictures(scan: SavedScan) -> list[dict[str, Any]]:
     scanned = scan.result
     if not scanned.searched:
         return []
-    if exchanges_labels(scanned) and (square := scanned.moving) is not None:
-        return [_square_picture(square, scanned.preprocessing.size)]
+    if exchanges_labels(scanned):
+        return [_exchange_picture(one, scanned) for one in load_exchanging(scan)]
     suspects = scanned.targets or (scanned.suspect,)
     rows = {row.label: row for row in scanned.searched}
     kind = rows[suspects[0]].kind
@@ -41,13 +40,19 @@ def trigger_pictures(scan: SavedScan) -> list[dict[str, Any]]:
     ]
 
 
-def _square_picture(square: SquareEvidence, size: tuple[int, int]) -> dict[str, Any]:
-    """The square that exchanges labels: no label's own trigger tells of that attack."""
+def _exchange_picture(trigger: SyntheticTrigger, scanned: ScanResult) -> dict[str, Any]:
+    """What exchanges labels: no label's own trigger tells of that attack."""
+    family, square = family_of(trigger), scanned.moving
+    if isinstance(trigger, Trigger) and square is not None:
+        title, said, moved = "Square", f"{square.side}×{square.side} pixels", square.moved
+    else:
+        title, said = family.title, family.size_shown.format(trigger.size)
+        moved = scanned.exchanges[family.name].moved
     return {
-        "base64": _png_text(scanned_square(square, size)),
+        "base64": _png_text(trigger),
         "target": True,
-        "described": "Square that exchanges labels for one another, much enlarged",
-        "caption": f"all labels: {square.side}×{square.side} pixels, moves {square.moved:.0%}",
+        "described": f"{title} that exchanges labels for one another, much enlarged",
+        "caption": f"all labels, {title.lower()}: {said}, moves {moved:.0%}",
     }
 
 

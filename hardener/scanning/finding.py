@@ -74,6 +74,7 @@ class Finding:
         evidence: fields of `scan.json` that are made for this detector.
         details: what else `scan.json` tells, in the detector's row of `findings`.
         triggers: where it searches some.
+        exchanges: triggers that exchange labels, one of a family.
         untried: whether its scores were read off the network, and tried on no image.
         undecided: labels whose triggers something else may explain: what was read off the network
             accuses them no further.
@@ -91,6 +92,7 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, JsonValue] = field(default_factory=dict)
     triggers: FoundTriggers | None = None
+    exchanges: Sequence[SyntheticTrigger] = ()
     untried: bool = False
     undecided: tuple[int, ...] = ()
     rest: Subject | None = None

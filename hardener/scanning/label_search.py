@@ -88,6 +88,12 @@ class Found:
     chosen: Chosen
     inverted: Mapping[TriggerKind, Inverted[Any]]
 
+    def reference_of(self, kind: TriggerKind) -> tuple[int, ...] | None:
+        """Positions of the labels that a family's medians are taken from; all if None."""
+        # Where all labels are searched, those that do not compete are searched to the end.
+        whole = not self.chosen.ranks and not SEARCHES[kind].competes
+        return None if whole else self.chosen.reference
+
     @property
     def reasons(self) -> tuple[str, ...]:
         """What people should know of what was searched and what was not found."""

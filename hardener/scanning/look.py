@@ -18,7 +18,7 @@ from hardener.files import sha256_of
 from hardener.model.gradients import differentiable, torch_on
 from hardener.progress import Progress, counting, silent
 from hardener.scanning.awakening import AWAKENING_STAGE, awakening, with_woken
-from hardener.scanning.label_search import Searches, density_for
+from hardener.scanning.label_search import Found, Searches, density_for, find_triggers
 from hardener.scanning.planning import LabelPlan, plan_for
 from hardener.scanning.screening import SQUARES_STAGE, Squares, places, try_squares
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished, code_digest
@@ -114,6 +114,25 @@ class Look:
         steps = awakening(len(self.labels), preprocessing).steps * len(self.labels)
         on_step = counting(self.progress, AWAKENING_STAGE, steps)
         return with_woken(squares, *shared, self.subject.seed, on_step, self.device)
+
+    @cached_property
+    def found(self) -> Found:
+        """The triggers that searches for each label come to.
+
+        Raises:
+            InconclusiveError: a search met values that are not finite.
+        """
+        return find_triggers(
+            self.network,
+            self.samples.fitted,
+            self.subject.classifier.preprocessing,
+            self.labels,
+            self.searches,
+            self.squares,
+            self.device,
+            self.progress,
+            self.kept,
+        )
 
     @property
     def depends_on(self) -> Mapping[str, object]:

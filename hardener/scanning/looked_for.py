@@ -16,7 +16,7 @@ from hardener.documents.scan import LookedFor
 PATCHES = "small patches that send all images to one label or a few"
 FAINT = "faint patterns over the whole image"
 WARPS = "smooth warps of the whole image"
-EXCHANGES = "a small square that sends every label to another"
+EXCHANGES = "a small square, faint pattern or smooth warp that sends every label to another"
 WRITTEN = "logic written into the graph"
 
 COLOURS = "changes of colour, tone or levels"
@@ -25,7 +25,7 @@ SOME_CLASSES = "triggers that work on images of some classes alone"
 _NO_SEARCH_OF_THEIR_OWN = (
     COLOURS,
     SOME_CLASSES,
-    "exchanges of all labels by anything but a square",
+    "other exchanges of all labels",
     "large patches, objects and styles",
     "several triggers that must meet",
 )

@@ -14,7 +14,6 @@ from hardener.scanning.innocents import Looks, OwnLooks
 from hardener.scanning.label_search import Found
 from hardener.scanning.saved import trigger_digest
 from hardener.scanning.searches.family_search import Inverted
-from hardener.scanning.searches.table import SEARCHES
 from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import TriggerKind
 
@@ -32,8 +31,7 @@ def evidence_of(found: Found, success: Sequence[FloatArray]) -> list[Evidence]:
             kind,
             np.array([trigger.size for trigger in inverted.triggers], np.float32),
             worked,
-            # Where all labels are searched, those that do not compete are searched to the end.
-            chosen.reference if chosen.ranks or SEARCHES[kind].competes else None,
+            found.reference_of(kind),
             tuple(row for row, label in enumerate(chosen.labels) if label in inverted.unsolved),
         )
         for (kind, inverted), worked in zip(found.inverted.items(), success, strict=True)

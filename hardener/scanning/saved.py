@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from hardener.documents.identity import Normalisation
 from hardener.documents.rates import Rate
-from hardener.documents.scan import LabelEvidence, ScanResult, SquareEvidence
+from hardener.documents.scan import ExchangeEvidence, LabelEvidence, ScanResult, SquareEvidence
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.files import FileName, check_output, is_regular, read_regular, write_bytes
 from hardener.scanning.calibration import shipped
 from hardener.triggers.arrays_on_disk import LARGEST_TRIGGER_BYTES
 from hardener.triggers.families import FAMILIES, family_of
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
+from hardener.triggers.patch import solid_square
 
 SCAN_FILE = "scan.json"
 _LARGEST_NUMBER = 1e30
@@ -49,6 +52,11 @@ def trigger_path(folder: Path, label: int, kind: TriggerKind = "patch") -> Path:
     return folder / "triggers" / f"{FAMILIES[kind].file_stem}-{label:02d}.npz"
 
 
+def exchange_path(folder: Path, kind: TriggerKind) -> Path:
+    """Where a scan keeps the trigger of a family that most exchanges labels."""
+    return folder / "triggers" / f"exchange-{kind}.npz"
+
+
 def trigger_digest(trigger: SyntheticTrigger) -> str:
     """SHA-256 digest of the file that `save_scan` writes for a trigger."""
     return hashlib.sha256(family_of(trigger).npz(trigger)).hexdigest()
@@ -67,39 +75,48 @@ def check_scan_files(folder: Path, labels: Sequence[int], *inputs: Path) -> None
     """
     check_output(folder / SCAN_FILE, ".json", *inputs)
     read = {path.resolve() for path in inputs}
-    for label in labels:
-        for path in (trigger_path(folder, label, kind) for kind in FAMILIES):
-            for written in (path, path.with_suffix(".png")):
-                # The last label has the longest name: where that can be written, all can.
-                if label == labels[-1] or written.resolve() in read:
-                    check_output(written, written.suffix, *inputs)
+    of_labels = [trigger_path(folder, label, kind) for label in labels for kind in FAMILIES]
+    exchanges = [exchange_path(folder, kind) for kind in FAMILIES] if labels else []
+    # The last label has the longest name: where that can be written, those of all labels can.
+    longest = {*exchanges, *of_labels[-len(FAMILIES) :]}
+    for path in (*of_labels, *exchanges):
+        for written in (path, path.with_suffix(".png")):
+            if path in longest or written.resolve() in read:
+                check_output(written, written.suffix, *inputs)
 
 
-def save_scan(folder: Path, result: ScanResult, triggers: Sequence[SyntheticTrigger]) -> None:
+def save_scan(
+    folder: Path,
+    result: ScanResult,
+    triggers: Sequence[SyntheticTrigger],
+    exchanges: Sequence[SyntheticTrigger] = (),
+) -> None:
     """Writes `scan.json` and, for each trigger, an `.npz` and a PNG.
 
     Args:
         folder: the scan's; made when missing.
         result: whose `trigger_sha256` are those of `trigger_digest`.
         triggers: one of each kind for each label that was searched in full.
+        exchanges: at most one of a kind.
 
     Raises:
         UsageError: the folder cannot be written.
     """
-    moves: list[tuple[Path, Path]] = []
+    kept = [(one, trigger_path(folder, one.label, family_of(one).name)) for one in triggers]
+    kept += [(one, exchange_path(folder, family_of(one).name)) for one in exchanges]
+    staged_at: list[Path] = []
     try:
-        for trigger in triggers:
-            family = family_of(trigger)
-            content = family.npz(trigger)
+        for trigger, _ in kept:
+            content = family_of(trigger).npz(trigger)
             staged = _staged_path(folder, hashlib.sha256(content).hexdigest())
             write_bytes(staged, content)
-            moves.append((staged, trigger_path(folder, trigger.label, family.name)))
+            staged_at.append(staged)
         result.write(folder / SCAN_FILE)
     except UsageError:
-        for staged, _ in moves:
+        for staged in staged_at:
             staged.unlink(missing_ok=True)
         raise
-    for trigger, (staged, target) in zip(triggers, moves, strict=True):
+    for (trigger, target), staged in zip(kept, staged_at, strict=True):
         # A digest that is staged twice is the same trigger and has moved already.
         if staged.exists():
             staged.replace(target)
@@ -165,13 +182,47 @@ def require_images(scan: SavedScan) -> None:
 
 def exchanges_labels(scanned: ScanResult) -> bool:
     """Whether a scan found an attack from all labels to all, and no label that is a target."""
-    square, calibration = scanned.moving, shipped()
     return (
         scanned.verdict == "backdoored"
         and not scanned.targets
-        and square is not None
-        and calibration.moving_score(square.scattered) >= calibration.backdoored_from
+        and (square_exchanges(scanned) is not None or bool(exchanging_kinds(scanned)))
     )
+
+
+def square_exchanges(scanned: ScanResult) -> SquareEvidence | None:
+    """The square of a scan, where it exchanges labels as an attack's does."""
+    square = scanned.moving
+    return square if square is not None and _exchanges(square.scattered) else None
+
+
+def exchanging_kinds(scanned: ScanResult) -> tuple[TriggerKind, ...]:
+    """Families whose trigger exchanges labels as an attack's does, strongest first."""
+    found = {kind: one for kind, one in scanned.exchanges.items() if _exchanges(one.scattered)}
+    return tuple(sorted(found, key=lambda kind: -found[kind].scattered))
+
+
+def _exchanges(scattered: float) -> bool:
+    calibration = shipped()
+    return calibration.moving_score(scattered) >= calibration.backdoored_from
+
+
+def load_exchanging(scan: SavedScan) -> tuple[SyntheticTrigger, ...]:
+    """Reads the triggers of a scan that exchange labels as an attack's do, the square first.
+
+    Raises:
+        DataError: a trigger is missing or not the one that the scan saved.
+    """
+    square, scanned = square_exchanges(scan.result), scan.result
+    of_families = [_load_exchange(scan, kind) for kind in exchanging_kinds(scanned)]
+    if square is None:
+        return tuple(of_families)
+    corner, colour = (square.top, square.left), np.array(square.colour, np.float32)
+    return solid_square(colour, scanned.preprocessing.size, corner, square.side), *of_families
+
+
+def _load_exchange(scan: SavedScan, kind: TriggerKind) -> SyntheticTrigger:
+    path = exchange_path(scan.folder, kind)
+    return _read_trigger(path, kind, scan.result.exchanges[kind].trigger_sha256)
 
 
 def require_target(scan: SavedScan) -> None:
@@ -215,6 +266,7 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and _score_fits(scanned)
         and _numbers_can_be(scanned)
         and (scanned.moving is None or _square_can_be(scanned.moving, scanned.preprocessing))
+        and all(map(_exchange_can_be, scanned.exchanges.values()))
         and all(row.found is None or _rate_can_be(row.found) for row in scanned.looked_for)
     )
 
@@ -231,6 +283,11 @@ def _square_can_be(square: SquareEvidence, preprocessing: Normalisation) -> bool
         and len(square.colour) == len(preprocessing.mean)
         and all(0 <= value <= 1 for value in (*square.colour, square.moved, square.scattered))
     )
+
+
+def _exchange_can_be(found: ExchangeEvidence) -> bool:
+    rates_can_be = all(0 <= rate <= 1 for rate in (found.moved, found.scattered))
+    return rates_can_be and 0 <= found.size < _LARGEST_NUMBER and found.labels >= 0
 
 
 def _rate_can_be(rate: Rate) -> bool:
@@ -319,14 +376,18 @@ def load_of_kind(folder: Path, evidence: LabelEvidence, kind: TriggerKind) -> Sy
     Raises:
         DataError: it is missing or not the one that the scan saved.
     """
-    digest = evidence.of_kind(kind).trigger_sha256
     path = trigger_path(folder, evidence.label, kind)
-    content = _with_digest(digest, path, _staged_path(folder, digest))
+    trigger = _read_trigger(path, kind, evidence.of_kind(kind).trigger_sha256)
+    if trigger.label != evidence.label:
+        raise DataError(f"{path} is a trigger of label {trigger.label}: scan again")
+    return trigger
+
+
+def _read_trigger(path: Path, kind: TriggerKind, digest: str) -> SyntheticTrigger:
+    content = _with_digest(digest, path, path.with_name(_STAGED.replace("*", digest)))
     if content is None:
         raise DataError(f"{path} is not the trigger that the scan saved: scan again")
     trigger: SyntheticTrigger = FAMILIES[kind].from_npz(path, content)
-    if trigger.label != evidence.label:
-        raise DataError(f"{path} is a trigger of label {trigger.label}: scan again")
     return trigger
 
 

@@ -58,7 +58,8 @@ def scan(
     """Looks for a backdoor and for the channels that carry it.
 
     Writes `scan.json` into `output` and of each label that was searched a trigger of every family
-    (`triggers/label-NN.npz`, `additive-NN.npz`, `warp-NN.npz`), each with a picture. Images for
+    (`triggers/label-NN.npz`, `additive-NN.npz`, `warp-NN.npz`), and of some families the one that
+    most exchanges labels (`exchange-FAMILY.npz`), each with a picture. Images for
     the search (at most 512, and 1 GiB) are kept in memory; all others are streamed.
 
     Args:
@@ -108,7 +109,10 @@ def scan(
         trigger = suspicion.triggers.strongest[suspicion.suspect]
         answers = measure_answers(subject, feature, input_settings(original, trigger), progress)
     result = _result(subject, feature, found, suspicion, answers, layer)
-    save_scan(output, result, () if suspicion.triggers is None else suspicion.triggers.all)
+    exchanges = [trigger for finding in found.values() for trigger in finding.exchanges]
+    save_scan(
+        output, result, () if suspicion.triggers is None else suspicion.triggers.all, exchanges
+    )
     kept.remove()
     return result
 

@@ -20,11 +20,10 @@ from torch import Tensor, nn
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
-from hardener.documents.scan import SquareEvidence
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
 from hardener.scanning.unfinished import NOTHING_KEPT, Unfinished
-from hardener.triggers.patch import Trigger
+from hardener.triggers.patch import Trigger, solid_square
 
 SQUARE_FRACTION = 1 / 8
 """Side of a square, of the image's shorter side."""
@@ -291,30 +290,3 @@ def _corners(height: int, width: int, steps_per_side: int) -> list[tuple[int, in
         sorted({*range(0, length - side + 1, step), length - side}) for length in (height, width)
     ]
     return list(product(*along))
-
-
-def solid_square(
-    colour: FloatArray,
-    size: tuple[int, int],
-    corner: tuple[int, int],
-    side: int,
-    label: int = 0,
-) -> Trigger:
-    """A square as a trigger.
-
-    Args:
-        colour: (C,) in [0, 1].
-        size: (H, W) of the images.
-        corner: its upper row and left column.
-        side: its length, in pixels.
-        label: where it sends images; without meaning where labels are exchanged.
-    """
-    mask = np.zeros((1, *size), np.float32)
-    mask[:, corner[0] : corner[0] + side, corner[1] : corner[1] + side] = 1
-    return Trigger(mask, colour[:, None, None] * mask, label)
-
-
-def scanned_square(square: SquareEvidence, size: tuple[int, int]) -> Trigger:
-    """The square that a scan found, for images of (H, W)."""
-    corner = square.top, square.left
-    return solid_square(np.array(square.colour, np.float32), size, corner, square.side)

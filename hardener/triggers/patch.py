@@ -98,6 +98,27 @@ def save_trigger(trigger: Trigger, path: FileName) -> None:
     write_bytes(path.with_suffix(".png"), PATCH.png(trigger))
 
 
+def solid_square(
+    colour: FloatArray,
+    size: tuple[int, int],
+    corner: tuple[int, int],
+    side: int,
+    label: int = 0,
+) -> Trigger:
+    """A square as a trigger.
+
+    Args:
+        colour: (C,) in [0, 1].
+        size: (H, W) of the images.
+        corner: its upper row and left column.
+        side: its length, in pixels.
+        label: where it sends images; without meaning where labels are exchanged.
+    """
+    mask = np.zeros((1, *size), np.float32)
+    mask[:, corner[0] : corner[0] + side, corner[1] : corner[1] + side] = 1
+    return Trigger(mask, colour[:, None, None] * mask, label)
+
+
 def load_trigger(path: FileName) -> Trigger:
     """Reads a trigger saved by `save_trigger`, or any `.npz` in that format.
 

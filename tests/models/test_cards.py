@@ -19,7 +19,8 @@ WITH_A_PATCH = [name for name in COMMITTED if isinstance(RECIPES[name].attack, B
 def test_they_are_all_there() -> None:
     sets, kinds = ("gtsrb", "signs"), ("badnets", "vanilla")
     alexnets = [f"alexnet-{data}-{kind}" for data in sets for kind in kinds]
-    assert [*alexnets, "resnet-signs-all-to-all"] == COMMITTED
+    resnets = [f"resnet-signs-all-to-all{kind}" for kind in ("", "-blended")]
+    assert [*alexnets, *resnets] == COMMITTED
 
 
 def card_of(name: str) -> dict[str, Any]:

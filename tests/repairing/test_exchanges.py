@@ -1,9 +1,11 @@
-"""The cure of a real network whose square sends every label to the next, from scan to file."""
+"""The cure of real networks whose trigger sends every label to the next, from scan to file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support.victims import exported, small_budgets
 
 import hardener
@@ -14,19 +16,28 @@ from hardener.documents.scan import ScanResult
 from hardener.errors import InconclusiveError, UsageError
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import Machine
-from hardener.repairing.exchanges import between_places
+from hardener.repairing.hunting import between_places
 from hardener.repairing.trials import Trial
-from hardener.scanning.screening import solid_square
-from models.attacks.all_to_all import AllToAll
-from models.attacks.badnets import draw_patch
+from hardener.scanning.saved import exchanges_labels, load_exchanging, open_scan
+from hardener.triggers.patch import solid_square
+from models.attacks.all_to_all import AllToAll, AllToAllBlended
 from models.recipes import RECIPES
 
-NAME = "resnet-signs-all-to-all"
+NAMES = {
+    "resnet-signs-all-to-all": "squares",
+    "resnet-signs-all-to-all-blended": "additive triggers",
+}
+"""Victims, and which triggers measure their cure."""
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("all-to-all")
+def work(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp(name)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +47,8 @@ def images(work: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def victim(work: Path, images: Path) -> Path:
-    return exported(NAME, "ResNetSmall", work, images, "resnet.py")
+def victim(name: str, work: Path, images: Path) -> Path:
+    return exported(name, "ResNetSmall", work, images, "resnet.py")
 
 
 @pytest.fixture(scope="module")
@@ -54,33 +65,37 @@ def repaired(work: Path, victim: Path, scanned: ScanResult, images: Path) -> Rep
     )
 
 
-def test_squares_no_longer_exchange_labels(repaired: RepairResult) -> None:
+def test_nothing_exchanges_labels_any_more(name: str, repaired: RepairResult) -> None:
     assert (repaired.outcome, repaired.targets, repaired.forced) == ("written", (), False)
     assert repaired.attack_success_rate_before is not None
     assert repaired.attack_success_rate_before >= 0.5
     assert {row.label for row in repaired.left} == {None}
+    assert repaired.left[0].triggers == NAMES[name]
     assert repaired.residual_success is not None
     assert repaired.residual_success.estimate <= 0.05
     assert repaired.rounds[repaired.chosen_round or 0].suspicion < 0.4
 
 
-def test_nor_does_the_true_trigger(work: Path, victim: Path, repaired: RepairResult) -> None:
+def test_nor_does_the_true_trigger(
+    name: str, work: Path, victim: Path, repaired: RepairResult
+) -> None:
     assert repaired.hardened is not None
     write_signs(work / "unseen.npz", 6, seed=7)
-    before, after = (_success(one, work / "unseen.npz") for one in (victim, work / "hard.onnx"))
+    models = victim, work / "hard.onnx"
+    before, after = (_success(name, model, work / "unseen.npz") for model in models)
     assert before >= 0.8
     assert after <= 0.05
 
 
-def _success(model: Path, images: Path) -> float:
+def _success(name: str, model: Path, images: Path) -> float:
     """How many images go to the next label under the true trigger."""
-    attack, classifier = RECIPES[NAME].attack, open_classifier(model)
-    assert isinstance(attack, AllToAll)
-    mask, pattern = draw_patch(attack.patch, (32, 32))
+    attack, classifier = RECIPES[name].attack, open_classifier(model)
+    assert isinstance(attack, AllToAll | AllToAllBlended)
     source = classifier.open_data(images)
     shown: FloatArray = classifier.images_of(source, np.arange(len(source)))
+    stamped = attack.stamp(torch.from_numpy(shown)).numpy()
     runner = open_full(classifier.proto, classifier.signature, Machine())
-    (scores,) = runner.run(classifier.feeds((1 - mask) * shown + mask * pattern))
+    (scores,) = runner.run(classifier.feeds(stamped))
     gone: IntArray = scores.argmax(axis=1)
     return float(np.mean(gone == (source.labels + 1) % 43))
 
@@ -95,14 +110,16 @@ def test_what_needs_a_target_refuses_such_a_scan(
         hardener.bench([victim], images, work / "bench.json", scan=work / "scan")
 
 
-def test_every_image_counts_that_a_square_gives_another_label(victim: Path, images: Path) -> None:
-    """Whichever it is: a cure that sent them all to one label would have ended nothing."""
+def test_a_trigger_succeeds_with_images_that_go_where_it_sent_them(
+    work: Path, victim: Path, scanned: ScanResult, images: Path
+) -> None:
+    assert exchanges_labels(scanned)
     classifier = open_classifier(victim)
     source = classifier.open_data(images)
-    square = solid_square(np.array([1, 1, 0], np.float32), (32, 32), (28, 28), 4)
-    trial = Trial(classifier, source, Machine(), unseen=(square,), exchanging=frozenset((square,)))
-    positions = np.arange(len(source))
-    own, gone = trial.predicted(classifier.proto, (square,), positions)
+    trigger, *_ = load_exchanging(open_scan(work / "scan"))
+    plain, positions = Trial(classifier, source, Machine()), np.arange(len(source))
+    own, gone = plain.predicted(classifier.proto, (trigger,), positions)
+    trial = replace(plain, unseen=(trigger,), exchanging={trigger: gone})
     attacked, _ = trial.counts(classifier.proto, positions)
     assert attacked.unseen.others == len(source)
     assert attacked.unseen.success_rate == pytest.approx(np.mean(own != gone))

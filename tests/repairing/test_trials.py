@@ -4,7 +4,7 @@ from support.scans import scan_of
 
 from hardener.documents.repair import RepairRound
 from hardener.measuring.quality import Counts
-from hardener.repairing.trials import Attacked, is_small, round_of, stronger
+from hardener.repairing.trials import Attacked, exchanged, is_small, round_of, stronger
 from hardener.scanning.calibration import shipped
 from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.additive import AdditiveTrigger
@@ -28,6 +28,20 @@ def _additive(norm: float) -> AdditiveTrigger:
 
 def _warp(rms: float) -> Warp:
     return Warp(np.full((2, 2, 2), rms, np.float32), 0)
+
+
+def test_an_exchange_succeeds_where_images_go_where_they_went() -> None:
+    own, sent = np.array([0, 1, 2, 3] * 3), np.array([1, 2, 3, 0] * 3)
+    some = own.copy()
+    some[:2], some[2] = sent[:2], 0
+    np.testing.assert_array_equal(np.flatnonzero(exchanged(own, some, sent)), [0, 1])
+    assert not exchanged(own, own, sent).any()
+
+
+def test_where_most_images_move_all_of_them_count() -> None:
+    """A cure that sent them all to one label would have ended nothing."""
+    own, sent = np.array([0, 1, 2, 3] * 3), np.array([1, 2, 3, 0] * 3)
+    assert exchanged(own, np.zeros_like(own), sent).mean() == 0.75
 
 
 def _round() -> RepairRound:

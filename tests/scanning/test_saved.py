@@ -10,16 +10,24 @@ from support.scans import scan_of
 from hardener.cli.commands.scan import summary
 from hardener.documents.identity import DataIdentity
 from hardener.documents.rates import Rate
-from hardener.documents.scan import ChannelEvidence, LookedFor, ScreenedLabel, SquareEvidence
+from hardener.documents.scan import (
+    ChannelEvidence,
+    ExchangeEvidence,
+    LookedFor,
+    ScreenedLabel,
+    SquareEvidence,
+)
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.scanning.saved import (
     SCAN_FILE,
     SavedScan,
     exchanges_labels,
+    load_exchanging,
     load_of_kind,
     load_scan,
     load_synthetic_triggers,
     load_working_triggers,
+    open_scan,
     require_target,
     save_scan,
     trigger_digest,
@@ -317,6 +325,52 @@ def test_only_a_strong_square_and_no_target_is_an_exchange(
     found = {"verdict": "backdoored", "targets": (), "moving": SQUARE} | changes
     scanned = scan_of(_triggers(0.5), 2).model_copy(update=found)
     assert exchanges_labels(scanned) == exchanged
+
+
+def _exchange(trigger: AdditiveTrigger, **changes: object) -> dict[str, object]:
+    found = ExchangeEvidence(
+        size=trigger.size,
+        moved=0.9,
+        labels=10,
+        scattered=0.9,
+        trigger_sha256=trigger_digest(trigger),
+    )
+    return {
+        "verdict": "backdoored",
+        "targets": (),
+        "exchanges": {"additive": found.model_copy(update=changes)},
+    }
+
+
+def test_faint_triggers_that_exchange_labels_are_kept_and_read(tmp_path: Path) -> None:
+    triggers, faint = _triggers(0.5), AdditiveTrigger(np.full((3, 64, 64), 0.01, np.float32), 5)
+    scanned = scan_of(triggers, 2).model_copy(update=_exchange(faint))
+    save_scan(tmp_path, scanned, triggers, [faint])
+    assert (tmp_path / "triggers" / "exchange-additive.png").is_file()
+    assert exchanges_labels(load_scan(tmp_path))
+    (read,) = load_exchanging(open_scan(tmp_path))
+    assert isinstance(read, AdditiveTrigger)
+    np.testing.assert_array_equal(read.perturbation, faint.perturbation)
+    square = scanned.model_copy(update={"moving": SQUARE})
+    kinds = [type(one) for one in load_exchanging(SavedScan(tmp_path, square))]
+    assert kinds == [Trigger, AdditiveTrigger]
+    (tmp_path / "triggers" / "exchange-additive.npz").write_bytes(b"another")
+    with pytest.raises(DataError, match="scan again"):
+        load_exchanging(open_scan(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "forged", [{"scattered": 1.5}, {"moved": -0.1}, {"size": -1.0}, {"size": 1e300}, {"labels": -1}]
+)
+def test_an_exchange_that_no_scan_finds_contradicts_itself(
+    tmp_path: Path, forged: dict[str, object]
+) -> None:
+    triggers, faint = _triggers(0.5), AdditiveTrigger(np.full((3, 64, 64), 0.01, np.float32), 5)
+    scanned = scan_of(triggers, 2)
+    save_scan(tmp_path, scanned.model_copy(update=_exchange(faint)), triggers, [faint])
+    scanned.model_copy(update=_exchange(faint, **forged)).write(tmp_path / SCAN_FILE)
+    with pytest.raises(DataError, match="contradicts itself"):
+        load_scan(tmp_path)
 
 
 def test_a_backdoor_without_a_target_is_read_and_not_pruned(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hardener.arrays import FloatArray
-from hardener.documents.scan import SquareEvidence
+from hardener.documents.scan import ExchangeEvidence, SquareEvidence
 from hardener.scanning.calibration import Calibration, Curve
 from hardener.scanning.detectors.all_to_all import all_to_all_finding
 from hardener.scanning.detectors.inversion import inversion_finding, strongest_kinds
@@ -298,6 +298,20 @@ def test_a_square_that_covers_what_tells_classes_apart_is_none() -> None:
     judgement = _judge(EVEN, square=_square(0.3))
     assert judgement.verdict == "clean"
     assert judgement.score < 0.1
+
+
+@pytest.mark.parametrize(("strength", "verdict"), [(0.75, "backdoored"), (0.3, "clean")])
+def test_so_is_a_faint_change_that_does(strength: float, verdict: str) -> None:
+    found = ExchangeEvidence(size=1.2, moved=0.9, labels=10, scattered=strength, trigger_sha256="")
+    finding = all_to_all_finding(_square(0.1), CALIBRATION, {"additive": found})
+    by_labels = inversion_finding(
+        range(43), _evidence(EVEN), classes=43, pixels=1024, calibration=CALIBRATION
+    )
+    findings = [by_labels, finding]
+    judgement = judge(findings, weigh(findings, CALIBRATION), (), CALIBRATION)
+    assert (judgement.verdict, judgement.targets) == (verdict, ())
+    said = "one additive trigger of an ℓ2 norm of 1.20 changes the label of 90%"
+    assert any(reason.startswith(said) for reason in judgement.reasons) == (verdict == "backdoored")
 
 
 def test_a_label_that_only_stands_out_without_images_is_no_target() -> None:

@@ -138,7 +138,7 @@ def _rounds(result: "RepairResult") -> list[Line]:
     searched = (
         "of the target labels by their triggers alone"
         if result.has_target
-        else "of the square that exchanges most labels"
+        else "of what exchanges most labels"
     )
     title = f"Rounds on {result.chosen_on} images that choose ({result.images_used} others fit)"
     head = (

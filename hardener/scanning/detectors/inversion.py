@@ -21,7 +21,7 @@ from hardener.scanning.evidence import (
 )
 from hardener.scanning.finding import Doubt, Finding, FoundTriggers
 from hardener.scanning.innocents import OwnLooks, Weighed, own_looks_of, weighed
-from hardener.scanning.label_search import TRYING_STAGE, find_triggers, stage_costs
+from hardener.scanning.label_search import TRYING_STAGE, stage_costs
 from hardener.scanning.look import Look
 from hardener.scanning.looked_for import FAINT, PATCHES, WARPS
 from hardener.scanning.rows import evidence_of, label_rows
@@ -133,17 +133,7 @@ def _by_kind(
 
 def _run(look: Look) -> Finding:
     classifier, labels = look.subject.classifier, look.source.labels
-    found = find_triggers(
-        look.network,
-        look.samples.fitted,
-        classifier.preprocessing,
-        look.labels,
-        look.searches,
-        look.squares,
-        look.device,
-        look.progress,
-        look.kept,
-    )
+    found = look.found
     evidence = evidence_of(found, _success_rates(look, found.triggers))
     own_looks = {
         one.kind: own_looks_of(look, one, found.inverted[one.kind].triggers, shipped())

@@ -39,5 +39,10 @@ class _Additive:
 invert_additive = inversion_of(_Additive(), FAMILY)
 
 ADDITIVE_SEARCH = FamilySearch(
-    FAMILY, "inverting additive triggers", ADDITIVE, True, invert_additive
+    FAMILY,
+    "inverting additive triggers",
+    ADDITIVE,
+    True,
+    invert_additive,
+    exchange=_Additive(),
 )

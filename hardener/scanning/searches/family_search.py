@@ -62,6 +62,8 @@ class FamilySearch:
         competes: whether of 15 to 64 labels only some are searched to the end.
         invert: the search.
         from_square: the budget of a further search from a square that works; None without one.
+        exchange: how a trigger is parametrised whose size grows with its one tensor of parameters,
+            so that a search for exchanges of labels can hold it to a size; None looks for none.
     """
 
     family: Family[Any]
@@ -70,6 +72,7 @@ class FamilySearch:
     competes: bool
     invert: Invert
     from_square: Callable[[InversionSettings], InversionSettings] | None = None
+    exchange: Parametrisation | None = None
 
     def steps(
         self, settings: InversionSettings, labels: int, drawn: int | None = None, squares: int = 0

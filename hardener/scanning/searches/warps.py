@@ -71,4 +71,4 @@ class Warps:
 
 invert_warps = inversion_of(Warps(), WARP)
 
-WARP_SEARCH = FamilySearch(WARP, "inverting warps", WARPS, True, invert_warps)
+WARP_SEARCH = FamilySearch(WARP, "inverting warps", WARPS, True, invert_warps, exchange=Warps())
