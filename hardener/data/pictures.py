@@ -83,7 +83,8 @@ def decode_picture(
             found = _CHANNELS_OF_MODE.get(picture.mode)
             if picture.mode == "P" and "transparency" in picture.info:
                 found = 4
-            if found != channels:
+            # Grey has one meaning in colour, which every training loader gives it.
+            if found != channels and (found, channels) != (1, 3):
                 raise DataError(
                     f"{name} has {found or picture.mode} channels, the model takes {channels}: "
                     f"convert it to {'RGB' if channels == 3 else 'grey'}"

@@ -189,11 +189,17 @@ def test_many_unreadable_pictures_stop_the_run(tmp_path: Path) -> None:
 
 def test_a_wrong_channel_count_names_the_file(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "d", {"0": 1})
-    (folder / "0" / "grey.png").write_bytes(_png(_pixels(0, channels=1)))
-    with pytest.raises(DataError, match=r"0/grey.png has 1 channels, the model takes 3"):
-        _all(open_images(folder))
     with pytest.raises(DataError, match=r"0/0.png has 3 channels, the model takes 1"):
         _all(open_images(folder), channels=1)
+
+
+def test_a_grey_picture_for_a_colour_model_has_its_value_in_every_channel(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "d", {"0": 1})
+    (folder / "0" / "grey.png").write_bytes(_png(_pixels(0, channels=1)))
+    images, _ = _all(open_images(folder))
+    grey = images[1]
+    np.testing.assert_array_equal(grey, np.repeat(grey[:1], 3, axis=0))
+    np.testing.assert_array_equal(np.rint(255 * grey[0]), _pixels(0, channels=1))
 
 
 def test_grey_images_for_a_grey_model(tmp_path: Path) -> None:
