@@ -64,9 +64,9 @@ class AttackLeft(Frozen):
     label: int | None
     """Where they send images; null of triggers that exchange labels."""
     success_rate: float
-    """Of the one that succeeds most. A trigger that exchanges labels succeeds with images that it
-    sends where it sent them on the model as it came, or, where it gives more than half of them
-    another label, with all of those."""
+    """Of the one that succeeds most. A trigger that exchanges labels succeeds with images that go
+    where it sent most of their label on the model as it came, and, where it gives more than half of
+    all images another label, with those."""
     fitted: bool
     """Whether the repair was fitted on these very triggers."""
 
@@ -132,9 +132,10 @@ class RepairResult(Hardening):
 
     @property
     def unprovoked(self) -> float:
-        """How many images of other classes the chosen round's model sends to a target anyway.
+        """How many images the chosen round's model sends where the attack does, anyway.
 
-        Without any trigger, as a fraction; of several targets the highest.
+        Without any trigger, as a fraction; of several targets the highest, of images of other
+        classes.
         """
         rates = (row.success_rate for row in self.left if row.triggers == NO_TRIGGER)
         return max(rates, default=0.0)

@@ -2,8 +2,8 @@
 
 There is no label to search triggers for. What exchanges labels is sought as the scan does, for
 each kind of trigger that it named; most of what is found is fitted on, and what is apart from that
-measures. A trigger succeeds with an image to which it gives the label that it gave it on the model
-as it came; where it gives more than half of the images another label, with all of those.
+measures. A trigger succeeds with an image that goes where the model as it came sent most images of
+its label; where it gives more than half of all images another label, with those, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ import onnx
 from torch import nn
 
 from hardener.arrays import IntArray
+from hardener.documents.repair import NO_TRIGGER
 from hardener.errors import InconclusiveError
 from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
@@ -25,9 +26,10 @@ from hardener.repairing.closed_form import Sums
 from hardener.repairing.course import Course, Cure
 from hardener.repairing.hunting import Hunt, hunts_of
 from hardener.repairing.residual import Probes
-from hardener.repairing.trials import Trial, round_of
+from hardener.repairing.trials import Trial, round_of, rule_of
 from hardener.scanning.calibration import shipped
 from hardener.scanning.screening import scattered
+from hardener.triggers.additive import AdditiveTrigger
 from hardener.triggers.families import family_of, strengthened
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
@@ -115,7 +117,9 @@ class Exchanges(Course):
         Args:
             measured: what measured the rounds.
         """
-        named: dict[str, list[SyntheticTrigger]] = {}
+        known = {*measured.unseen, *measured.stronger}
+        nothing = [one for one in measured.exchanging if one not in known]
+        named: dict[str, list[SyntheticTrigger]] = {NO_TRIGGER: nothing}
         for one in measured.unseen:
             named.setdefault(_name(one), []).append(one)
         for one in measured.stronger:
@@ -124,16 +128,19 @@ class Exchanges(Course):
         return named
 
     def _trial(self, measuring: Mapping[Hunt, Sequence[SyntheticTrigger]]) -> Trial:
-        """What measures: triggers, and where the model as it came sends images with them."""
+        """What measures: triggers, and where the model as it came sends labels with them."""
         unseen = [one for found in measuring.values() for one in found]
         stronger = [hunt.stronger(one) for hunt, found in measuring.items() for one in found]
         asked = list(dict.fromkeys([*unseen, *stronger]))
         _, *gone = self.trial.predicted(self.patient.proto, asked, self.held_out)
-        sent: dict[SyntheticTrigger, IntArray] = {}
-        for trigger, labels in zip(asked, gone, strict=True):
-            sent[trigger] = np.full(len(self.trial.source), -1)
-            sent[trigger][self.held_out] = labels
-        return replace(self.trial, unseen=unseen, stronger=stronger, exchanging=sent)
+        labels, classes = self.trial.source.labels[self.held_out], self.patient.signature.classes
+        rules = {
+            trigger: rule_of(labels, after, classes)
+            for trigger, after in zip(asked, gone, strict=True)
+        }
+        nothing = AdditiveTrigger(np.zeros_like(self.patient.images[0]), unseen[0].label)
+        exchanging = rules | {nothing: rules[unseen[0]]}
+        return replace(self.trial, unseen=unseen, stronger=stronger, exchanging=exchanging)
 
     def _exchanging(
         self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger], alike: float

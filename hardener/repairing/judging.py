@@ -8,6 +8,7 @@ from hardener.arrays import IntArray
 from hardener.documents.repair import (
     NO_TRIGGER,
     AccuracyLost,
+    AttackLeft,
     RepairOutcome,
     RepairResult,
     RepairRound,
@@ -25,11 +26,17 @@ from hardener.scanning.evidence import LEAST_SUCCESS
 def reached_anyway(result: RepairResult) -> tuple[str, ...]:
     """Labels to which more clean images go than the attack may keep."""
     return tuple(
-        f"{row.success_rate:.1%} of the clean images of other classes go to label {row.label} "
-        "without any trigger: no repair brings what is left under that"
+        f"{row.success_rate:.1%} of the clean images {_where(row)} without any trigger: no repair "
+        "brings what is left under that"
         for row in result.left
         if row.triggers == NO_TRIGGER and row.success_rate > result.max_attack_success
     )
+
+
+def _where(row: AttackLeft) -> str:
+    if row.label is None:
+        return "go where the attack sends their label"
+    return f"of other classes go to label {row.label}"
 
 
 def is_blind(came: RepairRound) -> bool:

@@ -50,8 +50,8 @@ class Trial:
         machine: what runs the models.
         unseen: of each label a trigger that no model is fitted on.
         stronger: stronger versions of those.
-        exchanging: of triggers that send images to no one label (N,), where the model as it came
-            sends each of the source's images with it.
+        exchanging: of triggers that send images to no one label (K,), to which label the model as
+            it came sends those of each, or -1.
     """
 
     classifier: Classifier
@@ -95,8 +95,8 @@ class Trial:
         by_trigger = dict(zip(once, counted, strict=True))
         for name, after in gone.items():
             trigger = once[int(name)]
-            sent, one = self.exchanging[trigger], by_trigger[trigger]
-            hits = exchanged(own[indices], after[indices], sent[indices])
+            wanted = self.exchanging[trigger][self.source.labels[indices]]
+            hits, one = exchanged(own[indices], after[indices], wanted), by_trigger[trigger]
             by_trigger[trigger] = Counts(one.n, one.correct, one.n, int(hits.sum()), one.correct)
         others = [by_trigger[trigger] for trigger in asked]
         count = len(self.unseen)
@@ -126,20 +126,36 @@ class Trial:
         return [labels[indices] for labels in found.values()]
 
 
-def exchanged(own: IntArray, gone: IntArray, sent: IntArray) -> BoolArray:
+def exchanged(own: IntArray, gone: IntArray, wanted: IntArray) -> BoolArray:
     """(n,) with which images a trigger that exchanges labels succeeds.
 
-    Those that go where the model as it came sent them. Faint triggers move some images of any
-    network, to one label or another; where more than half move, all of those count: a cure that
-    sent them to other labels than before would have ended nothing.
+    Those that go where their label's images went on the model as it came. Faint triggers move some
+    images of any network, to one label or another; where more than half move, all of those count,
+    too: a cure that sent them to other labels than before would have ended nothing.
 
     Args:
         own: (n,) labels that a model gives images.
         gone: (n,) those with the trigger.
-        sent: (n,) those with the trigger by the model as it came.
+        wanted: (n,) where images of their true labels went.
     """
-    moved: BoolArray = gone != own
-    return moved if moved.mean() > _MOST else moved & (gone == sent)
+    moved, reached = gone != own, gone == wanted
+    found: BoolArray = moved | reached if moved.mean() > _MOST else reached
+    return found
+
+
+def rule_of(labels: IntArray, gone: IntArray, classes: int) -> IntArray:
+    """(K,) to which other label a trigger sends most images of each; -1 where it sends none.
+
+    Args:
+        labels: (n,) the images' true ones.
+        gone: (n,) those that a model gives them with the trigger.
+        classes: K.
+    """
+    rule = np.full(classes, -1)
+    moved = gone != labels
+    for label in np.unique(labels[moved]):
+        rule[label] = np.bincount(gone[moved & (labels == label)]).argmax()
+    return rule
 
 
 def is_small(trigger: SyntheticTrigger, scanned: ScanResult) -> bool:

@@ -11,13 +11,13 @@ from support.victims import exported, small_budgets
 import hardener
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.signs import write_signs
-from hardener.documents.repair import RepairResult
+from hardener.documents.repair import NO_TRIGGER, RepairResult
 from hardener.documents.scan import ScanResult
 from hardener.errors import InconclusiveError, UsageError
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import Machine
 from hardener.repairing.hunting import between_places
-from hardener.repairing.trials import Trial
+from hardener.repairing.trials import Trial, rule_of
 from hardener.scanning.saved import exchanges_labels, load_exchanging, open_scan
 from hardener.triggers.patch import solid_square
 from models.attacks.all_to_all import AllToAll, AllToAllBlended
@@ -70,7 +70,7 @@ def test_nothing_exchanges_labels_any_more(name: str, repaired: RepairResult) ->
     assert repaired.attack_success_rate_before is not None
     assert repaired.attack_success_rate_before >= 0.5
     assert {row.label for row in repaired.left} == {None}
-    assert repaired.left[0].triggers == NAMES[name]
+    assert {row.triggers for row in repaired.left} >= {NO_TRIGGER, NAMES[name]}
     assert repaired.residual_success is not None
     assert repaired.residual_success.estimate <= 0.05
     assert repaired.rounds[repaired.chosen_round or 0].suspicion < 0.4
@@ -110,7 +110,7 @@ def test_what_needs_a_target_refuses_such_a_scan(
         hardener.bench([victim], images, work / "bench.json", scan=work / "scan")
 
 
-def test_a_trigger_succeeds_with_images_that_go_where_it_sent_them(
+def test_a_trigger_succeeds_with_images_that_go_where_it_sent_their_label(
     work: Path, victim: Path, scanned: ScanResult, images: Path
 ) -> None:
     assert exchanges_labels(scanned)
@@ -118,12 +118,13 @@ def test_a_trigger_succeeds_with_images_that_go_where_it_sent_them(
     source = classifier.open_data(images)
     trigger, *_ = load_exchanging(open_scan(work / "scan"))
     plain, positions = Trial(classifier, source, Machine()), np.arange(len(source))
-    own, gone = plain.predicted(classifier.proto, (trigger,), positions)
-    trial = replace(plain, unseen=(trigger,), exchanging={trigger: gone})
+    _, gone = plain.predicted(classifier.proto, (trigger,), positions)
+    rule = rule_of(source.labels, gone, 43)
+    assert np.mean(rule == (np.arange(43) + 1) % 43) >= 0.9
+    trial = replace(plain, unseen=(trigger,), exchanging={trigger: rule})
     attacked, _ = trial.counts(classifier.proto, positions)
     assert attacked.unseen.others == len(source)
-    assert attacked.unseen.success_rate == pytest.approx(np.mean(own != gone))
-    assert attacked.unseen.success_rate >= 0.7
+    assert attacked.unseen.success_rate >= np.mean(gone == rule[source.labels]) >= 0.7
     assert attacked.unseen.robust_accuracy == pytest.approx(np.mean(gone == source.labels))
 
 

@@ -4,7 +4,7 @@ from support.scans import scan_of
 
 from hardener.documents.repair import RepairRound
 from hardener.measuring.quality import Counts
-from hardener.repairing.trials import Attacked, exchanged, is_small, round_of, stronger
+from hardener.repairing.trials import Attacked, exchanged, is_small, round_of, rule_of, stronger
 from hardener.scanning.calibration import shipped
 from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.additive import AdditiveTrigger
@@ -30,18 +30,26 @@ def _warp(rms: float) -> Warp:
     return Warp(np.full((2, 2, 2), rms, np.float32), 0)
 
 
-def test_an_exchange_succeeds_where_images_go_where_they_went() -> None:
-    own, sent = np.array([0, 1, 2, 3] * 3), np.array([1, 2, 3, 0] * 3)
-    some = own.copy()
-    some[:2], some[2] = sent[:2], 0
-    np.testing.assert_array_equal(np.flatnonzero(exchanged(own, some, sent)), [0, 1])
-    assert not exchanged(own, own, sent).any()
+LABELS, NEXT = np.array([0, 1, 2, 3] * 3), np.array([1, 2, 3, 0] * 3)
+
+
+def test_an_exchange_succeeds_where_images_go_where_their_label_went() -> None:
+    some = LABELS.copy()
+    some[:2], some[2] = NEXT[:2], 0
+    np.testing.assert_array_equal(np.flatnonzero(exchanged(LABELS, some, NEXT)), [0, 1])
+    assert not exchanged(LABELS, LABELS, NEXT).any()
+    assert exchanged(NEXT, NEXT, NEXT).all(), "anyway, without a trigger"
 
 
 def test_where_most_images_move_all_of_them_count() -> None:
     """A cure that sent them all to one label would have ended nothing."""
-    own, sent = np.array([0, 1, 2, 3] * 3), np.array([1, 2, 3, 0] * 3)
-    assert exchanged(own, np.zeros_like(own), sent).mean() == 0.75
+    assert exchanged(LABELS, np.zeros_like(LABELS), NEXT).mean() == 0.75
+
+
+def test_the_rule_of_an_exchange_is_where_most_images_of_a_label_go() -> None:
+    gone = NEXT.copy()
+    gone[4], gone[3::4] = 2, 3
+    assert rule_of(LABELS, gone, 5).tolist() == [1, 2, 3, -1, -1]
 
 
 def _round() -> RepairRound:
