@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from hardener.arrays import FloatArray, IntArray
 from hardener.benching.latency import bound_call, interleaved_times, latency_row
-from hardener.data.images import ImageSource
+from hardener.data.images import Batch, ImageSource
 from hardener.data.settings import CLEAN, Setting, input_settings
 from hardener.documents.bench import BenchResult, LatencyRow, ModelBench
 from hardener.errors import DataError, UsageError
 from hardener.files import FileName, check_output
 from hardener.measuring.intervals import wilson
-from hardener.measuring.quality import Counts, Probe, measure
+from hardener.measuring.quality import Counts, Probe, measure, rule_of
 from hardener.measuring.suitability import trigger_for
 from hardener.model.classifier import (
     Classifier,
@@ -34,6 +35,7 @@ from hardener.scanning.saved import (
     ScanGiven,
     exchanges_labels,
     folder_of,
+    load_exchanging,
     load_synthetic_triggers,
     open_scan,
     require_images,
@@ -66,7 +68,9 @@ def bench(
         data: labelled images, best those that no earlier stage saw.
         output: where the result goes, a JSON file.
         trigger: the true trigger, where it is known.
-        target: the label that counts as a hit; by default the trigger's, else the scan's.
+        target: the label that counts as a hit; by default the trigger's, else the scan's. Where the
+            scan found that all labels are exchanged, a hit is the label to which the scanned
+            model, one of `models`, sends most images of the same true one.
         scan: a scan, or its folder, of one of the models (or of the model it was hardened from),
             whose synthetic trigger is tried.
         preprocessing: fields that win over each model's metadata, later over earlier. Where the
@@ -96,10 +100,18 @@ def bench(
     if trigger is not None:
         (original, *_) = [trigger_for(classifier, trigger) for classifier in classifiers]
     synthetic = None if saved is None else _synthetic(saved, classifiers, original, target)
-    wanted = _target(target, original, synthetic, classifiers)
+    exchange = None
+    asked = target is not None or original is not None
+    if saved is not None and not asked and exchanges_labels(saved.result):
+        synthetic = exchange = load_exchanging(saved)[0]
+    wanted = None if exchange else _target(target, original, synthetic, classifiers)
     settings = input_settings(original, synthetic)
     machine = choose_machine(provider, threads, device)
     runners = [open_full(c.proto, c.signature, machine) for c in classifiers]
+    counted: int | IntArray | None = wanted
+    if saved is not None and exchange is not None:
+        position = _position_of_scanned(saved, classifiers)
+        counted = _rule(classifiers[position], runners[position], data, exchange, progress)
 
     rows: list[dict[str, Counts]] = []
     for classifier, runner in zip(classifiers, runners, strict=True):
@@ -109,7 +121,7 @@ def bench(
                 classifier,
                 runner,
                 source,
-                {name: Probe(setting, wanted) for name, setting in settings.items()},
+                {name: Probe(setting, counted) for name, setting in settings.items()},
                 on_batch=counting(progress, f"measuring {classifier.model.path.name}", len(source)),
             )
         )
@@ -123,7 +135,7 @@ def bench(
         data=data_identity(source),
         target=wanted,
         models=tuple(
-            _row(classifier, counts, settings, wanted, latency)
+            _row(classifier, counts, {} if counted is None else settings, latency)
             for classifier, counts, latency in zip(classifiers, rows, latencies, strict=True)
         ),
     )
@@ -166,13 +178,48 @@ def _synthetic(
             f"(sha256 {scanned.model.sha256[:12]}…)"
         )
     wanted = target if target is not None else original.label if original is not None else None
-    if wanted is None and exchanges_labels(scanned):
-        raise UsageError(
-            f"{scan.folder} found an attack from all labels to all, whose trigger goes to no one "
-            "label: leave out --scan, or say --target"
-        )
     label = scanned.suspect if wanted is None else wanted
     return load_synthetic_triggers(scan, [label])[0]
+
+
+def _position_of_scanned(scan: SavedScan, classifiers: Sequence[Classifier]) -> int:
+    """Which of the models was scanned.
+
+    Raises:
+        UsageError: none of them.
+    """
+    for position, classifier in enumerate(classifiers):
+        if classifier.model.sha256 == scan.result.model.sha256:
+            return position
+    raise UsageError(
+        f"{scan.folder} found an attack from all labels to all: name the model that was scanned "
+        f"too, {scan.result.model.path}; where it sends each label is what counts as a hit"
+    )
+
+
+def _rule(
+    classifier: Classifier,
+    runner: Runner,
+    data: Path,
+    trigger: SyntheticTrigger,
+    progress: Progress,
+) -> IntArray:
+    """(K,) to which label a trigger that exchanges labels sends those of each, -1 for none."""
+    source = classifier.open_data(data)
+    gone = np.array(source.labels)
+
+    def note(name: str, batch: Batch, scores: FloatArray) -> None:
+        gone[batch.indices] = scores.argmax(axis=1)
+
+    measure(
+        classifier,
+        runner,
+        source,
+        {"exchanged": Probe((trigger,))},
+        on_batch=counting(progress, "where labels go", len(source)),
+        on_scores=note,
+    )
+    return rule_of(source.labels, gone, classifier.signature.classes)
 
 
 def _target(
@@ -239,10 +286,9 @@ def _row(
     classifier: Classifier,
     counts: Mapping[str, Counts],
     settings: Mapping[str, Setting],
-    target: int | None,
     latency: tuple[LatencyRow, ...],
 ) -> ModelBench:
-    attacks = {} if target is None else {n: c for n, c in counts.items() if settings[n]}
+    attacks = {name: counts[name] for name, setting in settings.items() if setting}
     return ModelBench(
         path=str(classifier.model.path),
         sha256=classifier.model.sha256,

@@ -44,7 +44,7 @@ def after_hardening(
         return [] if scan is None else [report_line("next", scan, scan, run=run)]
     document = output.with_suffix(".json")
     measured = free(output.parent / BENCH)
-    tried = scan if result.has_target else None
+    tried = scan if result.has_trigger else None
     lines = [f"wrote {document}", next_bench(model, output, tried, measured, given)]
     if scan is None:
         return lines

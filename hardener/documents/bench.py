@@ -45,6 +45,7 @@ class BenchResult(Run):
     """The first of the models, which ratios compare with."""
     data: DataIdentity
     target: int | None
-    """The label that counts as a hit; null where no attack was tried."""
+    """The label that counts as a hit; null where no attack was tried, or where all labels are
+    exchanged: a hit is then where the scanned model sends most images of the same true label."""
     models: tuple[ModelBench, ...]
     """One row for each model, in the order in which they were named."""

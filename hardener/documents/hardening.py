@@ -33,6 +33,6 @@ class Hardening(Run):
     """The file that was written; null if none was."""
 
     @property
-    def has_target(self) -> bool:
-        """Whether the attack sends images to labels that triggers can be measured by."""
+    def has_trigger(self) -> bool:
+        """Whether the scan has a trigger that tells what an attack keeps."""
         return True

@@ -126,6 +126,11 @@ class RepairResult(Hardening):
     """Whether it was written although something spoke against it."""
 
     @property
+    def has_trigger(self) -> bool:
+        """Whether it was more than logic taken out of the graph, which waits for no trigger."""
+        return bool(self.targets or self.rounds)
+
+    @property
     def has_target(self) -> bool:
         """Whether there are target labels: triggers that exchange all labels have none."""
         return bool(self.targets)

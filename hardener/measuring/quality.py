@@ -20,10 +20,16 @@ from hardener.model.runtime import Runner
 
 @dataclass(frozen=True)
 class Probe:
-    """An input setting and the label that counts as a hit under it, where there is one."""
+    """An input setting and what counts as a hit under it.
+
+    Attributes:
+        setting: triggers to stamp.
+        target: the label that counts, or (K,) of each true label the one that does, -1 for none;
+            None where nothing does.
+    """
 
     setting: Setting = ()
-    target: int | None = None
+    target: int | IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class Counts:
     Attributes:
         n: all images.
         correct: classified to their true label.
-        others: images whose true label is not the target; 0 without a target.
+        others: images that a hit would send to another label than their true one; 0 without a
+            target.
         hits: of those, classified to the target.
         robust: of those, classified to their true label.
     """
@@ -69,8 +76,8 @@ def most_successful(attacks: Iterable[Counts]) -> Counts:
     return max(attacks, key=lambda counts: counts.success_rate, default=Counts())
 
 
-def count(logits: FloatArray, labels: IntArray, target: int | None) -> Counts:
-    """Counts one batch of logits (N, K) against true labels (N,).
+def count(logits: FloatArray, labels: IntArray, target: int | IntArray | None) -> Counts:
+    """Counts one batch of logits (N, K) against true labels (N,) and a probe's target.
 
     Raises:
         InconclusiveError: a logit is not finite.
@@ -81,14 +88,30 @@ def count(logits: FloatArray, labels: IntArray, target: int | None) -> Counts:
     right = predicted == labels
     if target is None:
         return Counts(len(labels), int(right.sum()))
-    other = labels != target
+    wanted = np.full_like(labels, target) if isinstance(target, int) else target[labels]
+    other = (wanted != labels) & (wanted >= 0)
     return Counts(
         len(labels),
         int(right.sum()),
         int(other.sum()),
-        int((predicted[other] == target).sum()),
+        int((predicted == wanted)[other].sum()),
         int(right[other].sum()),
     )
+
+
+def rule_of(labels: IntArray, gone: IntArray, classes: int) -> IntArray:
+    """(K,) to which other label a trigger sends most images of each; -1 where it sends none.
+
+    Args:
+        labels: (n,) the images' true ones.
+        gone: (n,) those that a model gives them with the trigger.
+        classes: K.
+    """
+    rule = np.full(classes, -1)
+    moved = gone != labels
+    for label in np.unique(labels[moved]):
+        rule[label] = np.bincount(gone[moved & (labels == label)]).argmax()
+    return rule
 
 
 def measure(

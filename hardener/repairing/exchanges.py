@@ -18,6 +18,7 @@ from torch import nn
 from hardener.arrays import IntArray
 from hardener.documents.repair import NO_TRIGGER
 from hardener.errors import InconclusiveError
+from hardener.measuring.quality import rule_of
 from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
 from hardener.repairing.attempts import DISTILLED
@@ -26,7 +27,7 @@ from hardener.repairing.closed_form import Sums
 from hardener.repairing.course import Course, Cure
 from hardener.repairing.hunting import Hunt, hunts_of
 from hardener.repairing.residual import Probes
-from hardener.repairing.trials import Trial, round_of, rule_of
+from hardener.repairing.trials import Trial, round_of
 from hardener.scanning.calibration import shipped
 from hardener.scanning.screening import scattered
 from hardener.triggers.additive import AdditiveTrigger

@@ -143,21 +143,6 @@ def exchanged(own: IntArray, gone: IntArray, wanted: IntArray) -> BoolArray:
     return found
 
 
-def rule_of(labels: IntArray, gone: IntArray, classes: int) -> IntArray:
-    """(K,) to which other label a trigger sends most images of each; -1 where it sends none.
-
-    Args:
-        labels: (n,) the images' true ones.
-        gone: (n,) those that a model gives them with the trigger.
-        classes: K.
-    """
-    rule = np.full(classes, -1)
-    moved = gone != labels
-    for label in np.unique(labels[moved]):
-        rule[label] = np.bincount(gone[moved & (labels == label)]).argmax()
-    return rule
-
-
 def is_small(trigger: SyntheticTrigger, scanned: ScanResult) -> bool:
     """Whether a trigger is more likely planted than not, by its size as the scan's verdict sees it.
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from hardener.measuring.quality import Counts, count, most_successful
+from hardener.measuring.quality import Counts, count, most_successful, rule_of
 
 LOGITS = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 3, 3]]
 LABELS = np.array([0, 1, 0, 3, 2, 1])
@@ -24,3 +24,17 @@ def test_counts_add_up() -> None:
     whole = count(LOGITS, LABELS, 3)
     parts = count(LOGITS[:2], LABELS[:2], 3) + count(LOGITS[2:], LABELS[2:], 3)
     assert parts == whole
+
+
+def test_a_rule_says_of_each_true_label_what_counts() -> None:
+    logits = np.eye(4, dtype=np.float32)[[1, 2, 3, 0, 1]]
+    labels = np.array([0, 1, 2, 3, 1])
+    rule = np.array([1, 2, 0, -1])
+    assert count(logits, labels, rule) == Counts(n=5, correct=1, others=4, hits=2, robust=1)
+
+
+def test_a_rule_is_where_most_images_of_a_label_go() -> None:
+    labels = np.array([0, 1, 2, 3] * 3)
+    gone = np.array([1, 2, 3, 0] * 3)
+    gone[4], gone[3::4] = 2, 3
+    assert rule_of(labels, gone, 5).tolist() == [1, 2, 3, -1, -1]

@@ -10,14 +10,16 @@ from support.victims import exported, small_budgets
 
 import hardener
 from hardener.arrays import FloatArray, IntArray
+from hardener.cli.commands.bench import summary
 from hardener.data.signs import write_signs
 from hardener.documents.repair import NO_TRIGGER, RepairResult
 from hardener.documents.scan import ScanResult
 from hardener.errors import InconclusiveError, UsageError
+from hardener.measuring.quality import rule_of
 from hardener.model.classifier import open_classifier, open_full
 from hardener.model.runtime import Machine
 from hardener.repairing.hunting import between_places
-from hardener.repairing.trials import Trial, rule_of
+from hardener.repairing.trials import Trial
 from hardener.scanning.saved import exchanges_labels, load_exchanging, open_scan
 from hardener.triggers.patch import solid_square
 from models.attacks.all_to_all import AllToAll, AllToAllBlended
@@ -106,8 +108,6 @@ def test_what_needs_a_target_refuses_such_a_scan(
     assert not scanned.targets
     with pytest.raises(InconclusiveError, match="only harden repair"):
         hardener.prune(victim, work / "scan", images, work / "pruned.onnx")
-    with pytest.raises(UsageError, match="leave out --scan"):
-        hardener.bench([victim], images, work / "bench.json", scan=work / "scan")
 
 
 def test_a_trigger_succeeds_with_images_that_go_where_it_sent_their_label(
@@ -126,6 +126,23 @@ def test_a_trigger_succeeds_with_images_that_go_where_it_sent_their_label(
     assert attacked.unseen.others == len(source)
     assert attacked.unseen.success_rate >= np.mean(gone == rule[source.labels]) >= 0.7
     assert attacked.unseen.robust_accuracy == pytest.approx(np.mean(gone == source.labels))
+
+
+def test_bench_counts_where_the_scanned_model_sends_each_label(
+    work: Path, victim: Path, repaired: RepairResult
+) -> None:
+    assert repaired.outcome == "written"
+    write_signs(work / "test.npz", 6, seed=8)
+    models, shared = [victim, work / "hard.onnx"], (work / "test.npz", work / "bench.json")
+    found = hardener.bench(models, *shared, scan=work / "scan")
+    before, after = (row.attack_success_rate["clean+syn"].value for row in found.models)
+    assert found.target is None
+    assert before >= 0.7
+    assert after <= 0.05
+    text = "".join(map(str, summary(found)))
+    assert "all labels exchanged" in text
+    with pytest.raises(UsageError, match="name the model that was scanned"):
+        hardener.bench(models[1:], *shared, scan=work / "scan")
 
 
 @pytest.mark.parametrize("corner", [(28, 28), (0, 0), (14, 6)])

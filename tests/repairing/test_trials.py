@@ -4,7 +4,7 @@ from support.scans import scan_of
 
 from hardener.documents.repair import RepairRound
 from hardener.measuring.quality import Counts
-from hardener.repairing.trials import Attacked, exchanged, is_small, round_of, rule_of, stronger
+from hardener.repairing.trials import Attacked, exchanged, is_small, round_of, stronger
 from hardener.scanning.calibration import shipped
 from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.additive import AdditiveTrigger
@@ -44,12 +44,6 @@ def test_an_exchange_succeeds_where_images_go_where_their_label_went() -> None:
 def test_where_most_images_move_all_of_them_count() -> None:
     """A cure that sent them all to one label would have ended nothing."""
     assert exchanged(LABELS, np.zeros_like(LABELS), NEXT).mean() == 0.75
-
-
-def test_the_rule_of_an_exchange_is_where_most_images_of_a_label_go() -> None:
-    gone = NEXT.copy()
-    gone[4], gone[3::4] = 2, 3
-    assert rule_of(LABELS, gone, 5).tolist() == [1, 2, 3, -1, -1]
 
 
 def _round() -> RepairRound:

@@ -119,13 +119,14 @@ def summary(result: "BenchResult") -> list[Line]:
     accuracies = tuple((name, _interval(model.accuracy)) for name, model in named)
     title = f"Accuracy on {result.data.count} images, % with 95 % interval"
     tables = [Rows(title, ("model", "accuracy"), accuracies)]
-    if result.target is not None:
+    if any(model.attack_success_rate for model in result.models):
         attacks = tuple(
             (name, setting, _interval(attack), _interval(model.robust_accuracy[setting]))
             for name, model in named
             for setting, attack in model.attack_success_rate.items()
         )
-        title = f"Under attack, target label {result.target}, % with 95 % interval"
+        hits = "all labels exchanged" if result.target is None else f"target label {result.target}"
+        title = f"Under attack, {hits}, % with 95 % interval"
         head: tuple[str, ...] = ("model", "setting", "attack success", "robust accuracy")
         tables.append(Rows(title, head, attacks))
     threads = result.models[0].latency[0].threads

@@ -98,11 +98,8 @@ def summary(result: "RepairResult") -> list[Line]:
     left = result.residual_success
     if left is not None:
         held, anyway = percent(left.held_against or 0.0), percent(result.unprovoked)
-        without = (
-            f"; without any trigger {anyway} of the images go to the target label"
-            if result.has_target
-            else ""
-        )
+        there = "to the target label" if result.has_target else "where the attack sends their label"
+        without = f"; without any trigger {anyway} of the images go {there}"
         aside = ", universal ones aside" if result.has_target else ""
         measured.append(
             Sentence(
