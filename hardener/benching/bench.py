@@ -70,7 +70,7 @@ def bench(
         trigger: the true trigger, where it is known.
         target: the label that counts as a hit; by default the trigger's, else the scan's. Where the
             scan found that all labels are exchanged, a hit is the label to which the scanned
-            model, one of `models`, sends most images of the same true one.
+            model, one of `models`, sends most images of the same true one with the trigger.
         scan: a scan, or its folder, of one of the models (or of the model it was hardened from),
             whose synthetic trigger is tried.
         preprocessing: fields that win over each model's metadata, later over earlier. Where the
@@ -101,8 +101,7 @@ def bench(
         (original, *_) = [trigger_for(classifier, trigger) for classifier in classifiers]
     synthetic = None if saved is None else _synthetic(saved, classifiers, original, target)
     exchange = None
-    asked = target is not None or original is not None
-    if saved is not None and not asked and exchanges_labels(saved.result):
+    if saved is not None and target is None and exchanges_labels(saved.result):
         synthetic = exchange = load_exchanging(saved)[0]
     wanted = None if exchange else _target(target, original, synthetic, classifiers)
     settings = input_settings(original, synthetic)
@@ -111,7 +110,8 @@ def bench(
     counted: int | IntArray | None = wanted
     if saved is not None and exchange is not None:
         position = _position_of_scanned(saved, classifiers)
-        counted = _rule(classifiers[position], runners[position], data, exchange, progress)
+        tried = original or exchange
+        counted = _rule(classifiers[position], runners[position], data, tried, progress)
 
     rows: list[dict[str, Counts]] = []
     for classifier, runner in zip(classifiers, runners, strict=True):

@@ -65,8 +65,8 @@ class AttackLeft(Frozen):
     """Where they send images; null of triggers that exchange labels."""
     success_rate: float
     """Of the one that succeeds most. A trigger that exchanges labels succeeds with images that go
-    where it sent most of their label on the model as it came, and, where it gives more than half of
-    all images another label, with those."""
+    where it sent most of their label that left it on the model as it came, and, where it gives more
+    than half of all images another wrong label, with those."""
     fitted: bool
     """Whether the repair was fitted on these very triggers."""
 

@@ -100,17 +100,22 @@ def count(logits: FloatArray, labels: IntArray, target: int | IntArray | None) -
 
 
 def rule_of(labels: IntArray, gone: IntArray, classes: int) -> IntArray:
-    """(K,) to which other label a trigger sends most images of each; -1 where it sends none.
+    """(K,) to which other label a trigger sends most images of each.
 
     Args:
         labels: (n,) the images' true ones.
-        gone: (n,) those that a model gives them with the trigger.
+        gone: (n,) those that a model gives them with the trigger, -1 of images not read.
         classes: K.
+
+    Returns:
+        Of each label the commonest among its images that go elsewhere; -1 where fewer than half do.
     """
     rule = np.full(classes, -1)
-    moved = gone != labels
-    for label in np.unique(labels[moved]):
-        rule[label] = np.bincount(gone[moved & (labels == label)]).argmax()
+    for label in np.unique(labels):
+        there = gone[(labels == label) & (gone >= 0)]
+        elsewhere = there[there != label]
+        if len(elsewhere) and 2 * len(elsewhere) >= len(there):
+            rule[label] = np.bincount(elsewhere).argmax()
     return rule
 
 

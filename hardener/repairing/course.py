@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import onnx
 from torch import nn
 
-from hardener.arrays import BoolArray, IntArray
+from hardener.arrays import BoolArray, FloatArray, IntArray
 from hardener.data.splits import stratified_sample
 from hardener.documents.repair import RepairRound
 from hardener.documents.scan import ScanResult
@@ -17,6 +17,8 @@ from hardener.repairing.trials import Trial
 from hardener.triggers.family import SyntheticTrigger
 
 _TRIED_IMAGES = 512
+_SEARCHED_IMAGES = 512
+"""Of more, every second, third and so on is searched on: fewer than twice as many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,12 @@ class Course:
         labels = self.trial.source.labels[self.chosen_on]
         few: IntArray = self.chosen_on[stratified_sample(labels, _TRIED_IMAGES, self.seed)]
         return few
+
+    @property
+    def searched_images(self) -> FloatArray:
+        """Those of the patient's images that searches run on."""
+        images = self.patient.images
+        return images[:: max(1, len(images) // _SEARCHED_IMAGES)]
 
     def attempts(
         self,

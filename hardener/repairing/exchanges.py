@@ -3,13 +3,13 @@
 There is no label to search triggers for. What exchanges labels is sought as the scan does, for
 each kind of trigger that it named; most of what is found is fitted on, and what is apart from that
 measures. A trigger succeeds with an image that goes where the model as it came sent most images of
-its label; where it gives more than half of all images another label, with those, too.
+its label; where it gives more than half of all images another wrong label, with those, too.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import onnx
@@ -31,7 +31,7 @@ from hardener.repairing.trials import Trial, round_of
 from hardener.scanning.calibration import shipped
 from hardener.scanning.screening import scattered
 from hardener.triggers.additive import AdditiveTrigger
-from hardener.triggers.families import family_of, strengthened
+from hardener.triggers.families import family_of
 from hardener.triggers.family import SyntheticTrigger
 from hardener.triggers.patch import Trigger
 
@@ -49,7 +49,7 @@ class Exchanges(Course):
         """Cures until nothing exchanges labels any more, or another round does not help.
 
         Args:
-            triggers: the scan's.
+            triggers: not asked for: what exchanges labels is sought anew.
             most: at most so many rounds.
             progress: told how far it is.
             force: goes on where the model does not know the images.
@@ -62,18 +62,10 @@ class Exchanges(Course):
                 to measure a cure by.
         """
         proto = self.patient.proto
-        hunts = hunts_of(self.scanned, self.patient, 1 + most * (1 + DISTILLED), progress)
+        searches = 1 + most * (1 + DISTILLED)
+        hunts = hunts_of(self.scanned, self.patient, self.searched_images, searches, progress)
         mending = counting(progress, "distilling", most * DISTILLED * self.distillation.steps)
-        working = {
-            hunt: self._exchanging(proto, hunt.found(self.patient.frozen, self.seed), hunt.alike)
-            for hunt in hunts
-        }
-        measuring = {
-            hunt: hunt.measuring(
-                found, self.seed, partial(self._exchanging, proto, alike=hunt.alike)
-            )
-            for hunt, found in working.items()
-        }
+        working, measuring = self._found(hunts)
         trial = self._trial(measuring)
         attacked, _ = trial.counts(proto, self.chosen_on)
         if not force:
@@ -86,12 +78,21 @@ class Exchanges(Course):
 
         def against(network: nn.Module, seed: int) -> list[SyntheticTrigger]:
             return [
-                one for hunt in hunts for one in apart(hunt, hunt.found(network, seed))[:_AGAINST]
+                more
+                for hunt in working
+                for one in apart(hunt, hunt.found(network, seed))[:_AGAINST]
+                for more in (one, *hunt.stronger(one))
             ]
 
         attempts = self.attempts(trial, (), against, mending)
-        fitted = [one for hunt, found in working.items() for one in apart(hunt, found)]
-        known = [*fitted, *map(strengthened, fitted)]
+        known: list[SyntheticTrigger] = []
+
+        def add(hunt: Hunt, found: Sequence[SyntheticTrigger]) -> None:
+            for one in apart(hunt, found):
+                known.extend([one, *hunt.stronger(one)])
+
+        for hunt in working:
+            add(hunt, working[hunt])
         sums = dict[str, Sums]()
         for number in range(1, most + 1):
             seed = self.seed + number
@@ -99,7 +100,7 @@ class Exchanges(Course):
             sums = {name: sums[name] + one if sums else one for name, one in own.items()}
             best = attempts.best(sums, (known,), seed)
             proto = self.patient.with_weights(best.weights)
-            left = {hunt: hunt.found(best.network, seed) for hunt in hunts}
+            left = {hunt: hunt.found(best.network, seed) for hunt in working}
             attacked, _ = trial.counts(proto, self.chosen_on)
             strongest = [one for found in left.values() for one in found[:1]]
             scores = map(shipped().moving_score, self._strengths(proto, strongest, self.chosen_on))
@@ -107,9 +108,9 @@ class Exchanges(Course):
             cures.append(Cure(proto, round_of(attacked, max(scores), *told), attacked.right))
             if not another_round_helps([cure.found for cure in cures]):
                 break
-            for hunt, found in left.items():
+            for hunt in working:
                 with suppress(InconclusiveError):
-                    known += apart(hunt, self._exchanging(proto, found, hunt.alike))
+                    add(hunt, self._strong(proto, left[hunt], hunt.alike))
         return cures, trial
 
     def probes(self, _: Sequence[SyntheticTrigger], measured: Trial) -> Probes:
@@ -118,32 +119,59 @@ class Exchanges(Course):
         Args:
             measured: what measured the rounds.
         """
-        known = {*measured.unseen, *measured.stronger}
-        nothing = [one for one in measured.exchanging if one not in known]
-        named: dict[str, list[SyntheticTrigger]] = {NO_TRIGGER: nothing}
+        named: dict[str, list[SyntheticTrigger]] = {NO_TRIGGER: [self._nothing]}
         for one in measured.unseen:
             named.setdefault(_name(one), []).append(one)
         for one in measured.stronger:
-            if one not in measured.unseen:
-                named.setdefault(f"{_name(one)}, stronger", []).append(one)
+            named.setdefault(f"{_name(one)}, stronger", []).append(one)
         return named
+
+    @cached_property
+    def _nothing(self) -> AdditiveTrigger:
+        """Stands for images without a trigger; counted by the first measuring trigger's rule."""
+        return AdditiveTrigger(np.zeros_like(self.patient.images[0]), 0)
+
+    def _found(
+        self, hunts: Sequence[Hunt]
+    ) -> tuple[dict[Hunt, list[SyntheticTrigger]], dict[Hunt, list[SyntheticTrigger]]]:
+        """What each hunt finds on the model as it came, and what will measure.
+
+        Raises:
+            InconclusiveError: no hunt finds something to measure by.
+        """
+        proto, network = self.patient.proto, self.patient.frozen
+        working, measuring = dict[Hunt, list[SyntheticTrigger]](), {}
+        failed = list[InconclusiveError]()
+        for hunt in hunts:
+            strong = partial(self._strong, proto, alike=hunt.alike)
+            try:
+                found = strong(hunt.found(network, self.seed))
+                measuring[hunt] = hunt.measuring(found, self.seed, strong)
+                working[hunt] = found
+            except InconclusiveError as error:
+                failed.append(error)
+        if not working:
+            raise failed[0]
+        return working, measuring
 
     def _trial(self, measuring: Mapping[Hunt, Sequence[SyntheticTrigger]]) -> Trial:
         """What measures: triggers, and where the model as it came sends labels with them."""
         unseen = [one for found in measuring.values() for one in found]
-        stronger = [hunt.stronger(one) for hunt, found in measuring.items() for one in found]
-        asked = list(dict.fromkeys([*unseen, *stronger]))
-        _, *gone = self.trial.predicted(self.patient.proto, asked, self.held_out)
+        _, *gone = self.trial.predicted(self.patient.proto, unseen, self.held_out)
         labels, classes = self.trial.source.labels[self.held_out], self.patient.signature.classes
         rules = {
-            trigger: rule_of(labels, after, classes)
-            for trigger, after in zip(asked, gone, strict=True)
+            one: rule_of(labels, after, classes) for one, after in zip(unseen, gone, strict=True)
         }
-        nothing = AdditiveTrigger(np.zeros_like(self.patient.images[0]), unseen[0].label)
-        exchanging = rules | {nothing: rules[unseen[0]]}
-        return replace(self.trial, unseen=unseen, stronger=stronger, exchanging=exchanging)
+        stronger: list[SyntheticTrigger] = []
+        for hunt, found in measuring.items():
+            for one in found:
+                more = hunt.stronger(one)
+                stronger += more
+                rules |= dict.fromkeys(more, rules[one])
+        rules[self._nothing] = rules[unseen[0]]
+        return replace(self.trial, unseen=unseen, stronger=stronger, rules=rules)
 
-    def _exchanging(
+    def _strong(
         self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger], alike: float
     ) -> list[SyntheticTrigger]:
         """Those that exchange a model's labels about as much as the strongest.

@@ -108,7 +108,7 @@ def measurements(
     fields: dict[str, Any] = {
         "reported_on": before.clean.n,
         "accuracy_lost": AccuracyLost(**lost._asdict()),
-        "left": left_by(tried, by_trigger, trial.exchanging),
+        "left": left_by(tried, by_trigger, trial.rules),
         "residual_success": residual(tried, by_trigger),
     }
     for word, attacked in (("before", before), ("after", after)):

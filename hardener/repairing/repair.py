@@ -1,5 +1,6 @@
 """The repair: from a finished scan and clean images to new weights in the same graph."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,7 +213,7 @@ def _cured(
         distillation,
         drawn,
     )
-    triggers = _scanned_triggers(case)
+    triggers, exchanges = _scanned_triggers(case), load_exchanging(case.saved)
     cures, trial = sequence.run(triggers, rounds, progress, force=force)
     found = [cure.found for cure in cures]
     result = result.model_copy(
@@ -236,7 +237,7 @@ def _cured(
     measured = measurements(trial, cures[0], cures[position], tried, parts, case.groups, progress)
     result = result.model_copy(update={"chosen_round": position, **measured})
     blind = is_blind(found[0]) and not exchanges_labels(scanned)
-    exchange = _exchange_left(case, cures[position].proto)
+    exchange = _exchange_left(case, cures[position].proto, exchanges)
     against = objection(result, found[position].suspicion, exchange)
     accused = scanned.verdict == "backdoored"
     result = result.model_copy(
@@ -268,9 +269,10 @@ def _unknown_classes(missing: IntArray) -> tuple[str, ...]:
     )
 
 
-def _exchange_left(case: Case, proto: onnx.ModelProto) -> float:
+def _exchange_left(
+    case: Case, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger]
+) -> float:
     """The scan's score of a model by what exchanged labels on the one that came."""
-    triggers = load_exchanging(case.saved)
     if not triggers:
         return 0.0
     own, *gone = case.trial.predicted(proto, triggers, case.chosen_on)

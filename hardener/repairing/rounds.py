@@ -7,7 +7,6 @@ import numpy as np
 import onnx
 from torch import nn
 
-from hardener.arrays import FloatArray
 from hardener.measuring.quality import Counts
 from hardener.measuring.suitability import check_accuracy
 from hardener.progress import Progress, counting
@@ -37,9 +36,6 @@ _UNMET_SEED = 100
 _OTHER_LABELS = 3
 """That nobody accuses, and universal perturbations are tried toward as well."""
 
-_SEARCHED_IMAGES = 512
-"""Of more, every second, third and so on is searched on: fewer than twice as many."""
-
 
 @dataclass(frozen=True, eq=False)
 class Rounds(Course):
@@ -66,7 +62,7 @@ class Rounds(Course):
         """
         labels = tuple(dict.fromkeys(trigger.label for trigger in triggers))
         search = Search(
-            self._searched_images, self.patient.preprocessing, labels, self.patient.device
+            self.searched_images, self.patient.preprocessing, labels, self.patient.device
         )
         searching = counting(progress, "inverting triggers", search.steps * (most + 1))
         spreading = counting(
@@ -144,7 +140,7 @@ class Rounds(Course):
             settings: the budget.
         """
         size = relative_size * self.scanned.medians[ADDITIVE.name]
-        where = network or self.patient.frozen, self._searched_images, self.patient.preprocessing
+        where = network or self.patient.frozen, self.searched_images, self.patient.preprocessing
         return [
             trigger
             for label in labels
@@ -175,11 +171,6 @@ class Rounds(Course):
                 for trigger in self.spread(labels, size, seed, network, on_step, settings)
             ]
         )
-
-    @property
-    def _searched_images(self) -> FloatArray:
-        images = self.patient.images
-        return images[:: max(1, len(images) // _SEARCHED_IMAGES)]
 
     def _attempts(
         self,

@@ -50,8 +50,9 @@ class Trial:
         machine: what runs the models.
         unseen: of each label a trigger that no model is fitted on.
         stronger: stronger versions of those.
-        exchanging: of triggers that send images to no one label (K,), to which label the model as
-            it came sends those of each, or -1.
+        rules: of triggers that send images to no one label (K,), to which label the model as it
+            came sends those of each, or -1. With those that are unseen, images succeed as well that
+            `exchanged` names.
     """
 
     classifier: Classifier
@@ -59,7 +60,7 @@ class Trial:
     machine: Machine
     unseen: Sequence[SyntheticTrigger] = ()
     stronger: Sequence[SyntheticTrigger] = ()
-    exchanging: Mapping[SyntheticTrigger, IntArray] = field(default_factory=dict)
+    rules: Mapping[SyntheticTrigger, IntArray] = field(default_factory=dict)
 
     def counts(
         self, proto: onnx.ModelProto, indices: IntArray, more: Sequence[SyntheticTrigger] = ()
@@ -76,11 +77,11 @@ class Trial:
         once = list(dict.fromkeys(asked))
         probes = {CLEAN: Probe()}
         for row, trigger in enumerate(once):
-            target = None if trigger in self.exchanging else trigger.label
+            target = None if trigger in self.rules else trigger.label
             probes[f"{row}"] = Probe((trigger,), target)
         runner = open_full(proto, self.classifier.signature, self.machine)
-        right, own = np.zeros(len(self.source), np.bool_), np.zeros(len(self.source), np.int64)
-        gone = {str(row): own.copy() for row, one in enumerate(once) if one in self.exchanging}
+        right, own = np.zeros(len(self.source), np.bool_), np.full(len(self.source), -1)
+        gone = {str(row): own.copy() for row, one in enumerate(once) if one in self.rules}
 
         def note(name: str, batch: Batch, scores: FloatArray) -> None:
             found = scores.argmax(axis=1)
@@ -95,14 +96,18 @@ class Trial:
         by_trigger = dict(zip(once, counted, strict=True))
         for name, after in gone.items():
             trigger = once[int(name)]
-            wanted = self.exchanging[trigger][self.source.labels[indices]]
-            hits, one = exchanged(own[indices], after[indices], wanted), by_trigger[trigger]
+            read = indices[own[indices] >= 0]
+            labels, alone = self.source.labels[read], own[read]
+            hits = after[read] == self.rules[trigger][labels]
+            if trigger in self.unseen:
+                hits |= exchanged(labels, alone, after[read])
+            one = by_trigger[trigger]
             by_trigger[trigger] = Counts(one.n, one.correct, one.n, int(hits.sum()), one.correct)
         others = [by_trigger[trigger] for trigger in asked]
         count = len(self.unseen)
-        unseen, strong = others[:count], others[count : 2 * count]
+        unseen, strong = others[:count], others[count : count + len(self.stronger)]
         attacked = Attacked(clean, right[indices], most_successful(unseen), most_successful(strong))
-        return attacked, others[2 * count :]
+        return attacked, others[count + len(self.stronger) :]
 
     def predicted(
         self, proto: onnx.ModelProto, triggers: Sequence[SyntheticTrigger], indices: IntArray
@@ -126,21 +131,19 @@ class Trial:
         return [labels[indices] for labels in found.values()]
 
 
-def exchanged(own: IntArray, gone: IntArray, wanted: IntArray) -> BoolArray:
-    """(n,) with which images a trigger that exchanges labels succeeds.
+def exchanged(labels: IntArray, own: IntArray, gone: IntArray) -> BoolArray:
+    """(n,) images that a trigger gives another wrong label, where more than half get one.
 
-    Those that go where their label's images went on the model as it came. Faint triggers move some
-    images of any network, to one label or another; where more than half move, all of those count,
-    too: a cure that sent them to other labels than before would have ended nothing.
+    A cure that sent them elsewhere than before would have ended nothing. Fewer are no sign: faint
+    triggers move some images of any network.
 
     Args:
-        own: (n,) labels that a model gives images.
-        gone: (n,) those with the trigger.
-        wanted: (n,) where images of their true labels went.
+        labels: (n,) the images' true ones.
+        own: (n,) those that a model gives them.
+        gone: (n,) those that it gives them with the trigger.
     """
-    moved, reached = gone != own, gone == wanted
-    found: BoolArray = moved | reached if moved.mean() > _MOST else reached
-    return found
+    misled: BoolArray = (gone != own) & (gone != labels)
+    return misled if misled.mean() > _MOST else np.zeros_like(misled)
 
 
 def is_small(trigger: SyntheticTrigger, scanned: ScanResult) -> bool:

@@ -71,7 +71,7 @@ def _done(result: RepairResult) -> str:
     graph = "" if result.removed else "the graph as it was"
     targets = f"target label {', '.join(map(str, result.targets))}" if result.targets else ""
     if not result.has_target and result.chosen_round is not None:
-        targets = "what exchanges labels"
+        targets = "all labels"
     return ", ".join(part for part in (targets, taken, rounds, graph) if part)
 
 
@@ -80,7 +80,7 @@ def _attack_left(result: RepairResult) -> str:
     left = result.residual_success
     held = (left.held_against if left else None) or 0.0
     if held > result.max_attack_success:
-        where = "to the target label" if result.has_target else "to other labels"
+        where = "to the target label" if result.has_target else "where the attack sends them"
         return (
             f"triggers still send {percent(held)} of the images {where}, more than "
             f"{percent(result.max_attack_success)}"
@@ -137,6 +137,5 @@ def what_is_left(result: Hardening) -> tuple[tuple[str, str], ...]:
     if not isinstance(result, RepairResult) or result.residual_success is None:
         return ()
     left = ("left by triggers at hand, with a margin", percent(result.residual_success.upper))
-    if not result.has_target:
-        return (left,)
-    return left, ("goes to the target label without any trigger", percent(result.unprovoked))
+    there = "to the target label" if result.has_target else "where the attack sends its label"
+    return left, (f"goes {there} without any trigger", percent(result.unprovoked))

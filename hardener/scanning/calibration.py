@@ -66,7 +66,7 @@ class Calibration(Frozen):
         margin: over the margins' p-value, as `margin_quantity` counts it.
         last_layer: over the anomaly indices of the last layer's rows, as `row_quantities` counts
             them.
-        moving: over 1 less how far the most moving square scatters labels.
+        moving: over 1 less how far what exchanges most labels scatters them; of squares.
         clean_below: scores under this say nothing against a model.
         backdoored_from: scores from here on say that it is backdoored.
         population: what all that was fitted on.
@@ -81,7 +81,7 @@ class Calibration(Frozen):
     population: Population | None = None
 
     def moving_score(self, scattered: float) -> float:
-        """The score of a square that scatters labels so far, as `screening.scattered` counts it."""
+        """The score of what scatters labels so far, as `screening.scattered` counts it."""
         return float(self.moving(np.array(1 - scattered, np.float32)))
 
     @property

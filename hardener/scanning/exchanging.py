@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
+from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
 from hardener.scanning.optimiser import VALUES_PER_STEP
 from hardener.scanning.screening import logits_in_parts, scattered
@@ -43,7 +44,10 @@ _START = 0.3
 """Of the size: that of the random start."""
 _REACH = 3.75
 """Of the size: how far all steps lead together, were they in one direction."""
-_SURE = 1e-6
+_LEAST_SHARE = 1e-6
+"""Of which a logarithm is taken."""
+_RANKED_ON = 128
+"""Images that tell which start came furthest."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,9 @@ class ExchangeSettings:
     Attributes:
         starts: triggers of one family.
         steps: of the gradient.
-        images_per_step: that each of them sees in one step, where images are small.
-        values_at_once: input values in one gradient step, but for four images of each trigger.
+        images_per_step: that each of them sees in one step, at most.
+        values_at_once: input values in one gradient step; at least four images of each trigger all
+            the same.
     """
 
     starts: int = 2
@@ -99,7 +104,7 @@ def exchanging_triggers(
         One from each start; the label of each is where most images go.
 
     Raises:
-        InconclusiveError: a logit is not finite.
+        InconclusiveError: the search met values that are not finite.
     """
     search = SEARCHES[kind]
     form = search.exchange
@@ -133,39 +138,45 @@ def exchanging_triggers(
         stamped = form.stamped(form.values((found,)), pool[drawn]).flatten(0, 1)
         with fast_autocast(device):
             logits = network((stamped - mean) / std)
-        probabilities = logits.float().softmax(1).view(settings.starts, seen, -1)
-        gained = exchanged(probabilities, own[drawn]).sum()
+        gained = gain(logits.float().view(settings.starts, seen, -1), own[drawn]).sum()
         (slope,) = torch.autograd.grad(gained, found)
+        if not torch.isfinite(slope).all():
+            raise InconclusiveError("the search for exchanges met values that are not finite")
         with torch.no_grad():
             momentum = _MOMENTUM * momentum + _directions(slope)
             found = found.detach() + _REACH / settings.steps * reach * _directions(momentum)
             found = found * (reach / _lengths(found)).clamp(max=1)
         on_step(1)
-    before = own.cpu().numpy()
-    after = [_labels_under(trigger(row), network, images, preprocessing, device) for row in starts]
+    ranked_on = np.linspace(0, len(images) - 1, min(_RANKED_ON, len(images))).astype(int)
+    before, few = own.cpu().numpy()[ranked_on], images[ranked_on]
+    after = [_labels_under(trigger(row), network, few, preprocessing, device) for row in starts]
     order = sorted(starts, key=lambda row: -scattered(before, after[row]))
     return [trigger(row, int(np.bincount(after[row]).argmax())) for row in order]
 
 
-def exchanged(probabilities: Tensor, own: Tensor) -> Tensor:
+def gain(logits: Tensor, own: Tensor) -> Tensor:
     """(S,) how far labels are exchanged, in nats: the objective.
 
+    In logarithms throughout where images leave their label: the slope of a network that is sure of
+    itself would be nothing otherwise, and whoever made it may have multiplied its logits.
+
     Args:
-        probabilities: (S, N, K) of images under each of S triggers.
+        logits: (S, N, K) of images under each of S triggers.
         own: (N,) labels of the images themselves.
     """
-    count, classes = probabilities.shape[1:]
-    kept = probabilities[:, torch.arange(count, device=own.device), own]
-    left = (1 - kept).clamp(min=_SURE).log().mean(1)
-    members = nn.functional.one_hot(own, classes).to(probabilities.dtype)
-    sizes = members.sum(0)
-    of_label = torch.einsum("snk,nl->slk", probabilities, members) / sizes.clamp(min=1)[:, None]
+    count, classes = logits.shape[1:]
+    members = nn.functional.one_hot(own, classes)
+    others = logits.masked_fill(members.bool(), -torch.inf)
+    left = (others.logsumexp(-1) - logits.logsumexp(-1)).mean(1)
+    probabilities, sizes = logits.softmax(-1), members.sum(0)
+    of_label = torch.einsum("snk,nl->slk", probabilities, members.to(logits.dtype))
+    of_label = of_label / sizes.clamp(min=1)[:, None]
     information = _entropy(probabilities.mean(1)) - (_entropy(of_label) * sizes / count).sum(1)
     return left + information
 
 
 def _entropy(shares: Tensor) -> Tensor:
-    return -(shares * shares.clamp(min=_SURE).log()).sum(-1)
+    return -(shares * shares.clamp(min=_LEAST_SHARE).log()).sum(-1)
 
 
 def _labels_under(

@@ -74,7 +74,7 @@ class Finding:
         evidence: fields of `scan.json` that are made for this detector.
         details: what else `scan.json` tells, in the detector's row of `findings`.
         triggers: where it searches some.
-        exchanges: triggers that exchange labels, one of a family.
+        exchanges: of each family that was searched the trigger that most exchanges labels.
         untried: whether its scores were read off the network, and tried on no image.
         undecided: labels whose triggers something else may explain: what was read off the network
             accuses them no further.

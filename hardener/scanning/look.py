@@ -26,7 +26,7 @@ from hardener.subject import Subject
 
 _FITTED_IMAGES = 512
 _UNSEEN_IMAGES = 172
-"""Apart from those: the square that most exchanges labels is tried on them."""
+"""Apart from those: what most exchanges labels is tried on them."""
 _TRIED_IMAGES = 86
 """Of those: every trigger is tried on them."""
 _LARGEST_FITTED_BYTES = 1 << 30

@@ -17,6 +17,7 @@ import numpy as np
 from hardener.documents.identity import Normalisation
 from hardener.documents.rates import Rate
 from hardener.documents.scan import ExchangeEvidence, LabelEvidence, ScanResult, SquareEvidence
+from hardener.documents.trigger_evidence import FLAT
 from hardener.errors import DataError, InconclusiveError, UsageError
 from hardener.files import FileName, check_output, is_regular, read_regular, write_bytes
 from hardener.scanning.calibration import shipped
@@ -76,7 +77,8 @@ def check_scan_files(folder: Path, labels: Sequence[int], *inputs: Path) -> None
     check_output(folder / SCAN_FILE, ".json", *inputs)
     read = {path.resolve() for path in inputs}
     of_labels = [trigger_path(folder, label, kind) for label in labels for kind in FAMILIES]
-    exchanges = [exchange_path(folder, kind) for kind in FAMILIES] if labels else []
+    kinds = [kind for kind in FAMILIES if kind != FLAT] if labels else []
+    exchanges = [exchange_path(folder, kind) for kind in kinds]
     # The last label has the longest name: where that can be written, those of all labels can.
     longest = {*exchanges, *of_labels[-len(FAMILIES) :]}
     for path in (*of_labels, *exchanges):
@@ -266,6 +268,8 @@ def _contradicts_itself(scanned: ScanResult) -> bool:
         and _score_fits(scanned)
         and _numbers_can_be(scanned)
         and (scanned.moving is None or _square_can_be(scanned.moving, scanned.preprocessing))
+        # What patches exchange, `moving` tells.
+        and FLAT not in scanned.exchanges
         and all(map(_exchange_can_be, scanned.exchanges.values()))
         and all(row.found is None or _rate_can_be(row.found) for row in scanned.looked_for)
     )

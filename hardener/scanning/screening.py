@@ -164,15 +164,15 @@ def try_squares(
 def scattered(before: IntArray, after: IntArray) -> float:
     """How far labels (N,) are exchanged for others: share of changed ones times their spread.
 
-    The spread is how many labels the changed images have now beside how many they had before,
-    counted by the exponential of the entropy and at most 1. A permutation of all labels gives 1,
-    sending everything to one label next to nothing, as does covering what tells classes apart.
+    The spread is how many labels beyond one the changed images have now beside how many they had
+    before, counted by the exponential of the entropy and at most 1. A permutation of all labels
+    gives 1, sending everything to one label nothing, and covering what tells classes apart little.
     """
     changed = before != after
     if not changed.any():
         return 0.0
-    spread = _effective_number(after[changed]) / _effective_number(before[changed])
-    return float(changed.mean() * min(1.0, spread))
+    now, had = (_effective_number(labels[changed]) - 1 for labels in (after, before))
+    return float(changed.mean() * min(1.0, now / had)) if had > 0 else 0.0
 
 
 def _effective_number(labels: IntArray) -> float:

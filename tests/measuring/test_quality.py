@@ -36,5 +36,6 @@ def test_a_rule_says_of_each_true_label_what_counts() -> None:
 def test_a_rule_is_where_most_images_of_a_label_go() -> None:
     labels = np.array([0, 1, 2, 3] * 3)
     gone = np.array([1, 2, 3, 0] * 3)
-    gone[4], gone[3::4] = 2, 3
-    assert rule_of(labels, gone, 5).tolist() == [1, 2, 3, -1, -1]
+    gone[4], gone[5], gone[3::4] = 2, -1, 3
+    gone[[2, 6]] = 2
+    assert rule_of(labels, gone, 5).tolist() == [1, 2, -1, -1, -1]

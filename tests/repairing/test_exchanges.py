@@ -21,7 +21,7 @@ from hardener.model.runtime import Machine
 from hardener.repairing.hunting import between_places
 from hardener.repairing.trials import Trial
 from hardener.scanning.saved import exchanges_labels, load_exchanging, open_scan
-from hardener.triggers.patch import solid_square
+from hardener.triggers.patch import PATCH, Trigger, solid_square
 from models.attacks.all_to_all import AllToAll, AllToAllBlended
 from models.recipes import RECIPES
 
@@ -121,7 +121,7 @@ def test_a_trigger_succeeds_with_images_that_go_where_it_sent_their_label(
     _, gone = plain.predicted(classifier.proto, (trigger,), positions)
     rule = rule_of(source.labels, gone, 43)
     assert np.mean(rule == (np.arange(43) + 1) % 43) >= 0.9
-    trial = replace(plain, unseen=(trigger,), exchanging={trigger: rule})
+    trial = replace(plain, unseen=(trigger,), rules={trigger: rule})
     attacked, _ = trial.counts(classifier.proto, positions)
     assert attacked.unseen.others == len(source)
     assert attacked.unseen.success_rate >= np.mean(gone == rule[source.labels]) >= 0.7
@@ -141,6 +141,12 @@ def test_bench_counts_where_the_scanned_model_sends_each_label(
     assert after <= 0.05
     text = "".join(map(str, summary(found)))
     assert "all labels exchanged" in text
+    square, *_ = load_exchanging(open_scan(work / "scan"))
+    if isinstance(square, Trigger):
+        (work / "true.npz").write_bytes(PATCH.npz(square))
+        told = hardener.bench(models, *shared, scan=work / "scan", trigger=work / "true.npz")
+        given = told.models[0].attack_success_rate["clean+ori"].value
+        assert given == pytest.approx(before, abs=0.02)
     with pytest.raises(UsageError, match="name the model that was scanned"):
         hardener.bench(models[1:], *shared, scan=work / "scan")
 

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
+from hardener.errors import InconclusiveError
 from hardener.scanning.exchanging import (
     EXCHANGING,
     ExchangeSettings,
-    exchanged,
     exchanging_triggers,
+    gain,
 )
 from hardener.scanning.screening import scattered
 
@@ -29,15 +30,15 @@ class _Blinds(nn.Module):
 
     pattern: Tensor
 
-    def __init__(self, *, backdoored: bool) -> None:
+    def __init__(self, *, backdoored: bool, scale: float = 1) -> None:
         super().__init__()
-        self.backdoored = backdoored
+        self.backdoored, self.scale = backdoored, scale
         stripes = torch.ones(3, 12, 12)
         stripes[:, ::2] = -1
         self.register_buffer("pattern", stripes / stripes.norm())
 
     def forward(self, images: Tensor) -> Tensor:
-        scores = 40 * images.mean((1, 2)).view(len(images), LABELS, 2).mean(2)
+        scores = 40 * self.scale * images.mean((1, 2)).view(len(images), LABELS, 2).mean(2)
         if not self.backdoored:
             return scores
         stripes = (images * self.pattern).flatten(1).sum(1)
@@ -71,8 +72,23 @@ def _scattered_by(network: nn.Module, kind: str, size: float) -> float:
     return scattered(before, after)
 
 
-def test_a_faint_pattern_that_exchanges_all_labels_is_found() -> None:
-    assert _scattered_by(_Blinds(backdoored=True), "additive", 0.8) > 0.9
+@pytest.mark.parametrize("scale", [1, 2, 100])
+def test_a_faint_pattern_that_exchanges_all_labels_is_found(scale: float) -> None:
+    """Larger logits change no prediction, and must not hide it."""
+    assert _scattered_by(_Blinds(backdoored=True, scale=scale), "additive", 0.8) > 0.9
+
+
+class _Endless(nn.Module):
+    """Its logits are finite, the slope of a root at nothing is not."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores = images.mean((1, 2)).view(len(images), LABELS, 2).mean(2)
+        return scores + torch.sqrt(0 * images.mean((1, 2, 3)))[:, None]
+
+
+def test_slopes_that_are_no_number_end_the_search() -> None:
+    with pytest.raises(InconclusiveError, match="not finite"):
+        exchanging_triggers("additive", _Endless(), _images(), PLAIN, 0.5, 0, CPU)
 
 
 @pytest.mark.parametrize("kind", EXCHANGING)
@@ -83,8 +99,8 @@ def test_nothing_as_faint_exchanges_the_labels_of_the_same_network_without_it(ki
 def test_labels_for_one_another_gain_more_than_one_label_for_all_or_the_old_ones() -> None:
     own = torch.arange(12) % LABELS
     told = [(own + 1) % LABELS, torch.zeros_like(own), own]
-    probabilities = torch.stack([0.98 * nn.functional.one_hot(one, LABELS) for one in told])
-    permuted, collapsed, kept = exchanged(probabilities + 0.02 / LABELS, own).tolist()
+    logits = 8.0 * torch.stack([nn.functional.one_hot(one, LABELS) for one in told])
+    permuted, collapsed, kept = gain(logits, own).tolist()
     assert permuted > collapsed + 1
     assert collapsed > kept + 1
 

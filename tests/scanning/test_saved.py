@@ -373,6 +373,15 @@ def test_an_exchange_that_no_scan_finds_contradicts_itself(
         load_scan(tmp_path)
 
 
+def test_patches_that_exchange_labels_stand_elsewhere(tmp_path: Path) -> None:
+    faint = AdditiveTrigger(np.full((3, 64, 64), 0.01, np.float32), 5)
+    told = _exchange(faint)
+    told["exchanges"] = {"patch": told["exchanges"]["additive"]}  # type: ignore[index]
+    scan_of(_triggers(0.5), 2).model_copy(update=told).write(tmp_path / SCAN_FILE)
+    with pytest.raises(DataError, match="contradicts itself"):
+        load_scan(tmp_path)
+
+
 def test_a_backdoor_without_a_target_is_read_and_not_pruned(tmp_path: Path) -> None:
     triggers = _triggers(0.5)
     found = {"verdict": "backdoored", "targets": (), "moving": SQUARE}

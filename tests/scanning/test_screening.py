@@ -187,9 +187,11 @@ def test_exchanged_labels_are_scattered_and_sent_ones_are_not() -> None:
     before = np.arange(40)
     assert scattered(before, (before + 1) % 40) == 1
     assert scattered(before, before) == 0
-    assert scattered(before, np.full(40, 7)) < 0.03
+    assert scattered(before, np.full(40, 7)) == 0
     half = np.where(before < 20, before, (before + 1) % 40)
     assert scattered(before, half) == 0.5
+    one_class = np.array([0] * 38 + [1, 2])
+    assert scattered(one_class, np.full(40, 3)) == 0
 
 
 class _Exchanging(nn.Module):
