@@ -72,9 +72,9 @@ def test_nothing_exchanges_labels_any_more(name: str, repaired: RepairResult) ->
     assert repaired.attack_success_rate_before is not None
     assert repaired.attack_success_rate_before >= 0.5
     assert {row.label for row in repaired.left} == {None}
-    assert {row.triggers for row in repaired.left} >= {NO_TRIGGER, NAMES[name]}
-    assert repaired.residual_success is not None
-    assert repaired.residual_success.estimate <= 0.05
+    left = {row.triggers: row.success_rate for row in repaired.left}
+    assert left[NO_TRIGGER] <= left[NAMES[name]] <= 0.05
+    assert left[f"{NAMES[name]}, stronger"] <= 0.1
     assert repaired.rounds[repaired.chosen_round or 0].suspicion < 0.4
 
 
