@@ -54,9 +54,16 @@ def machine() -> dict[str, Any]:
 
 def commit(tree: Path = ROOT) -> str:
     """The code of a checkout, by default of this one, as far as git knows."""
-    asked = ["git", "-C", str(tree), "describe", "--always", "--dirty"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    known = _git(tree, "describe", "--always")
+    # Results that a benchmark has just written are not what it ran.
+    others = ("--", ".", f":!{RESULTS.relative_to(ROOT)}")
+    changed = _git(tree, "status", "--porcelain", "--untracked-files=no", *others)
+    return f"{known}-dirty" if changed else known
+
+
+def _git(tree: Path, *asked: str) -> str:
+    called = ["git", "-C", str(tree), *asked]
+    return subprocess.run(called, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def write_results(name: str, document: dict[str, Any], markdown: str) -> None:
