@@ -29,11 +29,11 @@ from hardener.model.classifier import (
 from hardener.model.files import SOURCE_KEY, OnnxModel
 from hardener.model.runtime import Runner, choose_machine
 from hardener.progress import Progress, counting, silent
+from hardener.scanning.found_exchanges import exchanges_labels
 from hardener.scanning.saved import (
     SCAN_FILE,
     SavedScan,
     ScanGiven,
-    exchanges_labels,
     folder_of,
     load_exchanging,
     load_synthetic_triggers,

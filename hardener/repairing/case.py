@@ -11,7 +11,8 @@ from hardener.data.splits import grouped_parts, stratified_sample
 from hardener.measuring.suitability import check_others
 from hardener.model.classifier import Classifier
 from hardener.repairing.trials import Trial
-from hardener.scanning.saved import SavedScan, exchanges_labels
+from hardener.scanning.found_exchanges import exchanges_labels
+from hardener.scanning.saved import SavedScan
 from hardener.subject import Subject
 
 _LARGEST_FITTED_BYTES = 1 << 30

@@ -20,10 +20,10 @@ from hardener.scanning.exchanging import (
     ExchangeSettings,
     exchanging_triggers,
 )
+from hardener.scanning.found_exchanges import exchanging_kinds, square_exchanges
 from hardener.scanning.label_search import density_for
 from hardener.scanning.optimiser import VALUES_PER_STEP
 from hardener.scanning.planning import plan_for
-from hardener.scanning.saved import exchanging_kinds, square_exchanges
 from hardener.scanning.screening import (
     SQUARES_STAGE,
     Density,

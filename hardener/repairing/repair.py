@@ -40,11 +40,11 @@ from hardener.repairing.judging import (
 from hardener.repairing.rounds import Rounds
 from hardener.scanning.calibration import shipped
 from hardener.scanning.evidence import LEAST_SUCCESS
+from hardener.scanning.found_exchanges import exchanges_labels
 from hardener.scanning.reopening import open_as_scanned
 from hardener.scanning.saved import (
     SCAN_FILE,
     ScanGiven,
-    exchanges_labels,
     folder_of,
     load_exchanging,
     load_working_triggers,

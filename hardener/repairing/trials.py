@@ -52,7 +52,7 @@ class Trial:
         stronger: stronger versions of those.
         rules: of triggers that send images to no one label (K,), to which label the model as it
             came sends those of each, or -1. With those that are unseen, images succeed as well that
-            `exchanged` names.
+            `misled` names.
     """
 
     classifier: Classifier
@@ -100,7 +100,7 @@ class Trial:
             labels, alone = self.source.labels[read], own[read]
             hits = after[read] == self.rules[trigger][labels]
             if trigger in self.unseen:
-                hits |= exchanged(labels, alone, after[read])
+                hits |= misled(labels, alone, after[read])
             one = by_trigger[trigger]
             by_trigger[trigger] = Counts(one.n, one.correct, one.n, int(hits.sum()), one.correct)
         others = [by_trigger[trigger] for trigger in asked]
@@ -131,7 +131,7 @@ class Trial:
         return [labels[indices] for labels in found.values()]
 
 
-def exchanged(labels: IntArray, own: IntArray, gone: IntArray) -> BoolArray:
+def misled(labels: IntArray, own: IntArray, gone: IntArray) -> BoolArray:
     """(n,) images that a trigger gives another wrong label, where more than half get one.
 
     A cure that sent them elsewhere than before would have ended nothing. Fewer are no sign: faint
@@ -142,8 +142,8 @@ def exchanged(labels: IntArray, own: IntArray, gone: IntArray) -> BoolArray:
         own: (n,) those that a model gives them.
         gone: (n,) those that it gives them with the trigger.
     """
-    misled: BoolArray = (gone != own) & (gone != labels)
-    return misled if misled.mean() > _MOST else np.zeros_like(misled)
+    wrong: BoolArray = (gone != own) & (gone != labels)
+    return wrong if wrong.mean() > _MOST else np.zeros_like(wrong)
 
 
 def is_small(trigger: SyntheticTrigger, scanned: ScanResult) -> bool:

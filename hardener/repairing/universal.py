@@ -16,18 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hardener.arrays import FloatArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.model.gradients import fast_autocast
+from hardener.scanning.ascent import REACH, START, climbed, directions
 from hardener.triggers.additive import AdditiveTrigger
-
-_MOMENTUM = 0.8
-_START = 0.3
-"""Of r: the length of the random start."""
-_REACH = 3.75
-"""Of r: how far all steps lead together, were they in one direction."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ def universal_triggers(
     rng = np.random.default_rng(seed)
     shape = (settings.starts, *images.shape[1:])
     start = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(device)
-    found = _START * size * _directions(start)
+    found = START * size * directions(start)
     momentum = torch.zeros_like(found)
     mean, std = (
         torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
@@ -89,19 +84,8 @@ def universal_triggers(
         stamped = (found[:, None] + drawn.to(device)).clamp(0, 1).flatten(0, 1)
         with fast_autocast(device):
             logits = network((stamped - mean) / std)
-        loss = nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
-        (slope,) = torch.autograd.grad(loss, found)
-        with torch.no_grad():
-            momentum = _MOMENTUM * momentum + _directions(slope)
-            found = found.detach() - _REACH * size / settings.steps * _directions(momentum)
-            found = found * (size / _lengths(found)).clamp(max=1)
+        likelihood = -nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
+        (slope,) = torch.autograd.grad(likelihood, found)
+        found, momentum = climbed(found, momentum, slope, REACH * size / settings.steps, size)
         on_step(1)
     return [AdditiveTrigger(one, label) for one in found.clamp(-1, 1).cpu().numpy()]
-
-
-def _lengths(values: Tensor) -> Tensor:
-    return values.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
-
-
-def _directions(values: Tensor) -> Tensor:
-    return values / _lengths(values)

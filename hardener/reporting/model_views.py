@@ -35,11 +35,11 @@ from hardener.model.topology import FeatureLayer, find_feature_layer
 from hardener.progress import Progress, counting, silent
 from hardener.reporting.viewer import Viewer, named_images, representative_images
 from hardener.scanning.activations import norms_graph
+from hardener.scanning.found_exchanges import exchanges_labels
 from hardener.scanning.reopening import open_scanned
 from hardener.scanning.saved import (
     SavedScan,
     ScanGiven,
-    exchanges_labels,
     load_exchanging,
     load_synthetic_triggers,
     open_scan,

@@ -19,7 +19,7 @@ from hardener.reporting.figures import (
 )
 from hardener.reporting.model_views import ModelView
 from hardener.reporting.plain_text import short_name
-from hardener.scanning.saved import exchanges_labels
+from hardener.scanning.found_exchanges import exchanges_labels
 
 _RISING = 10
 

@@ -8,7 +8,8 @@ from typing import Any
 from hardener.documents.scan import LabelEvidence, ScanResult
 from hardener.files import FileName
 from hardener.scanning.evidence import LEAST_SUCCESS
-from hardener.scanning.saved import SavedScan, exchanges_labels, load_exchanging, load_of_kind
+from hardener.scanning.found_exchanges import exchanges_labels
+from hardener.scanning.saved import SavedScan, load_exchanging, load_of_kind
 from hardener.triggers.families import FAMILIES, family_of
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 from hardener.triggers.patch import Trigger, load_trigger

@@ -10,8 +10,7 @@ two terms are the mutual information of old label and new. A trigger that sends 
 label gains nothing by them, nor does one that only blurs what tells classes apart.
 
 Source: the objective is ours, its mutual information that of Krause et al. 2010 (Discriminative
-Clustering by Regularized Information Maximization), equation 2, with labels for images; steps of
-normalised gradients with momentum as in Dong et al. 2018 (arXiv 1710.06081), equation 6.
+Clustering by Regularized Information Maximization), equation 2, with labels for images.
 """
 
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from hardener.arrays import FloatArray, IntArray
 from hardener.data.preprocessing import Preprocessing
 from hardener.errors import InconclusiveError
 from hardener.model.gradients import fast_autocast
+from hardener.scanning.ascent import REACH, START, climbed, directions
 from hardener.scanning.optimiser import VALUES_PER_STEP
 from hardener.scanning.screening import logits_in_parts, scattered
 from hardener.scanning.searches.table import SEARCHES
@@ -39,11 +39,6 @@ EXCHANGING: tuple[TriggerKind, ...] = tuple(
 EXCHANGE_STAGE = "searching exchanges"
 """What progress calls it."""
 
-_MOMENTUM = 0.8
-_START = 0.3
-"""Of the size: that of the random start."""
-_REACH = 3.75
-"""Of the size: how far all steps lead together, were they in one direction."""
 _LEAST_SHARE = 1e-6
 """Of which a logarithm is taken."""
 _RANKED_ON = 128
@@ -125,7 +120,7 @@ def exchanging_triggers(
     # Sizes grow with the parameters' lengths.
     lengths = size * torch.tensor([_length(found[row]) / trigger(row).size for row in starts])
     reach = lengths.float().to(device).view(-1, *[1] * (found.dim() - 1))
-    found = _START * reach * _directions(found)
+    found = START * reach * directions(found)
     momentum = torch.zeros_like(found)
     mean, std = (
         torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
@@ -142,10 +137,8 @@ def exchanging_triggers(
         (slope,) = torch.autograd.grad(gained, found)
         if not torch.isfinite(slope).all():
             raise InconclusiveError("the search for exchanges met values that are not finite")
-        with torch.no_grad():
-            momentum = _MOMENTUM * momentum + _directions(slope)
-            found = found.detach() + _REACH / settings.steps * reach * _directions(momentum)
-            found = found * (reach / _lengths(found)).clamp(max=1)
+        step = REACH / settings.steps * reach
+        found, momentum = climbed(found, momentum, slope, step, reach)
         on_step(1)
     ranked_on = np.linspace(0, len(images) - 1, min(_RANKED_ON, len(images))).astype(int)
     before, few = own.cpu().numpy()[ranked_on], images[ranked_on]
@@ -194,12 +187,3 @@ def _labels_under(
 
 def _length(values: Tensor) -> float:
     return float(values.norm())
-
-
-def _lengths(values: Tensor) -> Tensor:
-    lengths = values.flatten(1).norm(dim=1).clamp(min=1e-12)
-    return lengths.view(-1, *[1] * (values.dim() - 1))
-
-
-def _directions(values: Tensor) -> Tensor:
-    return values / _lengths(values)

@@ -31,6 +31,8 @@ from hardener.triggers.families import FAMILIES
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 
 _COMPETING = "screening labels"
+THERE_AND_BACK = 2.5
+"""What a gradient costs, in images that go through the network once."""
 TRYING_STAGE = "trying triggers"
 """What progress calls the trying of what was found on unseen images."""
 
@@ -256,7 +258,6 @@ def stage_costs(
     values = preprocessing.channels * preprocessing.size[0] * preprocessing.size[1]
     plan = plan_for(labels, values)
     density = density_for(plan, preprocessing)
-    there_and_back = 2.5
     searched = labels if plan is None else plan.searched
     rounds = () if plan is None else plan.rounds
     drawn = REFERENCES if compete(labels) else None
@@ -268,9 +269,9 @@ def stage_costs(
         SQUARES_STAGE: places(*preprocessing.size, density.steps_per_side)
         * 2**preprocessing.channels
         * density.images,
-        _COMPETING: sum(there_and_back * r.labels * r.steps * r.images for r in rounds),
+        _COMPETING: sum(THERE_AND_BACK * r.labels * r.steps * r.images for r in rounds),
         **{
-            search.stage: there_and_back
+            search.stage: THERE_AND_BACK
             * label_steps(scaled[kind], searched, drawn if search.competes else None)
             * scaled[kind].images_per_step
             for kind, search in SEARCHES.items()

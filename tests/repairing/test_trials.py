@@ -4,7 +4,7 @@ from support.scans import scan_of
 
 from hardener.documents.repair import RepairRound
 from hardener.measuring.quality import Counts
-from hardener.repairing.trials import Attacked, exchanged, is_small, round_of, stronger
+from hardener.repairing.trials import Attacked, is_small, misled, round_of, stronger
 from hardener.scanning.calibration import shipped
 from hardener.scanning.rescoring import suspicion_again
 from hardener.triggers.additive import AdditiveTrigger
@@ -35,11 +35,11 @@ LABELS, RULE = np.array([0, 1, 2, 3] * 3), np.array([1, 2, 3, 0])
 
 def test_where_most_images_go_wrong_all_of_those_count() -> None:
     """A cure that sent them all to one label would have ended nothing."""
-    assert exchanged(LABELS, LABELS, np.zeros_like(LABELS)).mean() == 0.75
-    assert not exchanged(LABELS, RULE[LABELS], LABELS).any()
+    assert misled(LABELS, LABELS, np.zeros_like(LABELS)).mean() == 0.75
+    assert not misled(LABELS, RULE[LABELS], LABELS).any()
     some = LABELS.copy()
     some[:6] = RULE[LABELS[:6]]
-    assert not exchanged(LABELS, LABELS, some).any()
+    assert not misled(LABELS, LABELS, some).any()
 
 
 def _round() -> RepairRound:

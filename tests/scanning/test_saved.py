@@ -18,10 +18,10 @@ from hardener.documents.scan import (
     SquareEvidence,
 )
 from hardener.errors import DataError, InconclusiveError, UsageError
+from hardener.scanning.found_exchanges import exchanges_labels
 from hardener.scanning.saved import (
     SCAN_FILE,
     SavedScan,
-    exchanges_labels,
     load_exchanging,
     load_of_kind,
     load_scan,

@@ -88,7 +88,7 @@ def what_next(
     run: tuple[Path, Path] | None = None,
 ) -> list[str]:
     """What the page does not show yet: a repair, or a measurement."""
-    from hardener.scanning.saved import exchanges_labels
+    from hardener.scanning.found_exchanges import exchanges_labels
 
     scanned, folder = scan.result, scan.folder
     model = run[0] if run else still_there(scanned.model.path, "MODEL.onnx")

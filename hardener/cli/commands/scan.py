@@ -92,7 +92,8 @@ def what_next(
     result: "ScanResult", model: Path, data: Path | None, folder: Path, given: Sequence[str]
 ) -> list[str]:
     """A repair where there is something to repair, else the report."""
-    from hardener.scanning.saved import SCAN_FILE, exchanges_labels
+    from hardener.scanning.found_exchanges import exchanges_labels
+    from hardener.scanning.saved import SCAN_FILE
 
     if data is None:
         return [f"wrote {folder / SCAN_FILE}", next_scan(model, None, folder, given)]
@@ -105,7 +106,7 @@ def what_next(
 
 def summary(result: "ScanResult") -> list[Line]:
     """The most suspicious labels and channels, reasons, the verdict."""
-    from hardener.scanning.saved import exchanges_labels
+    from hardener.scanning.found_exchanges import exchanges_labels
 
     targets = f", target label {', '.join(map(str, result.targets))}" if result.targets else ""
     if exchanges_labels(result):

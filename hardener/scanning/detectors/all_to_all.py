@@ -21,6 +21,7 @@ from hardener.scanning.exchanging import (
     exchanging_triggers,
 )
 from hardener.scanning.finding import Finding
+from hardener.scanning.label_search import THERE_AND_BACK
 from hardener.scanning.look import Look
 from hardener.scanning.looked_for import EXCHANGES
 from hardener.scanning.saved import trigger_digest
@@ -28,8 +29,6 @@ from hardener.scanning.screening import scattered
 from hardener.triggers.families import FAMILIES, family_of
 from hardener.triggers.family import SyntheticTrigger, TriggerKind
 from hardener.triggers.patch import Trigger
-
-_THERE_AND_BACK = 2.5
 
 
 class _Exchange(NamedTuple):
@@ -157,7 +156,7 @@ def _predicted(look: Look, triggers: Sequence[SyntheticTrigger]) -> list[IntArra
 
 def _costs(look: Look) -> Mapping[str, float]:
     seen = EXCHANGE.images_of(look.samples.fitted[:1].size) * EXCHANGE.starts
-    return {EXCHANGE_STAGE: len(EXCHANGING) * EXCHANGE.steps * seen * _THERE_AND_BACK}
+    return {EXCHANGE_STAGE: len(EXCHANGING) * EXCHANGE.steps * seen * THERE_AND_BACK}
 
 
 ALL_TO_ALL = Detector(_run, (EXCHANGES,), costs=_costs)
